@@ -1,0 +1,102 @@
+"""How load is split over priorities, and when a priority panics (semantics 6.3, 6.4).
+
+All arithmetic is in whole percent, as Envoy's is. A priority's health is the share of its hosts that are healthy,
+overprovisioned (1.4 by default): it takes all the load until fewer than about 72 % are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DEFAULT_OVERPROVISIONING = 140
+DEFAULT_PANIC_THRESHOLD = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The hosts of one priority by number; `excluded` ones (draining, unchecked) are part of `hosts`."""
+
+    hosts: int = 0
+    healthy: int = 0
+    degraded: int = 0
+    excluded: int = 0
+
+    @property
+    def eligible(self) -> int:
+        """The denominator of every percentage."""
+        return self.hosts - self.excluded
+
+    def health(self, overprovisioning: int) -> int:
+        """The load that the healthy hosts can take, percent."""
+        return min(100, overprovisioning * self.healthy // self.eligible) if self.eligible else 0
+
+    def degraded_health(self, overprovisioning: int) -> int:
+        """The load that the degraded hosts can take, percent."""
+        return min(100, overprovisioning * self.degraded // self.eligible) if self.eligible else 0
+
+    def below(self, panic_threshold: int) -> bool:
+        """Whether too few hosts are available to trust health; degraded ones are available."""
+        if not self.eligible:
+            return panic_threshold > 0
+        return (self.healthy + self.degraded) * 100 < panic_threshold * self.eligible
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """Percent of the load by priority, to its healthy and to its degraded hosts; 100 in all.
+
+    In a priority in panic both parts go to all of its hosts.
+    """
+
+    healthy: tuple[int, ...]
+    degraded: tuple[int, ...]
+    panic: tuple[bool, ...]
+
+
+def split_load(
+    levels: Sequence[Level],
+    *,
+    overprovisioning: int = DEFAULT_OVERPROVISIONING,
+    panic_threshold: int = DEFAULT_PANIC_THRESHOLD,
+) -> Loads:
+    """Split the load over `levels`, best priority first; there is at least one."""
+    health = [level.health(overprovisioning) for level in levels]
+    degraded = [level.degraded_health(overprovisioning) for level in levels]
+    available = min(100, sum(health) + sum(degraded))
+    # Where all priorities together can take the whole load, none panics, whatever the threshold says.
+    panic = tuple(available < 100 and level.below(panic_threshold) for level in levels)
+    if all(panic):
+        return Loads(_by_hosts(levels), (0,) * len(levels), panic)
+    if available == 0:
+        # Panic is switched off and nobody is available: the best priority is asked, and has no host to give.
+        return Loads((100, *(0 for _ in levels[1:])), (0,) * len(levels), panic)
+    healthy_loads, rest = _fill(health, 100, available)
+    degraded_loads, rest = _fill(degraded, rest, available)
+    _give_rest(healthy_loads if any(health) else degraded_loads, health if any(health) else degraded, rest)
+    return Loads(tuple(healthy_loads), tuple(degraded_loads), panic)
+
+
+def _fill(availability: Sequence[int], load: int, total: int) -> tuple[list[int], int]:
+    """Hand `load` out from the best priority down, each as much as it can take relative to `total`."""
+    shares = []
+    for available in availability:
+        share = min(load, available * 100 // total)
+        shares.append(share)
+        load -= share
+    return shares, load
+
+
+def _give_rest(loads: list[int], availability: Sequence[int], rest: int) -> None:
+    # What whole percents leave over goes to the first that is available.
+    loads[next(index for index, available in enumerate(availability) if available)] += rest
+
+
+def _by_hosts(levels: Sequence[Level]) -> tuple[int, ...]:
+    """When everybody panics, health says nothing: load goes by the number of hosts."""
+    total = sum(level.hosts for level in levels)
+    if total == 0:
+        return (100, *(0 for _ in levels[1:]))
+    loads = [100 * level.hosts // total for level in levels]
+    _give_rest(loads, [level.hosts for level in levels], 100 - sum(loads))
+    return tuple(loads)

@@ -1,0 +1,157 @@
+"""Starting discovery: from a cluster's `type` to hosts in its `Upstream`, and to what the control thread watches."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Iterable
+
+from ..policy.model.cluster import Cluster
+from ..runtime.base import Clock, Random
+from ..runtime.control import ControlThread, Watch
+from ..runtime.gate import Gate
+from ..upstream.health_check import HealthChecker
+from ..upstream.upstream import Upstream
+from .logical_dns import LogicalDns
+from .refresh import NameRefresh, Names
+from .resolver import Resolver, SystemResolver
+from .static import static_hosts
+from .strict_dns import StrictDns
+
+log = logging.getLogger("ambassador_lib.discovery")
+
+_WAYS: dict[str, Callable[[Cluster], Names]] = {"STRICT_DNS": StrictDns, "LOGICAL_DNS": LogicalDns}
+
+
+class Discovery:
+    """What runs for one cluster. `gate` is closed until its hosts are known and checked for the first time."""
+
+    def __init__(self, gate: Gate, watches: Iterable[Watch] = ()) -> None:
+        self.gate = gate
+        self._watches = tuple(watches)
+        # A client that is dropped without being closed takes its watches along: they hold the upstream, not this.
+        self._finalizer = weakref.finalize(self, _tell_to_end, self._watches)
+        self._finalizer.atexit = False
+
+    def stop(self, timeout: float = 1.0) -> bool:
+        """End what was started and let waiting calls go; True when all has ended within `timeout` (real) seconds.
+
+        With 0 it is only told to end, and nothing blocks. Safe to repeat.
+        """
+        self._finalizer.detach()
+        _tell_to_end(self._watches)
+        self.gate.open()
+        until = time.monotonic() + timeout
+        return all([watch.cancel(max(0.0, until - time.monotonic())) for watch in self._watches])
+
+    def __repr__(self) -> str:
+        return f"<Discovery {self.gate!r} {list(self._watches)}>"
+
+
+def _tell_to_end(watches: Iterable[Watch]) -> None:
+    for watch in watches:
+        watch.cancel(0)
+
+
+def start(
+    upstream: Upstream,
+    *,
+    clock: Clock,
+    random: Random,
+    resolver: Resolver | None = None,
+    dials: bool = True,
+    control: ControlThread | None = None,
+) -> Discovery:
+    """Find the cluster's hosts and keep them current until `stop`.
+
+    What needs no lookup is published before this returns, and a cluster with nothing to watch starts no thread. Where
+    the engine does not dial (`dials=False`), names stand for themselves and no health checks run.
+    """
+    cluster = upstream.cluster
+    gate = Gate()
+    way = _WAYS.get(cluster.type)
+    if not dials or way is None:
+        upstream.update_hosts(static_hosts(cluster), clock.monotonic())
+        names: Names | None = None
+    else:
+        names = way(cluster)
+        upstream.update_hosts(names.hosts(), clock.monotonic())
+    if cluster.wait_for_warm_on_init is False:
+        gate.open()
+    checker = None
+    if dials and cluster.health_checks:
+        checker = HealthChecker(upstream, clock=clock, random=random)
+    warm_up = _WarmUp(gate, names.names if names is not None else (), checker)
+    makers = []
+    if checker is not None:
+        makers.append((f"{cluster.name} health checks", checker.run))
+    if names is not None and names.names:
+        resolver = resolver or resolver_for(cluster, clock)
+        makers += [
+            (f"{cluster.name} {refresh.name}", refresh.run)
+            for refresh in _refreshes(upstream, names, resolver, warm_up, clock, random)
+        ]
+    warm_up.look()
+    if not makers:
+        return Discovery(gate)
+    control = control or ControlThread.shared()
+    return Discovery(gate, [control.watch(make, name=name, clock=clock, random=random) for name, make in makers])
+
+
+def resolver_for(cluster: Cluster, clock: Clock) -> Resolver:
+    """Return the configured servers' resolver, or the system's."""
+    config = cluster.dns_resolution_config
+    if config is None or not config.resolvers:
+        return SystemResolver(clock)
+    from .nameservers import NameserverResolver
+
+    return NameserverResolver(config)
+
+
+def _refreshes(
+    upstream: Upstream, names: Names, resolver: Resolver, warm_up: _WarmUp, clock: Clock, random: Random
+) -> list[NameRefresh]:
+    def publish() -> None:
+        upstream.update_hosts(names.hosts(), clock.monotonic())
+
+    return [
+        NameRefresh(
+            name,
+            upstream.cluster,
+            names,
+            resolver,
+            clock=clock,
+            random=random,
+            on_hosts=publish,
+            on_answered=warm_up.on_answered,
+        )
+        for name in names.names
+    ]
+
+
+class _WarmUp:
+    """Opens the gate when every name had its first answer, good or bad, and every host its first checks.
+
+    Envoy goes on after the first of several names; but a sidecar has long been up when the application's first call
+    comes, and so that call finds all of them here, too.
+    """
+
+    def __init__(self, gate: Gate, names: Iterable[str], checker: HealthChecker | None) -> None:
+        self._gate = gate
+        self._unanswered = set(names)
+        self._checker = checker
+        if checker is not None:
+            checker.on_checked = self.look
+
+    def on_answered(self, name: str) -> None:
+        """A lookup of `name` is over."""
+        self._unanswered.discard(name)
+        self.look()
+
+    def look(self) -> None:
+        """Open the gate if nothing is awaited any more."""
+        if self._gate.is_open or self._unanswered:
+            return
+        if self._checker is None or self._checker.all_checked:
+            self._gate.open()

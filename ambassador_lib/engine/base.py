@@ -1,0 +1,125 @@
+"""The seam under the stack: one try goes down as an `Exchange`, a head with a body still to be read comes back.
+
+Engines dial, speak TLS and HTTP, pool connections and classify failures; they decide nothing. They raise only the
+contract's errors (`UpstreamConnectError`, `UpstreamResetError`) and `DeadlineExpired`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..call import Deadline, Header
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .tls import TlsSettings
+
+
+class ConnectionGauge(Protocol):
+    """Told of every connection that is opened and closed to one destination."""
+
+    def opened(self) -> None: ...
+    def closed(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where connections go and how; connections are shared only between equal destinations.
+
+    `address` is an IP (or, over an engine that resolves, a name); `sni` the TLS server name, `None` for none;
+    `san` a name that the certificate must carry besides what `tls` demands (auto_san_validation); `protocol` is
+    `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
+    """
+
+    pool: str
+    address: str
+    port: int
+    tls: TlsSettings | None = None
+    sni: str | None = None
+    san: str | None = None
+    protocol: str = "http1"
+    connect_timeout: float = 5.0
+    idle_timeout: float | None = 3600.0
+    gauge: ConnectionGauge | None = field(default=None, compare=False)
+
+
+class Exchange:
+    """One try as the engine sees it."""
+
+    __slots__ = (
+        "_aborted",
+        "_on_abort",
+        "authority",
+        "deadline",
+        "destination",
+        "extensions",
+        "headers",
+        "method",
+        "on_connected",
+        "scheme",
+        "stream",
+        "target",
+        "url",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        scheme: str,
+        authority: str,
+        target: str,
+        headers: list[Header],
+        stream: Any,
+        destination: Destination,
+        deadline: Deadline,
+        on_connected: Callable[[], None],
+        url: httpx.URL,
+        extensions: dict[str, Any],
+    ) -> None:
+        self.method = method
+        self.scheme = scheme
+        """The application's scheme: `:scheme` towards HTTP/2 upstreams, whatever the connection is."""
+        self.authority = authority
+        """The Host header; not repeated in `headers`."""
+        self.target = target
+        self.headers = headers
+        self.stream = stream
+        self.destination = destination
+        self.deadline = deadline
+        """Absolute and movable; it also cuts the body's reads later on. `connect_timeout` is counted beside it."""
+        self.on_connected = on_connected
+        """Called once, when a connection (new or pooled) is in hand and before the request's first byte."""
+        self.url = url
+        """The logical URL (the application's scheme, host and port; the rewritten path)."""
+        self.extensions = extensions
+        self._aborted = False
+        self._on_abort: Callable[[], None] | None = None
+
+    def abort(self) -> None:
+        """Break the exchange off, from any thread, before or while the engine works on it."""
+        self._aborted = True
+        if self._on_abort is not None:
+            self._on_abort()
+
+    def abortable(self, on_abort: Callable[[], None]) -> None:
+        """Say what breaks the exchange off from now on (for engines); done at once if it is to be already."""
+        self._on_abort = on_abort
+        if self._aborted:
+            on_abort()
+
+
+class Engine(Protocol):
+    """What carries exchanges. The blocking engines' coroutines never suspend."""
+
+    dials: bool
+    """True where the engine is given addresses; False where it sees the logical URL (mocks, ASGI, WSGI)."""
+
+    async def send(self, exchange: Exchange) -> httpx.Response:
+        """Return the response's head; its `stream` is read by the caller, under `exchange.deadline`."""
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,307 @@
+"""The blocking network: plain sockets, each operation under the time that is left. The twin of `loop`."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from ..call import Deadline
+from ..errors import DeadlineExpired, UpstreamConnectError, connect_failure, connect_timeout
+from .tls import NameMismatch
+from .wire import PATIENCE, READ_SIZE, PeerReset
+
+if TYPE_CHECKING:
+    from .base import Destination, Exchange
+
+T = TypeVar("T")
+
+POLLRDHUP = getattr(select, "POLLRDHUP", 0)
+"""Tells of a peer's FIN behind unread bytes (Linux only)."""
+IMMEDIATE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EINVAL}
+"""What `connect` refuses without sending anything; Envoy's details tell the two apart."""
+
+
+def step(work: Awaitable[T]) -> T:
+    """Run a coroutine that never suspends, to its end, on this thread."""
+    assert isinstance(work, Coroutine)
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # a StopIteration's value is untyped
+    work.close()
+    raise RuntimeError(f"{work!r} suspended on a blocking network")
+
+
+class BlockingNetwork:
+    """Sockets that block the calling thread."""
+
+    def __init__(self, now: Callable[[], float], patience: float = PATIENCE) -> None:
+        self._now = now
+        self._patience = patience
+
+    async def dial(self, exchange: Exchange) -> BlockingWire:
+        """Connect and do TLS, under one deadline for both."""
+        destination = exchange.destination
+        timeout_at = self._now() + destination.connect_timeout
+        until = min(timeout_at, exchange.deadline.at)
+        try:
+            sock = self._connect(exchange, until)
+            if destination.tls is not None:
+                sock = self._secure(sock, destination, until)
+        except TimeoutError:
+            raise (connect_timeout() if timeout_at <= exchange.deadline.at else DeadlineExpired()) from None
+        return BlockingWire(sock, self._now, self._patience)
+
+    def _connect(self, exchange: Exchange, until: float) -> socket.socket:
+        failure = connect_failure("no address")
+        for family, address in _addresses(exchange.destination):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            exchange.abortable(lambda sock=sock: _shut_down(sock))
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(self._left(until))
+                sock.connect(address)
+            except TimeoutError:
+                sock.close()
+                raise
+            except OSError as error:
+                sock.close()
+                failure = refused(error)
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
+
+    def _secure(self, sock: socket.socket, destination: Destination, until: float) -> socket.socket:
+        assert destination.tls is not None, "called for TLS only"
+        try:
+            sock = destination.tls.context.wrap_socket(
+                sock, server_hostname=destination.sni, do_handshake_on_connect=False
+            )
+            sock.settimeout(self._left(until))
+            sock.do_handshake()
+            destination.tls.check_names(sock.getpeercert(), destination.san)
+        except TimeoutError:
+            sock.close()
+            raise
+        except (OSError, ValueError) as error:
+            sock.close()
+            raise handshake_failed(error) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _left(self, until: float) -> float:
+        left = until - self._now()
+        if left <= 0:  # a timeout of 0 would mean "do not block"
+            raise TimeoutError
+        return min(left, self._patience)
+
+    def signal(self) -> BlockingSignal:
+        """Return something that one thread can wait for."""
+        return BlockingSignal(self._now, self._patience)
+
+    def shielded(self) -> AbstractContextManager[object]:
+        """Nothing cancels a thread."""
+        return nullcontext()
+
+    def home(self) -> object:
+        """Sockets are bound to no loop."""
+        return None
+
+    async def chunks(self, stream: Any) -> AsyncIterator[bytes]:
+        """Iterate over a request's body."""
+        for chunk in stream:
+            yield chunk
+
+    def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> BlockingBody:
+        """Make a response's body."""
+        return BlockingBody(read, close)
+
+
+class BlockingWire:
+    """A connected socket. Several threads may use it, one reading and one writing at a time.
+
+    The socket itself does not block: a thread waits outside the lock, and each call into the socket is short. TLS
+    needs that, since OpenSSL lets only one thread at a time into a connection.
+    """
+
+    def __init__(self, sock: socket.socket, now: Callable[[], float], patience: float) -> None:
+        self.alpn = sock.selected_alpn_protocol() if isinstance(sock, ssl.SSLSocket) else None
+        sock.setblocking(False)
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._now = now
+        self._patience = patience
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Receive what there is."""
+        while True:
+            try:
+                with self._lock:
+                    return self._sock.recv(READ_SIZE)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                events = select.POLLIN
+            except ssl.SSLWantWriteError:
+                events = select.POLLOUT
+            except (OSError, ValueError) as error:
+                raise PeerReset(str(error)) from error
+            self._wait(events, deadline)
+
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all; a deadline that strikes in the middle leaves the connection unusable."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                with self._lock:
+                    sent = self._sock.send(rest)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                events = select.POLLOUT
+            except ssl.SSLWantReadError:
+                events = select.POLLIN
+            except (OSError, ValueError) as error:
+                raise PeerReset(str(error)) from error
+            else:
+                rest = rest[sent:]
+                continue
+            self._wait(events, deadline)
+
+    def _wait(self, events: int, deadline: Deadline) -> None:
+        """Wait until the socket is ready; a deadline that moves later meanwhile is honoured."""
+        while True:
+            at = deadline.at
+            left = min(at - self._now(), self._patience)
+            if left <= 0:
+                raise DeadlineExpired
+            if is_ready(self._sock, events, left):
+                return
+            if deadline.at <= at:
+                raise DeadlineExpired
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Shut the socket down, whoever uses it."""
+        _shut_down(self._sock)
+
+    def forget(self) -> None:
+        """Let go of a socket inherited through `fork`: no farewell, since the parent goes on using it."""
+        os.close(self._sock.detach())
+
+    def has_input(self) -> bool:
+        """Poll for anything at all."""
+        return is_ready(self._sock, select.POLLIN | POLLRDHUP)
+
+    def has_hung_up(self) -> bool:
+        """Poll for the peer's end behind what is still to be read."""
+        return is_ready(self._sock, POLLRDHUP)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do."""
+        if info == "ssl_object":
+            return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
+        return socket_info(self._sock, info)
+
+
+class BlockingSignal:
+    """Waits on a `threading.Event`."""
+
+    def __init__(self, now: Callable[[], float], patience: float) -> None:
+        self._now = now
+        self._patience = patience
+        self._event = threading.Event()
+        self.set = self._event.set
+
+    async def wait(self, deadline: Deadline) -> None:
+        """Block until set; `DeadlineExpired` when the deadline passes first."""
+        left = min(deadline.at - self._now(), self._patience)
+        if not self._event.wait(max(0.0, left)):
+            raise DeadlineExpired
+
+
+class BlockingBody(httpx.SyncByteStream):
+    """A response's body, read by a plain loop."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> None:
+        self._read = read
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := step(self._read()):
+            yield chunk
+
+    def close(self) -> None:
+        """End the exchange."""
+        step(self._close())
+
+
+# --- shared with `loop` ----------------------------------------------------------------------------------------------
+
+
+def refused(error: OSError) -> UpstreamConnectError:
+    """Tell a failed `connect` in Envoy's words."""
+    when = "immediate" if error.errno in IMMEDIATE else "delayed"
+    return connect_failure(f"{when} connect error: {os.strerror(error.errno) if error.errno else error}")
+
+
+def handshake_failed(error: Exception) -> UpstreamConnectError:
+    """Tell a failed handshake in Envoy's form."""
+    reason = str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"CERTIFICATE_VERIFY_FAILED:{error.verify_message}"
+    elif isinstance(error, ssl.SSLError):
+        reason = error.reason or reason
+    elif not isinstance(error, NameMismatch):
+        reason = f"handshake: {reason or type(error).__name__}"
+    return connect_failure(f"TLS_error:|{reason}:TLS_error_end")
+
+
+def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
+    """Poll; errors and hang-ups count always, and so does a socket that is closed."""
+    descriptor = sock.fileno()
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, events)
+    return bool(poll.poll(math.ceil(seconds * 1000)))
+
+
+def socket_info(sock: socket.socket, info: str) -> Any:
+    """Answer for the socket itself."""
+    if info == "client_addr":
+        return sock.getsockname()
+    if info == "server_addr":
+        return sock.getpeername()
+    return sock if info == "socket" else None
+
+
+def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
+    try:
+        found = socket.getaddrinfo(destination.address, destination.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise connect_failure(f"{destination.address}: {error.strerror}") from error
+    for family, _, _, _, address in found:
+        yield family, address
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        # Not `SSLSocket.shutdown`, which takes the TLS state away from under a reading thread.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # not connected yet, or no longer

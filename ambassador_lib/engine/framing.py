@@ -1,0 +1,40 @@
+"""What HTTP/1.1 and HTTP/2 share: how a request's body is announced, and what a response's head may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from ..call import Header
+from ..errors import protocol_error
+from .wire import MAX_HEAD_SIZE, MAX_HEADERS
+
+
+def fixed_body(stream: Any) -> bytes | None:
+    """Return the whole body where it is known to be at hand, `None` where it must be iterated over."""
+    if stream is None:
+        return b""
+    if isinstance(stream, bytes):
+        return stream
+    if type(stream) is httpx.ByteStream:
+        return b"".join(stream)
+    return None
+
+
+def framed_headers(headers: list[Header], body: bytes | None) -> list[Header]:
+    """Announce the body where the headers do not do so yet: its length if known, else chunks."""
+    for name, _ in headers:
+        if name in (b"content-length", b"transfer-encoding"):
+            return headers
+    if body is None:
+        return [*headers, (b"transfer-encoding", b"chunked")]
+    return [*headers, (b"content-length", b"%d" % len(body))] if body else headers
+
+
+def check_head(headers: list[Header]) -> None:
+    """Refuse a response's head that Envoy would."""
+    if len(headers) > MAX_HEADERS:
+        raise protocol_error(f"more than {MAX_HEADERS} response headers")
+    if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_SIZE:
+        raise protocol_error(f"response headers of more than {MAX_HEAD_SIZE} bytes")

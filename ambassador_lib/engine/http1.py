@@ -1,0 +1,161 @@
+"""HTTP/1.1 on one connection, by h11: framing, keep-alive, and what each way of breaking off means (semantics 12.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h11
+import httpx
+
+from ..errors import UpstreamResetError, after_headers, connection_termination, protocol_error
+from .framing import check_head, fixed_body, framed_headers
+from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Wire
+
+if TYPE_CHECKING:
+    from .base import Exchange
+
+
+class Http1Connection:
+    """Serves one exchange after the other."""
+
+    def __init__(self, wire: Wire, network: Network) -> None:
+        self.wire = wire
+        self.network = network
+        self.h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_SIZE)
+        self._busy = False
+        self._usable = True
+
+    def open(self, exchange: Exchange) -> Http1Stream:
+        """Begin an exchange."""
+        self._busy = True
+        exchange.abortable(self.wire.abort)
+        return Http1Stream(self, exchange)
+
+    def ended(self) -> None:
+        """The exchange is over: find out whether the connection can go on."""
+        self._busy = False
+        # Bytes behind the response belong to nobody; taken for the next answer, they would forge it.
+        done = self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE and not self.h11.trailing_data[0]
+        if done:
+            self.h11.start_next_cycle()
+        else:
+            self._usable = False
+
+    def has_room(self) -> bool:
+        """One exchange at a time."""
+        return self._usable and not self._busy
+
+    def is_idle(self) -> bool:
+        """Whether no exchange is open."""
+        return not self._busy
+
+    def is_usable(self) -> bool:
+        """Whether the connection can go on."""
+        return self._usable
+
+    def is_stale(self) -> bool:
+        """Nothing may come while no exchange is open: anything to read is the end, or nonsense."""
+        return self.wire.has_input()
+
+
+class Http1Stream:
+    """One exchange."""
+
+    def __init__(self, connection: Http1Connection, exchange: Exchange) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self._wire = connection.wire
+        self._h11 = connection.h11
+        self._received = False
+        self._closed = False
+
+    async def start(self) -> Head:
+        """Send the request, receive the head."""
+        try:
+            await self._send()
+        except PeerReset:
+            pass  # a server may answer (413, say) and close before it has read all; the answer decides
+        return await self._receive_head()
+
+    async def _send(self) -> None:
+        exchange = self._exchange
+        body = fixed_body(exchange.stream)
+        headers = [(b"host", exchange.authority.encode("latin-1")), *framed_headers(exchange.headers, body)]
+        try:
+            request = h11.Request(method=exchange.method, target=exchange.target, headers=headers)
+            data = self._h11.send(request) or b""
+            if body is not None:
+                data += (self._h11.send(h11.Data(body)) or b"") if body else b""
+                await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+                return
+            await self._write(data)
+            async for chunk in self._connection.network.chunks(exchange.stream):
+                await self._write(self._h11.send(h11.Data(chunk)) or b"")
+            await self._write(self._h11.send(h11.EndOfMessage()) or b"")
+        except h11.LocalProtocolError as error:  # the application's: a header or a body that cannot be sent
+            raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _write(self, data: bytes) -> None:
+        if data:
+            await self._wire.write(data, self._exchange.deadline)
+
+    async def _receive_head(self) -> Head:
+        while True:
+            event = await self._next_event()
+            if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+                self._received = bool(self._h11.trailing_data[0])  # swallowed; what follows starts afresh
+            elif isinstance(event, (h11.Response, h11.InformationalResponse)):
+                break
+        headers = event.headers.raw_items()
+        check_head(headers)
+        extensions = {
+            "http_version": b"HTTP/" + event.http_version,
+            "reason_phrase": bytes(event.reason),
+            "network_stream": self._wire,
+        }
+        return Head(event.status_code, headers, extensions)
+
+    async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
+        while True:
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as error:
+                raise protocol_error(str(error)) from error
+            if event is not h11.NEED_DATA:
+                return event  # type: ignore[return-value]  # NEED_DATA is excluded, which mypy cannot see
+            try:
+                data = await self._wire.read(self._exchange.deadline)
+            except PeerReset as error:
+                raise connection_termination(str(error)) from error
+            if not data and self._h11.their_state is h11.SEND_RESPONSE:
+                raise self._ended_before_head()
+            self._received = True
+            self._h11.receive_data(data)
+
+    def _ended_before_head(self) -> UpstreamResetError:
+        # Envoy's parser complains of an end within the head only (semantics 12.1; scenario `close_in_headers`).
+        if self._received:
+            return protocol_error("connection closed within the response's headers")
+        return connection_termination()
+
+    async def read(self) -> bytes:
+        """Return more of the body."""
+        if self._closed:
+            raise httpx.StreamClosed
+        try:
+            event = await self._next_event()
+        except UpstreamResetError as error:
+            raise after_headers(error) from error.__cause__
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def close(self) -> None:
+        """End the exchange; what has already come of a body that nobody read does not spoil the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            while self._h11.their_state is h11.SEND_BODY and isinstance(self._h11.next_event(), h11.Data):
+                pass
+        except h11.RemoteProtocolError:
+            pass
+        self._connection.ended()

@@ -1,0 +1,189 @@
+"""The event-loop network: anyio's sockets, under asyncio and trio. The twin of `blocking`.
+
+Whoever calls the engine cancels it when a deadline passes (`Runtime.within`); here only `connect_timeout` and the
+bound of waits without a deadline are timed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from select import POLLIN
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from ..call import Deadline
+from ..errors import DeadlineExpired, connect_timeout
+from .blocking import POLLRDHUP, handshake_failed, is_ready, refused, socket_info
+from .wire import PATIENCE, READ_SIZE, PeerReset
+
+if TYPE_CHECKING:
+    from .base import Destination, Exchange
+
+BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
+CLEANING_UP = 1.0
+"""Seconds that cleaning up may take after a cancellation."""
+
+
+class LoopNetwork:
+    """Sockets that suspend the calling task."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+
+    async def dial(self, exchange: Exchange) -> LoopWire:
+        """Connect and do TLS, under one deadline for both."""
+        destination = exchange.destination
+        wire = None
+        with anyio.move_on_after(destination.connect_timeout):
+            try:
+                stream: ByteStream = await anyio.connect_tcp(destination.address, destination.port)
+            except OSError as error:
+                cause = error.__cause__
+                raise refused(cause if isinstance(cause, OSError) else error) from error
+            if destination.tls is not None:
+                stream = await _secured(stream, destination)
+            wire = LoopWire(stream, self._patience)
+        if wire is None:
+            raise connect_timeout()
+        return wire
+
+    def signal(self) -> LoopSignal:
+        """Return something that one task can wait for."""
+        return LoopSignal(self._patience)
+
+    def shielded(self) -> AbstractContextManager[object]:
+        """Keep cancellation off for a moment."""
+        return anyio.move_on_after(CLEANING_UP, shield=True)
+
+    def home(self) -> object:
+        """Return the running loop: sockets of one are of no use to another."""
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return anyio.lowlevel.current_token()
+
+    def chunks(self, stream: Any) -> AsyncIterator[bytes]:
+        """Iterate over a request's body."""
+        return aiter(stream)
+
+    def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> LoopBody:
+        """Make a response's body."""
+        return LoopBody(read, close)
+
+
+class LoopWire:
+    """A connected stream."""
+
+    def __init__(self, stream: ByteStream, patience: float) -> None:
+        self._tls = stream.extra(TLSAttribute.ssl_object, None)
+        self.alpn = self._tls.selected_alpn_protocol() if self._tls is not None else None
+        self._stream = stream
+        self._sock: socket.socket = stream.extra(SocketAttribute.raw_socket)
+        self._patience = patience
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Receive what there is."""
+        try:
+            with anyio.move_on_after(self._patience):
+                return await self._stream.receive(READ_SIZE)
+        except anyio.EndOfStream:
+            return b""
+        except BROKEN as error:
+            raise PeerReset(str(error)) from error
+        raise DeadlineExpired
+
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all; a cancellation in the middle leaves the connection unusable."""
+        try:
+            with anyio.move_on_after(self._patience) as patience:
+                await self._stream.send(data)
+        except BROKEN as error:
+            raise PeerReset(str(error)) from error
+        if patience.cancelled_caught:
+            raise DeadlineExpired
+
+    async def close(self) -> None:
+        """Close without a farewell."""
+        try:
+            await anyio.aclose_forcefully(self._stream)
+        except BROKEN:
+            pass
+
+    def abort(self) -> None:
+        """Shut the socket down."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def has_input(self) -> bool:
+        """Poll for anything at all."""
+        return is_ready(self._sock, POLLIN | POLLRDHUP)
+
+    def has_hung_up(self) -> bool:
+        """Poll for the peer's end behind what is still to be read."""
+        return is_ready(self._sock, POLLRDHUP)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do."""
+        return self._tls if info == "ssl_object" else socket_info(self._sock, info)
+
+
+class LoopSignal:
+    """Waits on an event of the running loop."""
+
+    def __init__(self, patience: float) -> None:
+        self._event = anyio.Event()
+        self._patience = patience
+        self.set = self._event.set
+
+    async def wait(self, deadline: Deadline) -> None:
+        """Suspend until set."""
+        with anyio.move_on_after(self._patience) as patience:
+            await self._event.wait()
+        if patience.cancelled_caught:
+            raise DeadlineExpired
+
+
+class LoopBody(httpx.AsyncByteStream):
+    """A response's body, read by an async loop."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> None:
+        self._read = read
+        self._close = close
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._read():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """End the exchange."""
+        await self._close()
+
+
+async def _secured(stream: ByteStream, destination: Destination) -> ByteStream:
+    assert destination.tls is not None, "called for TLS only"
+    try:
+        secure = await TLSStream.wrap(
+            stream,
+            server_side=False,
+            hostname=destination.sni,
+            ssl_context=destination.tls.context,
+            standard_compatible=False,  # HTTP has its own framing: an end without close_notify is an end
+        )
+        certificate = secure.extra(TLSAttribute.ssl_object).getpeercert()
+        destination.tls.check_names(certificate, destination.san)
+    except BaseException as error:
+        await anyio.aclose_forcefully(stream)
+        if isinstance(error, (OSError, ValueError, ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)):
+            raise handshake_failed(error) from error
+        raise
+    return secure

@@ -1,0 +1,254 @@
+"""The engines that dial: connections kept per destination, HTTP/1.1 and HTTP/2 on them.
+
+One source for both: over the blocking network the coroutines never suspend. A connection serves equal destinations
+only, the most recently used first (semantics 4), and is counted by the destination's gauge from the moment it is
+established until it is closed. A request is never sent twice; all that is done over is choosing another connection
+when a kept one turns out to be closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..errors import DeadlineExpired, UpstreamConnectError
+from .base import Destination, Exchange
+from .blocking import BlockingNetwork, BlockingWire
+from .http1 import Http1Connection
+from .wire import PATIENCE, Connection, Network, Signal, Stream
+
+if TYPE_CHECKING:
+    from ..runtime.base import Clock
+
+SWEEP_INTERVAL = 5.0
+"""Seconds between two looks at kept connections nobody asks for."""
+
+Key = tuple[object, Destination]
+
+
+class Pooled:
+    """A connection, and what the pool knows of it."""
+
+    def __init__(self, connection: Connection, key: Key) -> None:
+        self.connection = connection
+        self.key = key
+        self.listed = False
+        self.idle_since = 0.0
+        self._counted = True
+
+    def uncount(self) -> None:
+        """Tell the gauge, once."""
+        gauge = self.key[1].gauge
+        if self._counted and gauge is not None:
+            gauge.closed()
+        self._counted = False
+
+
+class Dialling:
+    """A connection under way that several exchanges wait for: HTTP/2 needs one, not one each."""
+
+    def __init__(self) -> None:
+        self.waiters: list[Signal] = []
+        self.error: UpstreamConnectError | None = None
+
+
+class PooledEngine:
+    """Blocking; used by many threads at once."""
+
+    dials = True
+
+    def __init__(self, clock: Clock, *, patience: float = PATIENCE, network: Network | None = None) -> None:
+        self._now = clock.monotonic
+        self._network: Network = network or BlockingNetwork(clock.monotonic, patience)
+        self._start_afresh()
+        _engines.add(self)
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._free: dict[Key, deque[Pooled]] = {}
+        """Connections with room for another exchange, most recently used last."""
+        self._open: set[Pooled] = set()
+        self._dialling: dict[Key, Dialling] = {}
+        self._next_sweep = 0.0
+
+    async def send(self, exchange: Exchange) -> httpx.Response:
+        """Return the response's head; errors are told apart as semantics 12.1 does."""
+        await self._sweep()
+        pooled, stream = await self._acquire((self._network.home(), exchange.destination), exchange)
+        try:
+            exchange.on_connected()
+            head = await stream.start()
+        except BaseException:
+            with self._network.shielded():
+                await self._release(pooled, stream)
+            raise
+
+        async def close() -> None:
+            with self._network.shielded():
+                await self._release(pooled, stream)
+
+        return httpx.Response(
+            head.status,
+            headers=head.headers,
+            stream=self._network.body(stream.read, close),
+            extensions=head.extensions,
+        )
+
+    async def close(self) -> None:
+        """Close every connection; exchanges still under way break off."""
+        with self._lock:
+            doomed = list(self._open)
+            self._free.clear()
+            for pooled in doomed:
+                pooled.listed = False
+        for pooled in doomed:
+            if pooled.connection.is_idle():
+                await self._discard(pooled)
+            else:
+                pooled.connection.wire.abort()
+
+    # --- choosing a connection ---------------------------------------------------------------------------------------
+
+    async def _acquire(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
+        while True:
+            taken = self._take(key, exchange)
+            if taken is not None:
+                pooled, stream, is_reused = taken
+                if not (is_reused and pooled.connection.is_stale()):
+                    return pooled, stream
+                self._give_up(pooled)
+                await self._release(pooled, stream)
+            elif exchange.destination.protocol == "http2":
+                await self._dial_shared(key, exchange)
+            else:
+                return await self._dial(key, exchange)
+
+    def _take(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream, bool] | None:
+        with self._lock:
+            free = self._free.get(key)
+            if not free:
+                return None
+            pooled = free[-1]
+            was_idle = pooled.connection.is_idle()
+            stream = pooled.connection.open(exchange)
+            if not pooled.connection.has_room():
+                self._unlist_locked(pooled)
+            return pooled, stream, was_idle
+
+    async def _dial(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
+        pooled = await self._connected(key, exchange)
+        with self._lock:
+            stream = pooled.connection.open(exchange)
+            self._list_locked(pooled)
+        return pooled, stream
+
+    async def _dial_shared(self, key: Key, exchange: Exchange) -> None:
+        """Dial, or wait for whoever does; one failure fails all who wait, as in Envoy's pools (semantics 4)."""
+        with self._lock:
+            dialling = self._dialling.get(key)
+            if dialling is None:
+                mine = self._dialling[key] = Dialling()
+            else:
+                signal = self._network.signal()
+                dialling.waiters.append(signal)
+        if dialling is not None:
+            await signal.wait(exchange.deadline)
+            if dialling.error is not None:
+                raise UpstreamConnectError(str(dialling.error), reply=dialling.error.reply)
+            return
+        try:
+            pooled = await self._connected(key, exchange)
+            with self._lock:
+                self._list_locked(pooled)
+        except UpstreamConnectError as error:
+            mine.error = error
+            raise
+        finally:
+            with self._lock:
+                self._dialling.pop(key, None)
+                waiters, mine.waiters = mine.waiters, []
+            for signal in waiters:
+                signal.set()
+
+    async def _connected(self, key: Key, exchange: Exchange) -> Pooled:
+        destination = exchange.destination
+        wire = await self._network.dial(exchange)
+        connection: Connection
+        if destination.protocol == "http2" or (destination.protocol == "auto" and wire.alpn == "h2"):
+            from .http2 import Http2Connection  # h2 is an extra of httpx
+
+            connection = Http2Connection(wire, self._network)
+        else:
+            connection = Http1Connection(wire, self._network)
+        pooled = Pooled(connection, key)
+        if destination.gauge is not None:
+            destination.gauge.opened()
+        with self._lock:
+            self._open.add(pooled)
+        return pooled
+
+    # --- giving it back ----------------------------------------------------------------------------------------------
+
+    async def _release(self, pooled: Pooled, stream: Stream) -> None:
+        await stream.close()
+        with self._lock:
+            connection = pooled.connection
+            is_over = connection.is_idle() and not (connection.is_usable() and pooled in self._open)
+            if connection.is_idle():
+                pooled.idle_since = self._now()
+            if connection.is_usable():
+                self._list_locked(pooled)
+            else:
+                self._unlist_locked(pooled)
+        if is_over:
+            await self._discard(pooled)
+
+    def _give_up(self, pooled: Pooled) -> None:
+        with self._lock:
+            self._unlist_locked(pooled)
+            self._open.discard(pooled)
+
+    def _list_locked(self, pooled: Pooled) -> None:
+        if pooled in self._open and not pooled.listed and pooled.connection.has_room():
+            pooled.listed = True
+            self._free.setdefault(pooled.key, deque()).append(pooled)
+
+    def _unlist_locked(self, pooled: Pooled) -> None:
+        if pooled.listed:
+            pooled.listed = False
+            free = self._free[pooled.key]
+            free.remove(pooled)
+            if not free:
+                del self._free[pooled.key]
+
+    async def _discard(self, pooled: Pooled) -> None:
+        with self._lock:
+            self._open.discard(pooled)
+        pooled.uncount()
+        if pooled.key[0] == self._network.home():  # the loop of another may be closed, and its sockets with it
+            await pooled.connection.wire.close()
+
+    async def _sweep(self) -> None:
+        """Close kept connections whose idle timeout has passed or that the peer has closed; now and then."""
+        now = self._now()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_INTERVAL
+        with self._lock:
+            kept = [pooled for free in self._free.values() for pooled in free if pooled.connection.is_idle()]
+            doomed = [pooled for pooled in kept if self._is_overdue(pooled, now)]
+            for pooled in doomed:
+                self._unlist_locked(pooled)
+        for pooled in doomed:
+            await self._discard(pooled)
+
+    def _is_overdue(self, pooled: Pooled, now: float) -> bool:
+        idle_timeout = pooled.key[1].idle_timeout
+        timed_out = idle_timeout is not None and now - pooled.idle_since >= idle_timeout
+        return timed_out or pooled.connection.is_stale()

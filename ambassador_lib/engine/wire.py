@@ -1,0 +1,135 @@
+"""The seam between protocols and networks: bytes in, bytes out, and what must be done differently on an event loop.
+
+HTTP/1.1 and HTTP/2 are written once, against `Network` and `Wire`. `blocking` and `loop` implement both; the
+blocking ones' coroutines never suspend, so that a plain call can step them to their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..call import Deadline, Header
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .base import Exchange
+
+READ_SIZE = 64 * 1024
+MAX_HEAD_SIZE = 80 * 1024
+"""Bytes of a response's head; llhttp, under Envoy, takes no more either."""
+MAX_HEADERS = 100
+"""Header lines of a response. Source: `HttpProtocolOptions.max_headers_count`, default 100."""
+PATIENCE = 300.0
+"""Seconds that a wait may take where no deadline bounds it."""
+
+
+class PeerReset(Exception):  # noqa: N818 - a signal to the protocol, which knows what it means
+    """The peer reset the connection, or it broke in another way than by an orderly end."""
+
+
+@dataclass(slots=True)
+class Head:
+    """A response up to its body."""
+
+    status: int
+    headers: list[Header]
+    extensions: dict[str, Any]
+
+
+class Signal(Protocol):
+    """Something one waits for once; `set` may come first."""
+
+    async def wait(self, deadline: Deadline) -> None:
+        """Wait until set; `DeadlineExpired` where nobody else cuts the wait at the deadline."""
+
+    def set(self) -> None: ...
+
+
+class Wire(Protocol):
+    """One connection's bytes, TLS already done."""
+
+    alpn: str | None
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Return what has come, `b""` at the peer's orderly end; `PeerReset`, `DeadlineExpired`."""
+
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all of `data`; `PeerReset`, `DeadlineExpired`."""
+
+    async def close(self) -> None:
+        """Close at once; never fails."""
+
+    def abort(self) -> None:
+        """Break the connection off, from any thread: whoever reads or writes gets `PeerReset` or the end."""
+
+    def has_input(self) -> bool:
+        """Whether a read would return at once: bytes, an end or an error."""
+
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed its side, as far as the system tells."""
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do (`ssl_object`, `client_addr`, `server_addr`, `socket`)."""
+
+
+class Stream(Protocol):
+    """One exchange on a connection."""
+
+    async def start(self) -> Head:
+        """Send the request and return the response's head."""
+
+    async def read(self) -> bytes:
+        """Return more of the body, `b""` at its end."""
+
+    async def close(self) -> None:
+        """End the exchange, complete or not; never fails."""
+
+
+class Connection(Protocol):
+    """A wire and the protocol spoken on it."""
+
+    wire: Wire
+
+    def open(self, exchange: Exchange) -> Stream:
+        """Begin an exchange; the caller has made sure that there is room."""
+
+    def has_room(self) -> bool:
+        """Whether one more exchange can be opened."""
+
+    def is_idle(self) -> bool:
+        """Whether no exchange is open."""
+
+    def is_usable(self) -> bool:
+        """Whether the connection can ever serve another exchange."""
+
+    def is_stale(self) -> bool:
+        """Whether an idle connection turns out to be dead; one system call."""
+
+
+class Network(Protocol):
+    """How to reach the other side from this kind of caller."""
+
+    async def dial(self, exchange: Exchange) -> Wire:
+        """Connect to `exchange.destination`, TLS and name checks included, within its `connect_timeout`."""
+
+    def signal(self) -> Signal: ...
+
+    def shielded(self) -> AbstractContextManager[object]:
+        """Keep cancellation off a short piece of cleaning up."""
+
+    def home(self) -> object:
+        """What connections made here are bound to (the running event loop), `None` for nothing."""
+
+    def chunks(self, stream: Any) -> AsyncIterator[bytes]:
+        """Iterate over a request's body."""
+
+    def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> BodyStream:
+        """Make a response's body out of how to read and how to close it."""
+
+
+if TYPE_CHECKING:
+    BodyStream = httpx.SyncByteStream | httpx.AsyncByteStream

@@ -1,0 +1,250 @@
+"""Every exception of the library. Each is also the httpx exception that existing code already catches.
+
+    AmbassadorError
+    ├── PolicyError             ValueError                  a policy that cannot be used
+    ├── CircuitOpenError        httpx.ConnectError          503     the cluster's breaker is open
+    │                           pybreaker.CircuitBreakerError
+    ├── UpstreamOverflowError   httpx.PoolTimeout           503 UO  a circuit_breakers threshold is full
+    ├── NoHealthyUpstreamError  httpx.ConnectError          503 UH  no endpoint can be chosen
+    ├── RouteTimeoutError       httpx.ReadTimeout           504 UT  the route's timeout passed
+    ├── PerTryTimeoutError      httpx.ReadTimeout           504 UT  the last try's timeout passed
+    ├── UpstreamConnectError    httpx.ConnectError          503 UF  refused, unreachable, TLS failure, connect timeout
+    ├── UpstreamResetError      httpx.RemoteProtocolError   503 UC / UR, 502 UPE  closed or reset before the head
+    ├── RateLimitedError        httpx.TransportError        429 RL
+    ├── NoRouteError            httpx.UnsupportedProtocol   404 NR  nothing claims the URL or no route matches
+    ├── FaultInjectedError      httpx.TransportError        FI
+    ├── LocalReplyError         httpx.TransportError        any other reply that the sidecar would make itself
+    └── NotReadyError           httpx.ConnectTimeout        `ready()` waited in vain
+
+Everything but `PolicyError` and `NotReadyError` carries `.response`, the reply the sidecar would have sent, and
+`.call`, the story of the tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .call import Call, CallReport
+
+if TYPE_CHECKING:
+    from ._circuit_open import CircuitOpenError as CircuitOpenError
+
+RESET = "upstream connect error or disconnect/reset before headers. "
+
+
+@dataclass(slots=True)
+class LocalReply:
+    """The reply that Envoy would send itself: `headers` come on top of content-type and content-length."""
+
+    status: int
+    body: str = ""
+    flag: str = ""
+    details: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def header_list(self) -> list[tuple[bytes, bytes]]:
+        """Return all headers, framing included (semantics 12.1: no content-type on an empty body)."""
+        if not self.body:
+            return [(b"content-length", b"0"), *self.headers]
+        length = str(len(self.body.encode())).encode()
+        return [(b"content-length", length), (b"content-type", b"text/plain"), *self.headers]
+
+
+class AmbassadorError(Exception):
+    """Base of all errors of this library.
+
+    Attributes: `call`, the `CallReport` of the failed call (`None` outside a call); `response`, the `httpx.Response`
+    that `local_replies="response"` would have returned; `reply`, the same before it became a response.
+    """
+
+    call: CallReport | None = None
+    response: httpx.Response | None = None
+    reply: LocalReply
+
+    def __init__(self, message: str = "", *, reply: LocalReply | None = None, **httpx_arguments: Any) -> None:
+        super().__init__(message, **httpx_arguments)
+        if reply is not None:
+            self.reply = reply
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} [{self.call}]" if self.call is not None else text
+
+
+class UpstreamOverflowError(AmbassadorError, httpx.PoolTimeout):
+    """A threshold of the cluster's `circuit_breakers` is full."""
+
+
+class NoHealthyUpstreamError(AmbassadorError, httpx.ConnectError):
+    """The load balancer found no endpoint."""
+
+
+class RouteTimeoutError(AmbassadorError, httpx.ReadTimeout):
+    """The route's timeout passed; it spans all tries and the response's body."""
+
+
+class PerTryTimeoutError(AmbassadorError, httpx.ReadTimeout):
+    """The last try's own timeout passed before its response's headers."""
+
+
+class UpstreamConnectError(AmbassadorError, httpx.ConnectError):
+    """No connection to the endpoint: refused, unreachable, TLS failure or connect timeout. Nothing was sent."""
+
+
+class UpstreamResetError(AmbassadorError, httpx.RemoteProtocolError):
+    """The endpoint broke the exchange off, or spoke something that is not HTTP."""
+
+    refused: bool = False
+    """True where the endpoint cannot have started on the request (REFUSED_STREAM, GOAWAY below the stream)."""
+
+
+class RateLimitedError(AmbassadorError, httpx.TransportError):
+    """A local rate limit refused the call."""
+
+
+class NoRouteError(AmbassadorError, httpx.UnsupportedProtocol):
+    """Nothing claims the URL, or the listener that does has no matching route."""
+
+
+class FaultInjectedError(AmbassadorError, httpx.TransportError):
+    """A fault filter aborted the call."""
+
+
+class LocalReplyError(AmbassadorError, httpx.TransportError):
+    """Any other reply that the sidecar would make itself; `.response` tells which."""
+
+
+class NotReadyError(AmbassadorError, httpx.ConnectTimeout):
+    """`ready(timeout=...)`: first resolution or first health checks did not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFault:
+    """One thing wrong with a policy: where, which field, what, and what would help."""
+
+    location: str
+    path: str
+    message: str
+    help: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.path}: {self.message}" if self.path else f"{self.location}: {self.message}"
+        return f"{text}; {self.help}" if self.help else text
+
+
+class PolicyError(AmbassadorError, ValueError):
+    """A policy that cannot be used. `faults` lists everything wrong with it, in the order of the file."""
+
+    def __init__(self, faults: Sequence[PolicyFault] | str) -> None:
+        self.faults: tuple[PolicyFault, ...] = () if isinstance(faults, str) else tuple(faults)
+        super().__init__(faults if isinstance(faults, str) else "\n".join(map(str, self.faults)))
+
+
+class DeadlineExpired(Exception):  # noqa: N818 - a signal between engine and handlers, never seen by callers
+    """An engine or runtime gave up because the exchange's deadline passed."""
+
+
+# --- the replies of semantics 12.1, made where they are raised -------------------------------------------------------
+
+
+def no_healthy_upstream() -> NoHealthyUpstreamError:
+    """No endpoint can be chosen: 503 UH."""
+    return NoHealthyUpstreamError(
+        "no healthy upstream", reply=LocalReply(503, "no healthy upstream", "UH", "no_healthy_upstream")
+    )
+
+
+def route_timeout() -> RouteTimeoutError:
+    """The route's timeout passed: 504 UT."""
+    reply = LocalReply(504, "upstream request timeout", "UT", "response_timeout")
+    return RouteTimeoutError("upstream request timeout", reply=reply)
+
+
+def per_try_timeout() -> PerTryTimeoutError:
+    """One try's timeout passed: 504 UT."""
+    reply = LocalReply(504, "upstream request timeout", "UT", "upstream_per_try_timeout")
+    return PerTryTimeoutError("upstream request timeout (per try)", reply=reply)
+
+
+def expired(call: Call) -> AmbassadorError | httpx.TimeoutException:
+    """Which bound of the call has passed: the one that struck first."""
+    bounds = (call.deadline, call.attempt.try_at, call.idle_at, call.app_at)
+    first = bounds.index(min(bounds))
+    if first == 0:
+        return route_timeout()
+    if first == 1:
+        return per_try_timeout()
+    if first == 2:
+        return stream_idle_timeout(request_complete=call.request_ended is not None)
+    if call.request_ended is None:
+        return httpx.WriteTimeout("the application's own write timeout passed")
+    return httpx.ReadTimeout("the application's own read timeout passed")
+
+
+def stream_idle_timeout(*, request_complete: bool = True) -> LocalReplyError:
+    """Nothing moved for the stream's idle timeout: 504 SI, or 408 while the request is unfinished."""
+    reply = LocalReply(504 if request_complete else 408, "stream timeout", "SI", "stream_idle_timeout")
+    return LocalReplyError("stream timeout", reply=reply)
+
+
+def overflow() -> UpstreamOverflowError:
+    """A threshold is full: 503 UO with `x-envoy-overloaded`."""
+    reply = _reset_reply("overflow", "UO", "overflow")
+    reply.headers.append((b"x-envoy-overloaded", b"true"))
+    return UpstreamOverflowError("circuit_breakers threshold reached: overflow", reply=reply)
+
+
+def connect_failure(reason: str) -> UpstreamConnectError:
+    """Refused, unreachable, TLS failure: 503 UF. `reason` is for the details only, never for the body (1.40)."""
+    underscored = reason.replace(" ", "_")
+    reply = _reset_reply("remote connection failure", "UF", f"remote_connection_failure|{underscored}")
+    return UpstreamConnectError(f"connect failure: {reason}", reply=reply)
+
+
+def connect_timeout() -> UpstreamConnectError:
+    """TCP and TLS were not done within `connect_timeout`: 503 UF."""
+    return UpstreamConnectError("connect timeout", reply=_reset_reply("connection timeout", "UF", "connection_timeout"))
+
+
+def connection_termination(message: str = "connection closed before headers") -> UpstreamResetError:
+    """The peer closed or reset the connection before the response's headers: 503 UC."""
+    return UpstreamResetError(message, reply=_reset_reply("connection termination", "UC", "connection_termination"))
+
+
+def protocol_error(message: str) -> UpstreamResetError:
+    """The peer spoke something that is not HTTP: 502 UPE."""
+    reply = _reset_reply("protocol error", "UPE", "protocol_error")
+    reply.status = 502
+    return UpstreamResetError(f"protocol error: {message}", reply=reply)
+
+
+def remote_reset(message: str, *, refused: bool = False) -> UpstreamResetError:
+    """An HTTP/2 stream reset: 503 UR. `refused`: REFUSED_STREAM, or GOAWAY below the stream."""
+    reason = "remote refused stream reset" if refused else "remote reset"
+    error = UpstreamResetError(message, reply=_reset_reply(reason, "UR", reason.replace(" ", "_")))
+    error.refused = refused
+    return error
+
+
+def after_headers(error: UpstreamResetError) -> UpstreamResetError:
+    """The same reset, come after the response's headers: it breaks the body off, whatever the reply would be."""
+    error.reply.details = error.reply.details.replace("_before_response_started", "_after_response_started")
+    return error
+
+
+def _reset_reply(reason: str, flag: str, details: str) -> LocalReply:
+    details = f"upstream_reset_before_response_started{{{details}}}"
+    return LocalReply(503, f"{RESET}reset reason: {reason}", flag, details)
+
+
+def __getattr__(name: str) -> Any:
+    # pybreaker imports tornado and redis where they are installed (+40 ms): its subclass is made when first asked for.
+    if name == "CircuitOpenError":
+        from ._circuit_open import CircuitOpenError
+
+        return CircuitOpenError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,93 @@
+"""Replies of our own: an exception, or the very response that the sidecar would have sent (semantics 12)."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..call import Call, Header, Next
+from ..errors import AmbassadorError, LocalReply
+
+if TYPE_CHECKING:
+    from ..policy.model import HttpConnectionManager
+    from ..runtime.base import Clock
+
+HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-connection", b"upgrade"))
+GRPC_STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+"""gRPC status of a local reply by its HTTP status; 2 (UNKNOWN) otherwise (semantics 12.2)."""
+
+
+class LocalReplies:
+    """Turns errors into responses (`local_replies="response"`), or gives them their response and lets them pass."""
+
+    def __init__(self, manager: HttpConnectionManager, clock: Clock, *, as_response: bool) -> None:
+        self._as_response = as_response
+        self._clock = clock
+        self._server = (manager.server_name or "envoy").encode()
+        self._overwrite = manager.server_header_transformation
+        self._via = manager.via.encode()
+        self._return_request_id = manager.always_set_request_id_in_response
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        report = call.report
+        try:
+            response = await next(call)
+        except AmbassadorError as error:
+            reply = error.reply
+            call.flag(reply.flag)
+            report.details = reply.details
+            report.status = reply.status
+            response = error.response = self._respond(call, reply)
+            if not self._as_response:
+                raise
+            return response
+        report.status = response.status_code
+        if not report.details:
+            report.details = "via_upstream"
+        if self._as_response:
+            response.headers = httpx.Headers(self._dressed(call, list(response.headers.raw)))
+        return response
+
+    def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
+        status, body, headers = reply.status, reply.body, reply.header_list()
+        content_type = call.header(b"content-type") or b""
+        if content_type == b"application/grpc" or content_type.startswith(b"application/grpc+"):
+            headers = [(b"content-type", content_type), *reply.headers]
+            headers.append((b"grpc-status", b"%d" % GRPC_STATUS.get(status, 2)))
+            if body:
+                headers.append((b"grpc-message", body.encode()))
+            status, body = 200, ""
+        if call.method == "HEAD":
+            body = ""
+        headers = self._dressed(call, headers) if self._as_response else headers
+        response = httpx.Response(status, content=body, request=call.request)
+        response.headers = httpx.Headers(headers)
+        return response
+
+    def _dressed(self, call: Call, headers: list[Header]) -> list[Header]:
+        """What a sidecar does to every response on its way to the application (semantics 1.3)."""
+        dressed = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+        names = {name.lower() for name, _ in dressed}
+        if self._overwrite == "OVERWRITE":
+            dressed = [header for header in dressed if header[0].lower() != b"server"]
+            dressed.append((b"server", self._server))
+        elif self._overwrite == "APPEND_IF_ABSENT" and b"server" not in names:
+            dressed.append((b"server", self._server))
+        if b"date" not in names:
+            dressed.append((b"date", formatdate(self._clock.time(), usegmt=True).encode()))
+        if self._via:
+            dressed = _append_via(dressed, self._via)
+        if self._return_request_id and (request_id := call.header(b"x-request-id")):
+            dressed = [header for header in dressed if header[0].lower() != b"x-request-id"]
+            dressed.append((b"x-request-id", request_id))
+        return dressed
+
+
+def _append_via(headers: list[Header], via: bytes) -> list[Header]:
+    for index, (name, value) in enumerate(headers):
+        if name.lower() == b"via":
+            headers[index] = (name, value + b", " + via)
+            return headers
+    return [*headers, (b"via", via)]

@@ -1,0 +1,97 @@
+"""Outermost: the call's span and report, and its end, whichever way it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..call import Call, Deadline, Next
+from ..errors import AmbassadorError, DeadlineExpired, UpstreamResetError, expired
+from ..upstream.outlier import LocalOrigin
+
+if TYPE_CHECKING:
+    from ..runtime.base import Runtime
+    from ..telemetry.tracing import Tracing
+
+
+class Observe:
+    """Everything the call took is given back here: at the end of the body, or when no response comes of it."""
+
+    def __init__(self, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
+        self._runtime = runtime
+        self._tracing = tracing
+        self._as_response = as_response
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        if self._tracing.enabled:
+            self._tracing.start_call(call)
+        watch = CallWatch(call, self._runtime, self._tracing, as_response=self._as_response)
+        try:
+            response = await next(call)
+        except BaseException as error:
+            watch.broke_off(error)
+            raise
+        response.extensions["ambassador"] = call.report
+        self._runtime.watch_body(response, watch)
+        return response
+
+
+class CallWatch:
+    """Follows a call to its end; the body of its response is read under what is left of the call's bounds."""
+
+    __slots__ = ("_as_response", "_call", "_done", "_error", "_runtime", "_tracing")
+
+    def __init__(self, call: Call, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
+        self._call = call
+        self._runtime = runtime
+        self._tracing = tracing
+        self._as_response = as_response
+        self._error: BaseException | None = None
+        self._done = False
+
+    def reading(self) -> Deadline:
+        """Restart the idle bounds; the deadline is the try's, which the engine's sockets are under as well."""
+        self._call.touch(self._runtime.now())
+        return self._call.attempt.deadline
+
+    def failed(self, error: Exception) -> Exception:
+        """Map a failure of the body: the contract's exception, or what a sidecar's caller would see of it."""
+        call = self._call
+        seen: Exception = expired(call) if isinstance(error, DeadlineExpired) else error
+        self._error = seen
+        if not isinstance(seen, AmbassadorError):
+            if isinstance(seen, httpx.TimeoutException):
+                call.flag("DC")
+            return seen
+        call.flag(seen.reply.flag)
+        call.report.details = seen.reply.details
+        if call.endpoint is not None:
+            how = LocalOrigin.RESET if isinstance(seen, UpstreamResetError) else LocalOrigin.TIMEOUT
+            call.cluster.record(call.endpoint, how, self._runtime.now())
+        seen.call = call.report
+        if self._as_response:  # after the head a sidecar can only break the body off
+            return httpx.RemoteProtocolError(f"response body broken off: {seen.reply.details}", request=call.request)
+        return seen
+
+    def broke_off(self, error: BaseException) -> None:
+        """No response came of the call."""
+        self._error = error
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
+            self._call.flag("DC")
+        if isinstance(error, Exception):
+            error.call = self._call.report  # type: ignore[attr-defined]  # the contract: every failure tells its story
+        self.ended()
+
+    def ended(self) -> None:
+        """Give everything back; runs once."""
+        if self._done:
+            return
+        self._done = True
+        call = self._call
+        call.report.duration = self._runtime.now() - call.started
+        try:
+            call.finish()
+        finally:
+            if call.span is not None:
+                self._tracing.end_call(call, call.report.status, self._error)

@@ -1,0 +1,87 @@
+"""What depends on the chosen endpoint: `auto_host_rewrite`, the TLS server name, the destination dialled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..call import Call, Next
+from ..engine.base import Destination
+from ..routing.rewrite import rewrite_host
+
+if TYPE_CHECKING:
+    from ..engine.tls import TlsSettings
+    from ..policy.model import Cluster
+    from ..upstream.host import Host
+    from ..upstream.limits import Limits
+
+
+class EndpointRewrite:
+    """Evaluated again for every try, since a retry may go to another endpoint (semantics 3.6)."""
+
+    def __init__(self, cluster: Cluster, tls: TlsSettings | None, limits: dict[str, Limits]) -> None:
+        self._cluster = cluster
+        self._tls = tls
+        self._limits = limits
+        options = cluster.http_protocol_options
+        self._protocol = options.protocol if options is not None else "http1"
+        self._idle_timeout = options.idle_timeout if options is not None else None
+        self._auto_sni = tls is not None and options is not None and options.auto_sni
+        self._auto_san = tls is not None and options is not None and options.auto_san_validation
+        self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        host = call.endpoint
+        if call.route.auto_host_rewrite and host.hostname:
+            rewrite_host(call, host.hostname)
+        sni = san = None
+        if self._tls is not None:
+            sni, san = self._server_name(call, host)
+        key = (call.route.priority, sni, san)
+        destination = host.destinations.get(key)
+        if destination is None:
+            destination = host.destinations[key] = self._destination(host, *key)
+        call.destination = destination
+        return await next(call)
+
+    def _server_name(self, call: Call, host: Host) -> tuple[str | None, str | None]:
+        """SNI, and the name that the certificate must carry (semantics 10)."""
+        assert self._tls is not None
+        sni: str | None = self._tls.sni or None
+        if self._tls.auto_host_sni and host.hostname:
+            sni = host.hostname
+        name = None
+        if self._auto_sni or self._auto_san:
+            name = (call.header(self._sni_header) or b"").decode("latin-1") if self._sni_header else ""
+            name = _without_port(name or call.authority)
+        if self._auto_sni:
+            sni = None if name is None or _is_address(name) else name
+        if self._auto_san:
+            return sni, name
+        return sni, sni if self._tls.auto_sni_san_validation else None
+
+    def _destination(self, host: Host, priority: str, sni: str | None, san: str | None) -> Destination:
+        cluster = self._cluster
+        return Destination(
+            pool=f"{cluster.name}/{priority}",
+            address=host.address,
+            port=host.port,
+            tls=self._tls,
+            sni=sni,
+            san=san,
+            protocol=self._protocol,
+            connect_timeout=5.0 if cluster.connect_timeout is None else cluster.connect_timeout,
+            idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
+            gauge=self._limits[priority].host(host.key),
+        )
+
+
+def _without_port(authority: str) -> str:
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.rpartition(":")[0] if authority.count(":") == 1 else authority
+
+
+def _is_address(name: str) -> bool:
+    return ":" in name or name.replace(".", "").isdigit()

@@ -1,0 +1,98 @@
+"""The router filter: the cluster, header mutations and rewrites on the way down; response mutations on the way up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..algorithms.overrides import take_overrides
+from ..call import Call, Next
+from ..errors import AmbassadorError, LocalReply, LocalReplyError
+
+if TYPE_CHECKING:
+    from ..routing.compiled import CompiledRoute
+    from ..runtime.base import Random, Runtime
+    from ..upstream.upstream import Upstream
+
+
+class Router:
+    """Source: `envoy.extensions.filters.http.router.v3.Router`, in the order of semantics 1.7."""
+
+    def __init__(
+        self,
+        route: CompiledRoute,
+        clusters: Mapping[str, Upstream],
+        *,
+        runtime: Runtime,
+        random: Random,
+        as_response: bool,
+        suppress_envoy_headers: bool,
+    ) -> None:
+        self._route = route
+        self._clusters = clusters
+        self._runtime = runtime
+        self._random = random
+        self._suppress = suppress_envoy_headers
+        self._service_time = as_response and not suppress_envoy_headers
+        self._count_tries = route.virtual_host.model.include_attempt_count_in_response
+        self._changes_response = route.changes_response or self._count_tries
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        local = self._route.local_response(call)
+        if local is not None:
+            return self._answer(call, *local)
+        call.suppress_envoy_headers = self._suppress
+        try:
+            self._choose_cluster(call)
+            if call.internal:
+                call.overrides = take_overrides(call.headers)
+            self._route.apply_request(call, call.choice)
+            response = await next(call)
+        except AmbassadorError as error:
+            self._mutate(call, error.reply.status, error.reply.headers)
+            raise
+        if self._changes_response or self._service_time:
+            headers = list(response.headers.raw)
+            if self._service_time:
+                self._set_service_time(call, headers)
+            self._mutate(call, response.status_code, headers)
+            response.headers = httpx.Headers(headers)
+        return response
+
+    def _choose_cluster(self, call: Call) -> None:
+        call.choice = self._route.pick_cluster(call, self._random)
+        cluster = self._clusters.get(call.choice.cluster) if call.choice is not None else None
+        if cluster is None:
+            name = repr(call.choice.cluster) if call.choice is not None else "named by the request"
+            raise LocalReplyError(
+                f"no cluster {name}", reply=LocalReply(self._route.cluster_not_found, "", "NC", "cluster_not_found")
+            )
+        call.cluster = cluster
+        call.report.cluster = cluster.name
+
+    def _answer(self, call: Call, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
+        """Direct responses and redirects are responses in either mode, never exceptions (contract)."""
+        call.report.details = self._route.local_details
+        call.flag(self._route.local_flag)
+        self._mutate(call, status, headers)
+        response = httpx.Response(status, content=b"" if call.method == "HEAD" else body)
+        response.headers = httpx.Headers(headers)
+        return response
+
+    def _mutate(self, call: Call, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._changes_response:
+            return
+        if self._count_tries and call.report.attempts:
+            headers[:] = [header for header in headers if header[0].lower() != b"x-envoy-attempt-count"]
+            headers.append((b"x-envoy-attempt-count", b"%d" % len(call.report.attempts)))
+        self._route.apply_response(call, call.choice, status, headers)
+
+    def _set_service_time(self, call: Call, headers: list[tuple[bytes, bytes]]) -> None:
+        """Milliseconds from the end of the request, earlier tries and back-off included (semantics 3.9)."""
+        if call.request_ended is None:
+            return
+        headers[:] = [header for header in headers if header[0].lower() != b"x-envoy-upstream-service-time"]
+        took = int((self._runtime.now() - call.request_ended) * 1000)
+        headers.append((b"x-envoy-upstream-service-time", b"%d" % max(0, took)))

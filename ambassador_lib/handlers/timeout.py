@@ -1,0 +1,52 @@
+"""The route's timeout, and the recording of the request's body that decides when it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..call import INFINITY, Call, Next
+from ..runtime.recording import Recording
+
+if TYPE_CHECKING:
+    from ..runtime.base import Runtime
+
+
+class RouteTimeout:
+    """Starts when the application's whole request is there, spans all tries, back-off and the body (semantics 2).
+
+    `timeout` and `idle_timeout` are seconds, `None` for none. `body_limit` is in bytes: the part of a streamed body
+    that is kept so that it can be sent again.
+    """
+
+    def __init__(
+        self, runtime: Runtime, *, timeout: float | None, idle_timeout: float | None, body_limit: int
+    ) -> None:
+        self._runtime = runtime
+        self._timeout = INFINITY if timeout is None else timeout
+        self._idle = INFINITY if idle_timeout is None else idle_timeout
+        self._body_limit = body_limit
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        timeouts = call.timeouts
+        timeouts.route = self._timeout
+        timeouts.idle = self._idle
+        if call.overrides is not None and call.overrides.timeout is not None:
+            timeouts.route = call.overrides.timeout or INFINITY
+        now = self._runtime.now()
+        if isinstance(call.body, httpx.ByteStream):
+            call.end_request(now)
+        else:
+            self._record(call, now)
+        return await next(call)
+
+    def _record(self, call: Call, now: float) -> None:
+        runtime = self._runtime
+        recording = Recording(
+            self._body_limit,
+            on_end=lambda: call.end_request(runtime.now()),
+            on_chunk=lambda: call.touch(runtime.now()),
+        )
+        call.body = runtime.replayable(call.body, recording)
+        call.touch(now)

@@ -1,0 +1,312 @@
+"""Clusters: the upstreams and how they are found, chosen, watched and limited (`envoy.config.cluster.v3`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .core import Address, HeaderValueOption, Int64Range, Metadata, Percent
+from .route import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address and its name. Source: `envoy.config.endpoint.v3.Endpoint`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class HealthCheckConfig:
+        """Where and how this endpoint is checked. Source: `envoy.config.endpoint.v3.Endpoint.HealthCheckConfig`."""
+
+        PROTO: ClassVar[str] = "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig"
+        port_value: int = 0
+        hostname: str = ""
+        address: Address | None = None
+        disable_active_health_check: bool = False
+
+    PROTO: ClassVar[str] = "envoy.config.endpoint.v3.Endpoint"
+    address: Address
+    health_check_config: HealthCheckConfig | None = None
+    hostname: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LbEndpoint:
+    """An endpoint as the balancer sees it; weight unset is 1. Source: `envoy.config.endpoint.v3.LbEndpoint`."""
+
+    PROTO: ClassVar[str] = "envoy.config.endpoint.v3.LbEndpoint"
+    endpoint: Endpoint
+    health_status: str = "UNKNOWN"
+    metadata: Metadata | None = None
+    load_balancing_weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locality:
+    """Where endpoints are. Source: `envoy.config.core.v3.Locality`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Locality"
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalityLbEndpoints:
+    """Endpoints of one locality and priority (0 is best). Source: `envoy.config.endpoint.v3.LocalityLbEndpoints`."""
+
+    PROTO: ClassVar[str] = "envoy.config.endpoint.v3.LocalityLbEndpoints"
+    locality: Locality | None = None
+    lb_endpoints: tuple[LbEndpoint, ...] = ()
+    load_balancing_weight: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterLoadAssignment:
+    """The endpoints of a cluster. Source: `envoy.config.endpoint.v3.ClusterLoadAssignment`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Policy:
+        """`overprovisioning_factor` in percent, unset is 140. Source: `ClusterLoadAssignment.Policy`."""
+
+        PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy"
+        overprovisioning_factor: int | None = None
+
+    PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment"
+    cluster_name: str
+    endpoints: tuple[LocalityLbEndpoints, ...] = ()
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakers:
+    """Limits per priority. Source: `envoy.config.cluster.v3.CircuitBreakers`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Thresholds:
+        """Unset: 1024, 1024, 1024 and 3. Source: `envoy.config.cluster.v3.CircuitBreakers.Thresholds`."""
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class RetryBudget:
+            """Unset: 20 % and 3. Source: `envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget`."""
+
+            PROTO: ClassVar[str] = "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget"
+            budget_percent: Percent | None = None
+            min_retry_concurrency: int | None = None
+
+        PROTO: ClassVar[str] = "envoy.config.cluster.v3.CircuitBreakers.Thresholds"
+        priority: str = "DEFAULT"
+        max_connections: int | None = None
+        max_pending_requests: int | None = None
+        max_requests: int | None = None
+        max_retries: int | None = None
+        retry_budget: RetryBudget | None = None
+        track_remaining: bool = False
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.CircuitBreakers"
+    thresholds: tuple[Thresholds, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlierDetection:
+    """Passive ejection; unset fields take the defaults of semantics 5. Source: `envoy.config.cluster.v3.OutlierDetection`."""
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.OutlierDetection"
+    consecutive_5xx: int | None = None
+    interval: float | None = None
+    base_ejection_time: float | None = None
+    max_ejection_percent: int | None = None
+    enforcing_consecutive_5xx: int | None = None
+    enforcing_success_rate: int | None = None
+    success_rate_minimum_hosts: int | None = None
+    success_rate_request_volume: int | None = None
+    success_rate_stdev_factor: int | None = None
+    consecutive_gateway_failure: int | None = None
+    enforcing_consecutive_gateway_failure: int | None = None
+    split_external_local_origin_errors: bool = False
+    consecutive_local_origin_failure: int | None = None
+    enforcing_consecutive_local_origin_failure: int | None = None
+    enforcing_local_origin_success_rate: int | None = None
+    failure_percentage_threshold: int | None = None
+    enforcing_failure_percentage: int | None = None
+    enforcing_failure_percentage_local_origin: int | None = None
+    failure_percentage_minimum_hosts: int | None = None
+    failure_percentage_request_volume: int | None = None
+    max_ejection_time: float | None = None
+    max_ejection_time_jitter: float | None = None
+    successful_active_health_check_uneject_host: bool | None = None
+    always_eject_one_host: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """Active checks, seconds throughout. Source: `envoy.config.core.v3.HealthCheck`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Payload:
+        """`text` is hex. Source: `envoy.config.core.v3.HealthCheck.Payload`."""
+
+        PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.Payload"
+        text: str | None = None
+        binary: bytes | None = None
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class HttpHealthCheck:
+        """`host` unset is the cluster's name. Source: `envoy.config.core.v3.HealthCheck.HttpHealthCheck`."""
+
+        PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.HttpHealthCheck"
+        host: str = ""
+        path: str
+        send: HealthCheck.Payload | None = None
+        receive: tuple[HealthCheck.Payload, ...] = ()
+        response_buffer_size: int | None = None
+        request_headers_to_add: tuple[HeaderValueOption, ...] = ()
+        request_headers_to_remove: tuple[str, ...] = ()
+        expected_statuses: tuple[Int64Range, ...] = ()
+        retriable_statuses: tuple[Int64Range, ...] = ()
+        method: str = "METHOD_UNSPECIFIED"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class TcpHealthCheck:
+        """No payloads: connecting is enough. Source: `envoy.config.core.v3.HealthCheck.TcpHealthCheck`."""
+
+        PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.TcpHealthCheck"
+        send: HealthCheck.Payload | None = None
+        receive: tuple[HealthCheck.Payload, ...] = ()
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck"
+    timeout: float
+    interval: float
+    unhealthy_threshold: int
+    healthy_threshold: int
+    initial_jitter: float | None = None
+    interval_jitter: float | None = None
+    interval_jitter_percent: int = 0
+    reuse_connection: bool | None = None
+    http_health_check: HttpHealthCheck | None = None
+    tcp_health_check: TcpHealthCheck | None = None
+    no_traffic_interval: float | None = None
+    no_traffic_healthy_interval: float | None = None
+    unhealthy_interval: float | None = None
+    unhealthy_edge_interval: float | None = None
+    healthy_edge_interval: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsResolutionConfig:
+    """Resolvers for this cluster; unset is the system's. Source: `envoy.config.core.v3.DnsResolutionConfig`
+    and the c-ares and system resolver messages of `typed_dns_resolver_config`, which come down to this."""
+
+    resolvers: tuple[Address, ...] = ()
+    use_tcp_for_dns_lookups: bool = False
+    no_default_search_domain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpProtocolOptions:
+    """How to speak HTTP to a cluster. Source: `envoy.extensions.upstreams.http.v3.HttpProtocolOptions`.
+
+    `protocol` is `http1` (default), `http2` or `auto` (ALPN), from `explicit_http_config` / `auto_config`.
+    """
+
+    PROTO: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    protocol: str = "http1"
+    auto_sni: bool = False
+    auto_san_validation: bool = False
+    override_auto_sni_header: str = ""
+    idle_timeout: float | None = None
+    max_requests_per_connection: int | None = None
+    retry_policy: RetryPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonLbConfig:
+    """Load balancing shared by all policies. Source: `envoy.config.cluster.v3.Cluster.CommonLbConfig`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class LocalityWeightedLbConfig:
+        """Localities are chosen by weight. Source: `Cluster.CommonLbConfig.LocalityWeightedLbConfig`."""
+
+        PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig"
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.CommonLbConfig"
+    healthy_panic_threshold: Percent | None = None
+    locality_weighted_lb_config: LocalityWeightedLbConfig | None = None
+    update_merge_window: float | None = None
+    ignore_new_hosts_until_first_hc: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeastRequestLbConfig:
+    """`choice_count` unset is 2. Source: `envoy.config.cluster.v3.Cluster.LeastRequestLbConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig"
+    choice_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshRate:
+    """Source: `envoy.config.cluster.v3.Cluster.RefreshRate`."""
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.RefreshRate"
+    base_interval: float
+    max_interval: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportSocket:
+    """Source: `envoy.config.core.v3.TransportSocket`; `typed_config` is an `UpstreamTlsContext` or a raw buffer."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.TransportSocket"
+    name: str
+    typed_config: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
+
+    `connect_timeout` unset is 5 s, `dns_refresh_rate` unset is 5 s.
+    """
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster"
+    name: str
+    alt_stat_name: str = ""
+    type: str = "STATIC"
+    connect_timeout: float | None = None
+    lb_policy: str = "ROUND_ROBIN"
+    load_assignment: ClusterLoadAssignment | None = None
+    health_checks: tuple[HealthCheck, ...] = ()
+    circuit_breakers: CircuitBreakers | None = None
+    http_protocol_options: HttpProtocolOptions | None = None
+    dns_refresh_rate: float | None = None
+    dns_jitter: float | None = None
+    dns_failure_refresh_rate: RefreshRate | None = None
+    respect_dns_ttl: bool = False
+    dns_lookup_family: str = "AUTO"
+    dns_resolution_config: DnsResolutionConfig | None = None
+    wait_for_warm_on_init: bool | None = None
+    outlier_detection: OutlierDetection | None = None
+    least_request_lb_config: LeastRequestLbConfig | None = None
+    common_lb_config: CommonLbConfig | None = None
+    transport_socket: TransportSocket | None = None
+    metadata: Metadata | None = None
+    per_connection_buffer_limit_bytes: int | None = None
+    circuit_breaker: CircuitBreaker | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """The cluster's breaker, from `metadata.filter_metadata["ambassador_lib"].circuit_breaker`.
+
+    Closed, open and half-open by error rate. `failure_rate` is 0 to 1; `window` and `open_for` are seconds.
+    """
+
+    failure_rate: float = 0.5
+    minimum_requests: int = 20
+    window: float = 10.0
+    open_for: float = 30.0
+    half_open_requests: int = 1
+    success_threshold: int = 1
+
+

@@ -1,0 +1,169 @@
+"""Messages shared by the rest of the schema (`envoy.config.core.v3`, `envoy.type.*`).
+
+Every class in this package mirrors one protobuf message of Envoy v3: the class attribute `PROTO` names it and the
+fields keep Envoy's names. Durations are float seconds, wrapper types are plain values or `None` (unset), enums are
+the names of their values, repeated fields are tuples, `Any` holds the model of the message inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+_V = TypeVar("_V", covariant=True)
+
+
+class FrozenDict(Mapping[str, _V]):
+    """A mapping that nobody can change, so that a policy can be compared, hashed and shared."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, _V] | None = None) -> None:
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> _V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketAddress:
+    """A TCP address. Source: `envoy.config.core.v3.SocketAddress`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.SocketAddress"
+    address: str
+    port_value: int = 0
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where something listens. Source: `envoy.config.core.v3.Address`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Address"
+    socket_address: SocketAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CidrRange:
+    """An address range. `prefix_len` unset means 0. Source: `envoy.config.core.v3.CidrRange`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.CidrRange"
+    address_prefix: str
+    prefix_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """Bytes from a file, the environment or the document itself. Source: `envoy.config.core.v3.DataSource`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.DataSource"
+    filename: str | None = None
+    inline_bytes: bytes | None = None
+    inline_string: str | None = None
+    environment_variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """Opaque data by filter name. Source: `envoy.config.core.v3.Metadata`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Metadata"
+    filter_metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderValue:
+    """A header to add; `value` may hold command operators (`%REQ(x)%`). Source: `envoy.config.core.v3.HeaderValue`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.HeaderValue"
+    key: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderValueOption:
+    """How a header is added. Source: `envoy.config.core.v3.HeaderValueOption`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.HeaderValueOption"
+    header: HeaderValue
+    append: bool | None = None
+    append_action: str = "APPEND_IF_EXISTS_OR_ADD"
+    keep_empty_value: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FractionalPercent:
+    """A share. Source: `envoy.type.v3.FractionalPercent`."""
+
+    PROTO: ClassVar[str] = "envoy.type.v3.FractionalPercent"
+    numerator: int = 0
+    denominator: str = "HUNDRED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFractionalPercent:
+    """A share that a runtime key may override. Source: `envoy.config.core.v3.RuntimeFractionalPercent`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.RuntimeFractionalPercent"
+    default_value: FractionalPercent
+    runtime_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percent:
+    """Percent, 0 to 100. Source: `envoy.type.v3.Percent`."""
+
+    PROTO: ClassVar[str] = "envoy.type.v3.Percent"
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int64Range:
+    """Half open: start <= x < end. Source: `envoy.type.v3.Int64Range`."""
+
+    PROTO: ClassVar[str] = "envoy.type.v3.Int64Range"
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegexMatcher:
+    """An RE2 expression; the whole value must match. Source: `envoy.type.matcher.v3.RegexMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.type.matcher.v3.RegexMatcher"
+    regex: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegexMatchAndSubstitute:
+    """RE2 global replacement, `\\1` for groups. Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`."""
+
+    PROTO: ClassVar[str] = "envoy.type.matcher.v3.RegexMatchAndSubstitute"
+    pattern: RegexMatcher
+    substitution: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StringMatcher:
+    """One way to match a string. Source: `envoy.type.matcher.v3.StringMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.type.matcher.v3.StringMatcher"
+    exact: str | None = None
+    prefix: str | None = None
+    suffix: str | None = None
+    contains: str | None = None
+    safe_regex: RegexMatcher | None = None
+    ignore_case: bool = False

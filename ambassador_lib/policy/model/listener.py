@@ -1,0 +1,105 @@
+"""Listeners: the addresses that the application calls (`envoy.config.listener.v3`, the connection manager)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .core import Address, CidrRange, Percent
+from .route import RouteConfiguration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """The terminal filter. Source: `envoy.extensions.filters.http.router.v3.Router`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.http.router.v3.Router"
+    dynamic_stats: bool | None = None
+    start_child_span: bool = False
+    suppress_envoy_headers: bool = False
+    strict_check_headers: tuple[str, ...] = ()
+    respect_expected_rq_timeout: bool = False
+    suppress_grpc_request_failure_code_stats: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpFilter:
+    """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
+    name: str
+    typed_config: Any = None
+    is_optional: bool = False
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing:
+    """Sampling in percent, unset is 100; `provider` names where spans go and decides the propagation format:
+    `opentelemetry` (W3C), `zipkin` (B3), or none. Source: `HttpConnectionManager.Tracing`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing"
+    client_sampling: Percent | None = None
+    random_sampling: Percent | None = None
+    overall_sampling: Percent | None = None
+    spawn_upstream_span: bool | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalAddressConfig:
+    """Who may use `x-envoy-*` headers; present and empty means RFC 1918 and loopback.
+    Source: `HttpConnectionManager.InternalAddressConfig`."""
+
+    PROTO: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig"
+    )
+    unix_sockets: bool = False
+    cidr_ranges: tuple[CidrRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConnectionManager:
+    """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
+
+    `stream_idle_timeout` unset is 300 s, 0 is none. `headers_with_underscores_action` comes from
+    `common_http_protocol_options`.
+    """
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    stat_prefix: str
+    route_config: RouteConfiguration | None = None
+    http_filters: tuple[HttpFilter, ...] = ()
+    add_user_agent: bool | None = None
+    tracing: Tracing | None = None
+    server_name: str = ""
+    server_header_transformation: str = "OVERWRITE"
+    stream_idle_timeout: float | None = None
+    use_remote_address: bool | None = None
+    skip_xff_append: bool = False
+    via: str = ""
+    generate_request_id: bool | None = None
+    preserve_external_request_id: bool = False
+    always_set_request_id_in_response: bool = False
+    internal_address_config: InternalAddressConfig | None = None
+    normalize_path: bool | None = None
+    merge_slashes: bool = False
+    strip_matching_host_port: bool = False
+    strip_any_host_port: bool | None = None
+    strip_trailing_host_dot: bool = False
+    headers_with_underscores_action: str = "ALLOW"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An address and the connection manager behind it. Source: `envoy.config.listener.v3.Listener`.
+
+    `filter_chains` comes down to the one connection manager, which must be its only terminal filter.
+    """
+
+    PROTO: ClassVar[str] = "envoy.config.listener.v3.Listener"
+    name: str = ""
+    address: Address
+    http_connection_manager: HttpConnectionManager
+    per_connection_buffer_limit_bytes: int | None = None
+    traffic_direction: str = "UNSPECIFIED"

@@ -1,0 +1,277 @@
+"""Routes: what a listener does with a request (`envoy.config.route.v3`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .core import (
+    DataSource,
+    HeaderValueOption,
+    Int64Range,
+    Metadata,
+    RegexMatchAndSubstitute,
+    RegexMatcher,
+    RuntimeFractionalPercent,
+    StringMatcher,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderMatcher:
+    """One condition on a header. No specifier: the header is present. Source: `envoy.config.route.v3.HeaderMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.HeaderMatcher"
+    name: str
+    exact_match: str | None = None
+    safe_regex_match: RegexMatcher | None = None
+    range_match: Int64Range | None = None
+    present_match: bool | None = None
+    prefix_match: str | None = None
+    suffix_match: str | None = None
+    contains_match: str | None = None
+    string_match: StringMatcher | None = None
+    invert_match: bool = False
+    treat_missing_header_as_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryParameterMatcher:
+    """One condition on a query parameter. Source: `envoy.config.route.v3.QueryParameterMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.QueryParameterMatcher"
+    name: str
+    string_match: StringMatcher | None = None
+    present_match: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteMatch:
+    """All conditions of a route; all must hold. Source: `envoy.config.route.v3.RouteMatch`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class GrpcRouteMatchOptions:
+        """Matches requests with a gRPC content type. Source: `envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch"
+    prefix: str | None = None
+    path: str | None = None
+    safe_regex: RegexMatcher | None = None
+    path_separated_prefix: str | None = None
+    case_sensitive: bool | None = None
+    runtime_fraction: RuntimeFractionalPercent | None = None
+    headers: tuple[HeaderMatcher, ...] = ()
+    query_parameters: tuple[QueryParameterMatcher, ...] = ()
+    grpc: GrpcRouteMatchOptions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When and how often a failed try is repeated. Source: `envoy.config.route.v3.RetryPolicy`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class RetryBackOff:
+        """Seconds; `max_interval` unset is ten times the base. Source: `envoy.config.route.v3.RetryPolicy.RetryBackOff`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.RetryBackOff"
+        base_interval: float
+        max_interval: float | None = None
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ResetHeader:
+        """`format` is SECONDS or UNIX_TIMESTAMP. Source: `envoy.config.route.v3.RetryPolicy.ResetHeader`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.ResetHeader"
+        name: str
+        format: str = "SECONDS"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class RateLimitedRetryBackOff:
+        """`max_interval` unset is 300 s. Source: `envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff"
+        reset_headers: tuple[RetryPolicy.ResetHeader, ...] = ()
+        max_interval: float | None = None
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class RetryHostPredicate:
+        """Rejects hosts on a retry. Source: `envoy.config.route.v3.RetryPolicy.RetryHostPredicate`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.RetryHostPredicate"
+        name: str
+        typed_config: Any = None
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy"
+    retry_on: str = ""
+    num_retries: int | None = None
+    per_try_timeout: float | None = None
+    retry_host_predicate: tuple[RetryHostPredicate, ...] = ()
+    host_selection_retry_max_attempts: int = 0
+    retriable_status_codes: tuple[int, ...] = ()
+    retry_back_off: RetryBackOff | None = None
+    rate_limited_retry_back_off: RateLimitedRetryBackOff | None = None
+    retriable_headers: tuple[HeaderMatcher, ...] = ()
+    retriable_request_headers: tuple[HeaderMatcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedCluster:
+    """A split between clusters. Source: `envoy.config.route.v3.WeightedCluster`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ClusterWeight:
+        """One cluster and its share. Source: `envoy.config.route.v3.WeightedCluster.ClusterWeight`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster.ClusterWeight"
+        name: str = ""
+        cluster_header: str = ""
+        weight: int | None = None
+        request_headers_to_add: tuple[HeaderValueOption, ...] = ()
+        request_headers_to_remove: tuple[str, ...] = ()
+        response_headers_to_add: tuple[HeaderValueOption, ...] = ()
+        response_headers_to_remove: tuple[str, ...] = ()
+        host_rewrite_literal: str | None = None
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
+    clusters: tuple[ClusterWeight, ...] = ()
+    total_weight: int | None = None
+    header_name: str | None = None
+    runtime_key_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteAction:
+    """Where a request goes and under which rules. Source: `envoy.config.route.v3.RouteAction`.
+
+    `timeout` unset is 15 s, 0 is none; kept in whole milliseconds as Envoy does. `idle_timeout` unset is the
+    connection manager's `stream_idle_timeout`.
+    """
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.RouteAction"
+    cluster: str | None = None
+    cluster_header: str | None = None
+    weighted_clusters: WeightedCluster | None = None
+    cluster_not_found_response_code: str = "SERVICE_UNAVAILABLE"
+    prefix_rewrite: str = ""
+    regex_rewrite: RegexMatchAndSubstitute | None = None
+    host_rewrite_literal: str | None = None
+    auto_host_rewrite: bool | None = None
+    host_rewrite_header: str | None = None
+    host_rewrite_path_regex: RegexMatchAndSubstitute | None = None
+    append_x_forwarded_host: bool = False
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    retry_policy: RetryPolicy | None = None
+    priority: str = "DEFAULT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectAction:
+    """An answer that sends the caller elsewhere. Source: `envoy.config.route.v3.RedirectAction`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.RedirectAction"
+    https_redirect: bool | None = None
+    scheme_redirect: str | None = None
+    host_redirect: str = ""
+    port_redirect: int = 0
+    path_redirect: str | None = None
+    prefix_rewrite: str | None = None
+    regex_rewrite: RegexMatchAndSubstitute | None = None
+    response_code: str = "MOVED_PERMANENTLY"
+    strip_query: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectResponseAction:
+    """An answer without an upstream. Source: `envoy.config.route.v3.DirectResponseAction`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.DirectResponseAction"
+    status: int
+    body: DataSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonForwardingAction:
+    """Under a plain router: 503 NC. Source: `envoy.config.route.v3.NonForwardingAction`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.NonForwardingAction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decorator:
+    """The operation's name on spans. Source: `envoy.config.route.v3.Decorator`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.Decorator"
+    operation: str
+    propagate: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A match and what follows from it. Source: `envoy.config.route.v3.Route`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.Route"
+    name: str = ""
+    match: RouteMatch
+    route: RouteAction | None = None
+    redirect: RedirectAction | None = None
+    direct_response: DirectResponseAction | None = None
+    non_forwarding_action: NonForwardingAction | None = None
+    metadata: Metadata | None = None
+    decorator: Decorator | None = None
+    request_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    request_headers_to_remove: tuple[str, ...] = ()
+    response_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    response_headers_to_remove: tuple[str, ...] = ()
+    per_request_buffer_limit_bytes: int | None = None
+    request_body_buffer_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualHost:
+    """Routes for some hosts. Source: `envoy.config.route.v3.VirtualHost`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.VirtualHost"
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[Route, ...] = ()
+    require_tls: str = "NONE"
+    request_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    request_headers_to_remove: tuple[str, ...] = ()
+    response_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    response_headers_to_remove: tuple[str, ...] = ()
+    include_request_attempt_count: bool = False
+    include_attempt_count_in_response: bool = False
+    include_is_timeout_retry_header: bool = False
+    retry_policy: RetryPolicy | None = None
+    per_request_buffer_limit_bytes: int | None = None
+    request_body_buffer_limit: int | None = None
+    metadata: Metadata | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteConfiguration:
+    """A route table. `validate_clusters` unset is true. Source: `envoy.config.route.v3.RouteConfiguration`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.RouteConfiguration"
+    name: str = ""
+    virtual_hosts: tuple[VirtualHost, ...] = ()
+    internal_only_headers: tuple[str, ...] = ()
+    response_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    response_headers_to_remove: tuple[str, ...] = ()
+    request_headers_to_add: tuple[HeaderValueOption, ...] = ()
+    request_headers_to_remove: tuple[str, ...] = ()
+    most_specific_header_mutations_wins: bool = False
+    validate_clusters: bool | None = None
+    ignore_port_in_host_matching: bool = False
+    max_direct_response_body_size_bytes: int | None = None
+    metadata: Metadata | None = None
+
+
+__all__ = [
+    "Decorator", "DirectResponseAction", "HeaderMatcher", "NonForwardingAction", "QueryParameterMatcher",
+    "RedirectAction", "RetryPolicy", "Route", "RouteAction", "RouteConfiguration", "RouteMatch", "VirtualHost",
+    "WeightedCluster",
+]

@@ -1,0 +1,79 @@
+"""TLS towards upstreams (`envoy.extensions.transport_sockets.tls.v3`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .core import DataSource, StringMatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsParameters:
+    """`TLS_AUTO` keeps the default. Source: `envoy.extensions.transport_sockets.tls.v3.TlsParameters`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.TlsParameters"
+    tls_minimum_protocol_version: str = "TLS_AUTO"
+    tls_maximum_protocol_version: str = "TLS_AUTO"
+    cipher_suites: tuple[str, ...] = ()
+    ecdh_curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsCertificate:
+    """A certificate and its key. Source: `envoy.extensions.transport_sockets.tls.v3.TlsCertificate`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.TlsCertificate"
+    certificate_chain: DataSource | None = None
+    private_key: DataSource | None = None
+    password: DataSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectAltNameMatcher:
+    """`san_type`: EMAIL, DNS, URI, IP_ADDRESS. Source: `…tls.v3.SubjectAltNameMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher"
+    san_type: str
+    matcher: StringMatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateValidationContext:
+    """How the server's certificate is checked. Source: `…tls.v3.CertificateValidationContext`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"
+    trusted_ca: DataSource | None = None
+    match_typed_subject_alt_names: tuple[SubjectAltNameMatcher, ...] = ()
+    match_subject_alt_names: tuple[StringMatcher, ...] = ()
+    trust_chain_verification: str = "VERIFY_TRUST_CHAIN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonTlsContext:
+    """Source: `envoy.extensions.transport_sockets.tls.v3.CommonTlsContext`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext"
+    tls_params: TlsParameters | None = None
+    tls_certificates: tuple[TlsCertificate, ...] = ()
+    validation_context: CertificateValidationContext | None = None
+    alpn_protocols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTlsContext:
+    """TLS as a client. Source: `envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    common_tls_context: CommonTlsContext | None = None
+    sni: str = ""
+    auto_host_sni: bool = False
+    auto_sni_san_validation: bool = False
+    max_session_keys: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBuffer:
+    """Plain TCP. Source: `envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"

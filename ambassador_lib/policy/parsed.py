@@ -1,0 +1,68 @@
+"""What the walk makes of a document: messages and values that remember their places, before the model is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ..errors import PolicyFault
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a document: `file:line:column` and the field's path."""
+
+    at: str
+    path: str
+
+    def field(self, name: str) -> Place:
+        """Return the place of a field that is not written down: its message's."""
+        return Place(self.at, f"{self.path}.{name}" if self.path else name)
+
+    def fault(self, message: str, help: str = "") -> PolicyFault:  # noqa: A002
+        """Say what is wrong here."""
+        return PolicyFault(self.at, self.path, message, help)
+
+
+@dataclass(slots=True)
+class Value:
+    """A field's value: a scalar, a `ParsedMessage`, a tuple of values, or a mapping of them.
+
+    `broken`: what was written could not be read and was reported; `value` is the type's default.
+    """
+
+    value: Any
+    place: Place
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class ParsedMessage:
+    """A message by its full name, with the fields that the document sets.
+
+    For an `Any` this is the message inside it; an `Any` without type is `google.protobuf.Any` without fields.
+    `doubtful`: some fault was found directly in it, so that checks on its meaning would mislead.
+    """
+
+    name: str
+    place: Place
+    fields: dict[str, Value] = field(default_factory=dict)
+    doubtful: bool = False
+
+    def get(self, name: str) -> Any:
+        """Return a field's bare value, or `None`."""
+        value = self.fields.get(name)
+        return None if value is None else value.value
+
+    def where(self, name: str, index: int | None = None) -> Place:
+        """Return the place of a field, or of an item of a repeated field."""
+        value = self.fields.get(name)
+        if value is None:
+            return self.place.field(name)
+        if index is not None and isinstance(value.value, tuple) and index < len(value.value):
+            item: Value = value.value[index]
+            return item.place
+        return value.place
+
+
+Scalar: TypeAlias = "str | bytes | bool | int | float"

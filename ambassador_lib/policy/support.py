@@ -1,0 +1,123 @@
+"""What the library does with each part of Envoy's schema: acts on it, warns that it has no effect, or refuses it.
+
+One rule: a field whose absence the application (or an upstream) would notice is refused; one that only concerns the
+proxy's own process, its sockets, stats or logs is ignored with a warning. A field that stands in no table here and in
+no class of the model is refused. The tables of refusals give a better message than that default where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .messages import CLASSES, FIELDS
+from .support_ignored import IGNORED
+from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
+
+__all__ = ["IGNORED_INSIDE", "NEWER_FIELDS", "REFUSED_VALUES", "Verdict", "field_support", "is_opaque_type",
+           "is_supported_type", "type_refusal"]  # fmt: skip
+
+_CORE = "envoy.config.core.v3."
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
+_HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+_SYSTEM_RESOLVERS = (
+    "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig",
+    "envoy.extensions.network.dns_resolver.apple.v3.AppleDnsResolverConfig",
+)
+_DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster"
+
+# Fields that adapters.py reads because the model flattens Envoy's shape. Classes of the model add their own fields.
+ADAPTED: dict[str, frozenset[str]] = {
+    message: frozenset(fields.split())
+    for message, fields in {
+        "envoy.config.bootstrap.v3.Bootstrap": "static_resources layered_runtime node typed_dns_resolver_config "
+        "dns_resolution_config use_tcp_for_dns_lookups",
+        "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
+        "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
+        "envoy.config.bootstrap.v3.RuntimeLayer": "name static_layer",
+        "envoy.config.listener.v3.Listener": "filter_chains",
+        "envoy.config.listener.v3.FilterChain": "filters name",
+        "envoy.config.listener.v3.FilterChainMatch": "",
+        "envoy.config.listener.v3.Filter": "name typed_config",
+        f"{_HCM}HttpConnectionManager": "common_http_protocol_options",
+        "envoy.config.trace.v3.Tracing.Http": "name typed_config",
+        "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options http2_protocol_options cluster_type "
+        "common_http_protocol_options upstream_http_protocol_options max_requests_per_connection dns_resolvers "
+        "use_tcp_for_dns_lookups typed_dns_resolver_config",
+        "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
+        _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config",
+        f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
+        f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
+        f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
+        "max_connection_duration",
+        f"{_CORE}UpstreamHttpProtocolOptions": "auto_sni auto_san_validation override_auto_sni_header",
+        f"{_CORE}TypedExtensionConfig": "name typed_config",
+        f"{_CORE}DnsResolutionConfig": "resolvers dns_resolver_options",
+        f"{_CORE}DnsResolverOptions": "use_tcp_for_dns_lookups no_default_search_domain",
+        _CARES: "resolvers dns_resolver_options",
+        _DNS_CLUSTER: "dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_jitter dns_lookup_family "
+        "typed_dns_resolver_config all_addresses_in_single_endpoint",
+        f"{_DNS_CLUSTER}.RefreshRate": "base_interval max_interval",
+    }.items()
+}
+
+# Names in the model that mean something else in the message of the same name.
+_MODEL_ONLY = {"envoy.config.cluster.v3.Cluster": frozenset({"http_protocol_options"})}
+
+# Types that may stand in an `Any` and whose content does not matter here: valid is enough.
+_OPAQUE_TYPES = frozenset(
+    {*_SYSTEM_RESOLVERS, "envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig"}
+)
+
+# Fields of Envoy 1.40 that the published protos of our schema's date do not have yet.
+NEWER_FIELDS = {
+    "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "detecting degraded hosts is not supported yet",
+    "envoy.config.core.v3.WatchedDirectory.watch_modify": "watching certificate files is not supported yet",
+    "envoy.config.route.v3.RouteMatch.cookies": "matching cookies is not supported yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`refused` with the reason in `text`; else `text` is a warning, if any, and `acts` whether the field is used."""
+
+    refused: bool = False
+    acts: bool = True
+    text: str = ""
+
+
+_USED = Verdict()
+IGNORED_INSIDE = Verdict(acts=False)
+
+
+def field_support(message: str, field: str) -> Verdict:
+    """Tell what happens to a field that a document sets."""
+    name = f"{message}.{field}"
+    if (reason := REFUSED.get(name)) is not None:
+        return Verdict(refused=True, text=reason)
+    if (reason := IGNORED.get(name)) is not None:
+        return Verdict(acts=False, text=f"no effect: {reason}")
+    if field in ADAPTED.get(message, ()):
+        return _USED
+    if field in FIELDS.get(message, ()) and field not in _MODEL_ONLY.get(message, ()):
+        return _USED
+    return Verdict(refused=True, text=f"{field} is known to Envoy but not supported by ambassador_lib")
+
+
+def is_supported_type(name: str) -> bool:
+    """Tell whether a message of that type may stand in an `Any` that we act on."""
+    return name in CLASSES or name in ADAPTED or name in _OPAQUE_TYPES
+
+
+def is_opaque_type(name: str) -> bool:
+    """Tell whether nothing inside the type has an effect."""
+    return name in _OPAQUE_TYPES
+
+
+def type_refusal(name: str) -> str:
+    """Say why a known type cannot stand in an `Any`."""
+    for pattern, message in TYPE_REFUSALS:
+        if found := re.match(pattern, name):
+            return found.expand(message)
+    return f"{name} is known to Envoy but not supported by ambassador_lib"

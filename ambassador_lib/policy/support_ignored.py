@@ -1,0 +1,86 @@
+"""Fields that are valid and have no effect here: message, then field, then the reason that the warning gives."""
+
+from __future__ import annotations
+
+_STATS = "it only concerns Envoy's stats"
+_LOGS = "access logs are not written yet; each response carries its call report"
+_SOCKET = "no listening socket is opened in the process"
+_DOWNSTREAM = "there is no connection between the application and the policy"
+_PROCESS = "it concerns the proxy's own process"
+_HTTP2 = "flow control is the HTTP/2 library's"
+_DNS = "the DNS library decides"
+
+_BY_MESSAGE: dict[str, dict[str, str]] = {
+    "envoy.config.bootstrap.v3.Bootstrap": {
+        "admin stats_flush_interval stats_flush_on_admin stats_config stats_sinks stats_eviction_interval "
+        "enable_dispatcher_stats stats_server_version_override deferred_stat_options": "there is no admin interface "
+        "and no stats sink in the process",
+        "watchdog watchdogs overload_manager flags_path fatal_actions perf_tracing_file_path inline_headers "
+        "application_log_config grpc_async_client_manager_config memory_allocator_manager listener_manager "
+        "node_context_params": _PROCESS,
+    },
+    "envoy.config.bootstrap.v3.RuntimeLayer": {"admin_layer": "there is no admin interface in the process"},
+    "envoy.config.core.v3.Node": {
+        "metadata dynamic_parameters user_agent_name user_agent_version user_agent_build_version extensions "
+        "client_features listening_addresses": "only a management server reads it",
+    },
+    "envoy.config.listener.v3.Listener": {
+        "access_log": _LOGS,
+        "stat_prefix": _STATS,
+        "metadata drain_type listener_filters_timeout continue_on_listener_filters_timeout freebind transparent "
+        "socket_options tcp_fast_open_queue_length connection_balance_config reuse_port enable_reuse_port "
+        "tcp_backlog_size max_connections_to_accept_per_socket_event enable_mptcp ignore_global_conn_limit "
+        "bypass_overload_manager": _SOCKET,
+    },
+    "envoy.config.listener.v3.FilterChain": {"transport_socket_connect_timeout metadata": _SOCKET},
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
+        "access_log access_log_options access_log_flush_interval flush_access_log_on_new_request": _LOGS,
+        "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
+        "delayed_close_timeout request_headers_timeout stream_error_on_invalid_http_message "
+        "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
+    },
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+        "verbose max_path_tag_length custom_tags operation upstream_operation": "spans follow OpenTelemetry's "
+        "conventions",
+    },
+    "envoy.extensions.filters.http.router.v3.Router": {"upstream_log upstream_log_options": _LOGS},
+    "envoy.config.route.v3.VirtualHost": {"virtual_clusters": _STATS},
+    "envoy.config.route.v3.Route": {"stat_prefix": _STATS},
+    "envoy.config.cluster.v3.Cluster": {
+        "track_timeout_budgets track_cluster_stats lrs_server lrs_report_endpoint_metrics": _STATS,
+        "preconnect_policy connection_pool_per_downstream_connection": "connections are made when they are needed",
+        "upstream_connection_options": "the connection engine sets socket options",
+    },
+    "envoy.config.endpoint.v3.LocalityLbEndpoints": {"metadata proximity": "no load balancer here reads it"},
+    "envoy.config.core.v3.Metadata": {"typed_filter_metadata": "no filter here reads it"},
+    "envoy.config.core.v3.HealthCheck": {
+        "event_log_path event_logger event_service always_log_health_check_failures "
+        "always_log_health_check_success": "health check events are not logged",
+    },
+    "envoy.config.core.v3.Http2ProtocolOptions": {
+        "hpack_table_size initial_stream_window_size initial_connection_window_size max_outbound_frames "
+        "max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload use_oghttp2_codec "
+        "max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent "
+        "connection_keepalive max_metadata_size": _HTTP2,
+    },
+    "envoy.config.core.v3.Http1ProtocolOptions": {
+        "allow_absolute_url accept_http_10 default_host_for_http_10 use_balsa_parser "
+        "allow_custom_methods": _DOWNSTREAM,
+    },
+    "envoy.type.matcher.v3.RegexMatcher": {"google_re2": "RE2 is the only engine"},
+    "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": {
+        "filter_unroutable_families udp_max_queries query_timeout_seconds query_tries rotate_nameservers "
+        "edns0_max_payload_size max_udp_channel_duration reinit_channel_on_timeout": _DNS,
+    },
+    "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
+        "enforce_rsa_key_usage": "the TLS library decides",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {"key_log": "TLS keys are not logged"},
+}
+
+IGNORED: dict[str, str] = {
+    f"{message}.{field}": reason
+    for message, groups in _BY_MESSAGE.items()
+    for fields, reason in groups.items()
+    for field in fields.split()
+}

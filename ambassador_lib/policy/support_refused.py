@@ -1,0 +1,180 @@
+"""Fields, values and types of Envoy that are refused, with messages that name what is missing.
+
+What stands neither here nor in the model is refused too, with a message that only says so.
+"""
+
+from __future__ import annotations
+
+_XDS = "xDS and dynamic resources are not supported yet"
+_SDS = "secrets from SDS are not supported yet"
+_MIRROR = "mirroring requests is not supported yet"
+_HASH = "hash policies, ring hash and maglev are not supported yet"
+_HEDGE = "hedging is not supported yet"
+_SUBSET = "subset load balancing is not supported yet"
+_STREAM = "max_stream_duration is not supported yet"
+_FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
+_LIMITS = "rate limits are not supported yet"
+_WATCH = "watching certificate files is not supported yet"
+_SLOW_START = "slow start is not supported yet"
+_LB = "load balancing extensions are not supported yet: use lb_policy"
+
+_BY_MESSAGE: dict[str, dict[str, str]] = {
+    "envoy.config.bootstrap.v3.Bootstrap": {
+        "dynamic_resources hds_config config_sources default_config_source xds_delegate_extension "
+        "xds_config_tracker_extension": _XDS,
+        "cluster_manager": "cluster manager settings are not supported yet",
+        "tracing": "set tracing on the connection manager instead",
+    },
+    "envoy.config.bootstrap.v3.Bootstrap.StaticResources": {"secrets": _SDS},
+    "envoy.config.bootstrap.v3.RuntimeLayer": {
+        "rtds_layer": _XDS,
+        "disk_layer": "runtime layers on disk are not supported yet",
+    },
+    "envoy.config.listener.v3.Listener": {
+        "fcds_config api_listener": _XDS,
+        "default_filter_chain filter_chain_matcher": "one filter chain without conditions is supported",
+        "listener_filters use_original_dst": "listener filters are not supported: the call's URL names the listener",
+    },
+    "envoy.config.listener.v3.FilterChain": {
+        "transport_socket": "TLS between the application and the policy is not supported: call the http:// URL",
+        "use_proxy_proto": "the PROXY protocol is not supported",
+    },
+    "envoy.config.listener.v3.Filter": {"config_discovery": _XDS},
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
+        "rds scoped_routes": _XDS,
+        "local_reply_config": "rewriting local replies is not supported yet",
+        "upgrade_configs": "protocol upgrades are not supported",
+    },
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
+    "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
+    "envoy.config.core.v3.HttpProtocolOptions": {"max_stream_duration": _STREAM},
+    "envoy.config.route.v3.RouteConfiguration": {
+        "vhds": _XDS,
+        "request_mirror_policies": _MIRROR,
+        "typed_per_filter_config": _FILTERS,
+    },
+    "envoy.config.route.v3.VirtualHost": {
+        "hedge_policy": _HEDGE,
+        "request_mirror_policies": _MIRROR,
+        "rate_limits": _LIMITS,
+        "typed_per_filter_config cors": _FILTERS,
+        "matcher": "matcher trees are not supported yet: use routes",
+    },
+    "envoy.config.route.v3.Route": {
+        "typed_per_filter_config filter_action": _FILTERS,
+        "tracing": "tracing settings of a route are not supported yet",
+    },
+    "envoy.config.route.v3.RouteAction": {
+        "metadata_match": _SUBSET,
+        "request_mirror_policies": _MIRROR,
+        "hash_policy": _HASH,
+        "hedge_policy": _HEDGE,
+        "max_stream_duration": _STREAM,
+        "max_grpc_timeout grpc_timeout_offset": "timeouts from grpc-timeout are not supported yet",
+        "rate_limits include_vh_rate_limits": _LIMITS,
+        "internal_redirect_policy internal_redirect_action max_internal_redirects": "internal redirects are not "
+        "supported yet",
+        "cors": _FILTERS,
+        "upgrade_configs": "protocol upgrades are not supported",
+    },
+    "envoy.config.route.v3.WeightedCluster": {"use_hash_policy": _HASH},
+    "envoy.config.route.v3.WeightedCluster.ClusterWeight": {
+        "metadata_match": _SUBSET,
+        "typed_per_filter_config": _FILTERS,
+    },
+    "envoy.config.route.v3.RetryPolicy": {
+        "per_try_idle_timeout": "per_try_idle_timeout is not supported yet",
+        "retry_priority": "retry priorities are not supported yet",
+    },
+    "envoy.config.cluster.v3.Cluster": {
+        "eds_cluster_config": _XDS,
+        "transport_socket_matches transport_socket_matcher": "choosing a transport socket by endpoint is not "
+        "supported yet",
+        "lb_subset_config": _SUBSET,
+        "ring_hash_lb_config maglev_lb_config": _HASH,
+        "original_dst_lb_config cleanup_interval": "ORIGINAL_DST clusters make no sense inside the process",
+        "round_robin_lb_config": _SLOW_START,
+        "load_balancing_policy": _LB,
+    },
+    "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"slow_start_config": _SLOW_START},
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
+        "zone_aware_lb_config": "zone aware routing is not supported yet",
+        "consistent_hashing_lb_config": _HASH,
+    },
+    "envoy.config.endpoint.v3.LocalityLbEndpoints": {
+        "leds_cluster_locality_config load_balancer_endpoints": _XDS,
+    },
+    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {"drop_overloads": "dropping overload is not supported yet"},
+    "envoy.config.core.v3.HealthCheck": {
+        "grpc_health_check": "gRPC health checks are not supported yet: use http_health_check or tcp_health_check",
+        "custom_health_check": "custom health checks are not supported: use http_health_check or tcp_health_check",
+    },
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "http_filters": _FILTERS,
+        "request_mirror_policies": _MIRROR,
+        "hash_policy": _HASH,
+        "use_downstream_protocol_config": "the application's protocol is httpx's: use explicit_http_config",
+    },
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
+        "http3_protocol_options": "HTTP/3 is not supported",
+    },
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig": {
+        "http3_protocol_options": "HTTP/3 is not supported",
+        "alternate_protocols_cache_options": "HTTP/3 is not supported",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
+        "tls_certificate_sds_secret_configs validation_context_sds_secret_config combined_validation_context": _SDS,
+    },
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {"watched_directory": _WATCH},
+    "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {"watched_directory": _WATCH},
+    "envoy.config.core.v3.DataSource": {"watched_directory": _WATCH},
+}
+
+REFUSED: dict[str, str] = {
+    f"{message}.{field}": reason
+    for message, groups in _BY_MESSAGE.items()
+    for fields, reason in groups.items()
+    for field in fields.split()
+}
+
+_LB_POLICIES = "not supported yet: use ROUND_ROBIN, LEAST_REQUEST or RANDOM"
+
+REFUSED_VALUES: dict[str, dict[str, str]] = {
+    "envoy.config.cluster.v3.Cluster.type": {
+        "EDS": f"{_XDS}: use STATIC, STRICT_DNS or LOGICAL_DNS",
+        "ORIGINAL_DST": "ORIGINAL_DST clusters make no sense inside the process",
+    },
+    "envoy.config.cluster.v3.Cluster.lb_policy": {
+        "RING_HASH": f"RING_HASH is {_LB_POLICIES}",
+        "MAGLEV": f"MAGLEV is {_LB_POLICIES}",
+        "CLUSTER_PROVIDED": f"CLUSTER_PROVIDED is {_LB_POLICIES}",
+        "LOAD_BALANCING_POLICY_CONFIG": _LB,
+    },
+    "envoy.config.core.v3.SocketAddress.protocol": {"UDP": "UDP is not supported"},
+    "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
+        "OTHER_NAME": "SANs of type OTHER_NAME are not supported",
+    },
+}
+
+# Patterns of full type names, and what to say of the types.
+TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
+    (r"envoy\.extensions\.filters\.http\.(\w+)\.", r"HTTP filter envoy.filters.http.\1 is not supported yet: only the router"),
+    (
+        r"envoy\.extensions\.filters\.network\.(\w+)\.",
+        r"network filter envoy.filters.network.\1 is not supported: only the HTTP connection manager",
+    ),
+    (
+        r"envoy\.extensions\.transport_sockets\.(\w+)\.v3\.(\w+)",
+        r"transport socket \2 (\1) is not supported: only UpstreamTlsContext and RawBuffer",
+    ),
+    (
+        r"envoy\.extensions\.retry\.host\.(\w+)\.",
+        r"retry host predicate \1 is not supported yet: only previous_hosts",
+    ),
+    (r"envoy\.extensions\.clusters\.(\w+)\.", r"clusters of type \1 are not supported yet"),
+    (r"envoy\.extensions\.network\.dns_resolver\.(\w+)\.", r"the DNS resolver \1 is not supported"),
+    (
+        r"envoy\.(?:config\.trace\.v3|extensions\.tracers\.\w+\.v\w+)\.(\w+)",
+        r"the tracer \1 is not supported: only OpenTelemetryConfig (W3C) and ZipkinConfig (B3)",
+    ),
+)

@@ -1,0 +1,264 @@
+"""The one walk of a document against Envoy's descriptors: every fault is collected, nothing stops at the first.
+
+It applies Envoy's scalar rules, refuses unknown fields, opens `Any` by its `@type`, checks oneofs and the rules of the
+schema (constraints.py), and asks support.py about each field that is set.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from ..errors import PolicyFault
+from . import support
+from .constraints import check_rules
+from .model.core import FrozenDict
+from .parsed import ParsedMessage, Place, Value
+from .scalars import (
+    Unreadable,
+    kind,
+    read_bool,
+    read_bytes,
+    read_duration,
+    read_enum,
+    read_float,
+    read_integer,
+    read_string,
+    read_struct,
+)
+from .schema import Schema, is_repeated
+from .yaml_nodes import Node
+
+_FREE_FORM = {"google.protobuf.Struct": dict, "google.protobuf.ListValue": list, "google.protobuf.Value": object}
+_WRAPPERS = frozenset(
+    f"google.protobuf.{name}Value"
+    for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+)
+_ANY = "google.protobuf.Any"
+_ANY_PREFIX = "type.googleapis.com/"
+_F = FieldDescriptor
+_INTEGERS = {
+    _F.CPPTYPE_INT32: (32, True),
+    _F.CPPTYPE_UINT32: (32, False),
+    _F.CPPTYPE_INT64: (64, True),
+    _F.CPPTYPE_UINT64: (64, False),
+}
+
+
+class Walk:
+    """Walks one document; `faults` and `warnings` are what it found."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.faults: list[PolicyFault] = []
+        self.warnings: list[PolicyFault] = []
+
+    def document(self, root: Node, message: str) -> ParsedMessage:
+        """Read the whole document as the message of that name."""
+        descriptor = self._schema.find(message)
+        assert descriptor is not None
+        return self._message(root, descriptor, Place(root.at, ""), acts=True)
+
+    # `acts` is false inside fields that have no effect here: they must be valid, but need not be supported.
+
+    def _message(self, node: Node, descriptor: Descriptor, place: Place, *, acts: bool) -> ParsedMessage:
+        parsed = ParsedMessage(descriptor.full_name, place)
+        if not isinstance(node.value, dict):
+            raise Unreadable(f"expected a mapping ({descriptor.name}), not {kind(node.value)}")
+        known = self._schema.fields(descriptor)
+        for key, item in node.value.items():
+            if key == "@type" and descriptor.full_name != _ANY:
+                continue
+            field = known.get(key)
+            if field is None:
+                self._unknown_field(key, item, parsed)
+            elif item.value is not None or _takes_null(field):
+                self._field(field, item, parsed, acts=acts)
+        self._check_oneofs(descriptor, parsed)
+        check_rules(self._schema, descriptor, parsed, self._fault)
+        return parsed
+
+    def _fault(self, parsed: ParsedMessage, place: Place, message: str, help: str = "") -> None:  # noqa: A002
+        parsed.doubtful = True
+        self.faults.append(place.fault(message, help))
+
+    def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
+        place = Place(item.key_at or item.at, _join(parsed.place.path, key))
+        descriptor = self._schema.find(parsed.name)
+        assert descriptor is not None
+        if (newer := support.NEWER_FIELDS.get(f"{parsed.name}.{key}")) is not None:
+            self._fault(parsed, place, newer)
+            return
+        names = [field.name for field in descriptor.fields]
+        near = difflib.get_close_matches(key, names, 1, 0.6)
+        if key == "<<":
+            help = "Envoy does not read YAML merge keys; write the fields out"  # noqa: A001
+        elif near:
+            help = f"did you mean {near[0]}?"  # noqa: A001
+        else:
+            help = ""  # noqa: A001
+        self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", help)
+
+    def _field(self, field: FieldDescriptor, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
+        place = Place(node.at, _join(parsed.place.path, field.name))
+        verdict = support.field_support(parsed.name, field.name) if acts else support.IGNORED_INSIDE
+        try:
+            if verdict.refused:
+                # Read what can be read, for the rules' sake; what is inside is not looked into twice.
+                value = Value(None, place, broken=True)
+                if not self._is_default(field, node):
+                    self._fault(parsed, Place(node.key_at or node.at, place.path), verdict.text)
+                    parsed.fields[field.name] = value
+                return
+            value = Value(self._value(field, node, place, acts=verdict.acts), place)
+        except Unreadable as error:
+            self._fault(parsed, place, error.message, error.help)
+            value = Value(_default(field), place, broken=True)
+        if field.containing_oneof is None and not field.has_presence and value.value in (_default(field), ()):
+            if not value.broken:
+                return  # set to its default: protobuf cannot tell it from unset
+        parsed.fields.pop(field.name, None)
+        parsed.fields[field.name] = value
+        if verdict.text and not value.broken:
+            self.warnings.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
+        if acts and not value.broken:
+            self._check_value_support(field, value, parsed)
+
+    def _is_default(self, field: FieldDescriptor, node: Node) -> bool:
+        if field.has_presence or field.containing_oneof is not None:
+            return False
+        if is_repeated(field):
+            return node.value in ([], {})
+        try:
+            return bool(self._scalar(field, node) == _default(field))
+        except Unreadable:
+            return False
+
+    def _check_value_support(self, field: FieldDescriptor, value: Value, parsed: ParsedMessage) -> None:
+        if isinstance(value.value, str) and field.enum_type is not None:
+            refusal = support.REFUSED_VALUES.get(f"{parsed.name}.{field.name}", {}).get(value.value)
+            if refusal:
+                self._fault(parsed, value.place, refusal)
+
+    def _value(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
+        if not is_repeated(field):
+            return self._single(field, node, place, acts=acts)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return self._map(field, node, place, acts=acts)
+        if not isinstance(node.value, list):
+            raise Unreadable(f"expected a list, not {kind(node.value)}")
+        items = (Place(item.at, f"{place.path}[{index}]") for index, item in enumerate(node.value))
+        return tuple(self._item(field, item, at, acts=acts) for item, at in zip(node.value, items, strict=True))
+
+    def _map(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
+        if not isinstance(node.value, dict):
+            raise Unreadable(f"expected a mapping, not {kind(node.value)}")
+        of = field.message_type.fields_by_name["value"]
+        return FrozenDict(
+            {
+                key: self._item(of, item, Place(item.at, f'{place.path}["{key}"]'), acts=acts)
+                for key, item in node.value.items()
+            }
+        )
+
+    def _item(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Value:
+        try:
+            if node.value is None and not _takes_null(field):
+                raise Unreadable("null cannot be an item")
+            return Value(self._single(field, node, place, acts=acts), place)
+        except Unreadable as error:
+            self.faults.append(place.fault(error.message, error.help))
+            return Value(_default_single(field), place, broken=True)
+
+    def _single(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
+        message = field.message_type
+        if message is None:
+            return self._scalar(field, node)
+        name = message.full_name
+        if name in _WRAPPERS:
+            return self._scalar(message.fields_by_name["value"], node)
+        if name == "google.protobuf.Duration":
+            return read_duration(node.value)
+        if name == _ANY:
+            return self._any(node, place, acts=acts)
+        if name in _FREE_FORM:
+            if not isinstance(node.value, _FREE_FORM[name]):
+                raise Unreadable(f"expected a {_FREE_FORM[name].__name__}, not {kind(node.value)}")
+            return read_struct(node)
+        if name in ("google.protobuf.Timestamp", "google.protobuf.FieldMask"):
+            return read_string(node.value)
+        return self._message(node, message, place, acts=acts)
+
+    def _scalar(self, field: FieldDescriptor, node: Node) -> Any:
+        cpp = field.cpp_type
+        if cpp == _F.CPPTYPE_ENUM:
+            return read_enum(node.value, self._schema.values(field.enum_type))
+        if cpp == _F.CPPTYPE_STRING:
+            return read_bytes(node.value) if field.type == _F.TYPE_BYTES else read_string(node.value)
+        if cpp == _F.CPPTYPE_BOOL:
+            return read_bool(node.value)
+        if cpp in _INTEGERS:
+            bits, signed = _INTEGERS[cpp]
+            return read_integer(node.value, bits=bits, signed=signed)
+        return read_float(node.value)
+
+    def _any(self, node: Node, place: Place, *, acts: bool) -> ParsedMessage:
+        if not isinstance(node.value, dict):
+            raise Unreadable(f"expected a mapping with @type, not {kind(node.value)}")
+        if not node.value:
+            return ParsedMessage(_ANY, place)
+        given = node.value.get("@type")
+        if given is None:
+            raise Unreadable("@type is missing", "a typed_config names its message: type.googleapis.com/envoy...")
+        at = Place(given.at, _join(place.path, "@type"))
+        url = given.value
+        if not isinstance(url, str) or not url.startswith(_ANY_PREFIX):
+            self.faults.append(at.fault(f"{kind(url)} is not a type URL", f"it begins with {_ANY_PREFIX}"))
+            return ParsedMessage(_ANY, place, doubtful=True)
+        descriptor = self._schema.find(url.removeprefix(_ANY_PREFIX))
+        if descriptor is None:
+            near = self._schema.nearest(url.removeprefix(_ANY_PREFIX))
+            help = f"did you mean {_ANY_PREFIX}{near}?" if near else ""  # noqa: A001
+            self.faults.append(at.fault(f"unknown type {url!r}", help))
+            return ParsedMessage(_ANY, place, doubtful=True)
+        if acts and not support.is_supported_type(descriptor.full_name):
+            self.faults.append(at.fault(support.type_refusal(descriptor.full_name)))
+            return ParsedMessage(_ANY, place, doubtful=True)
+        acts = acts and not support.is_opaque_type(descriptor.full_name)
+        return self._message(node, descriptor, place, acts=acts)
+
+    def _check_oneofs(self, descriptor: Descriptor, parsed: ParsedMessage) -> None:
+        for oneof in descriptor.oneofs:
+            if len(oneof.fields) == 1:
+                continue
+            given = [field.name for field in oneof.fields if field.name in parsed.fields]
+            if len(given) > 1:
+                names = " and ".join(given)
+                place = parsed.fields[given[-1]].place
+                self._fault(parsed, place, f"{names} exclude one another ({oneof.name})", "keep one of them")
+        for oneof in self._schema.required_oneofs(descriptor):
+            names = [field.name for field in oneof.fields]
+            if not any(name in parsed.fields for name in names):
+                self._fault(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", f"one of {', '.join(names)}")
+
+
+def _takes_null(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _default(field: FieldDescriptor) -> Any:
+    return () if is_repeated(field) else _default_single(field)
+
+
+def _default_single(field: FieldDescriptor) -> Any:
+    if field.message_type is not None:
+        return None
+    if field.enum_type is not None:
+        return field.enum_type.values[0].name
+    return field.default_value

@@ -1,0 +1,174 @@
+"""Documents as positioned nodes, read as Envoy's YAML reader (yaml-cpp) reads them, which is not PyYAML's way.
+
+Source: `parseYamlNode` of Envoy and semantics 0. PyYAML's parser gives events and positions only; which plain scalar
+is a boolean, a number or null is decided here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import PolicyError, PolicyFault
+
+if TYPE_CHECKING:
+    import yaml
+
+NodeValue: TypeAlias = "None | bool | int | str | list[Node] | dict[str, Node]"
+
+_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_BOOLEANS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no": False, "false": False, "off": False}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_LARGEST_SAFE = 2**53
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and its place; `key_at` is the place of its key in a mapping."""
+
+    value: NodeValue
+    at: str
+    key_at: str = ""
+
+
+def from_file(text: str, name: str, *, strict_json: bool = False) -> Node:
+    """Read the first document of `text`; `name` is the file's name in positions."""
+    if strict_json:
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PolicyError([PolicyFault(f"{name}:{error.lineno}:{error.colno}", "", f"not JSON: {error.msg}")]) from None
+        # A raw tab can only stand between JSON's tokens, where YAML does not take it.
+        text = text.replace("\t", " ")
+    return _Reader(name).read(text)
+
+
+def from_python(value: Any, name: str) -> Node:
+    """Read a parsed document; what another YAML reader made of a scalar is undone as far as Envoy's would differ."""
+    if isinstance(value, Mapping):
+        return Node({str(key): from_python(item, name) for key, item in value.items()}, name, name)
+    if isinstance(value, (list, tuple)):
+        return Node([from_python(item, name) for item in value], name, name)
+    if value is None or isinstance(value, (bool, str)):
+        return Node(value, name, name)
+    if isinstance(value, int):
+        return Node(_safe_integer(value), name, name)
+    if isinstance(value, float):
+        return Node(repr(value), name, name)
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return Node(value.isoformat(), name, name)
+    raise PolicyError([PolicyFault(name, "", f"a {type(value).__name__} cannot stand in a policy: {value!r}")])
+
+
+def plain_scalar(text: str) -> None | bool | int | str:
+    """Resolve an unquoted scalar: null, boolean, C integer, else a string (floats too)."""
+    if text in _NULLS:
+        return None
+    if text.islower() or text.isupper() or text.istitle():
+        boolean = _BOOLEANS.get(text.lower())
+        if boolean is not None:
+            return boolean
+    return integer_or_text(text)
+
+
+def integer_or_text(text: str) -> int | str:
+    """Resolve what C's `%i` takes for a 64 bit integer: decimal, `0x50`, octal `017`."""
+    if not _INTEGER.fullmatch(text):
+        return text
+    digits = text.lstrip("+-")
+    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits.startswith("0") else 10
+    value = int(digits, base) * (-1 if text.startswith("-") else 1)
+    return _safe_integer(value) if -(2**63) <= value < 2**63 else text
+
+
+def _safe_integer(value: int) -> int | str:
+    # What a double cannot hold goes through Envoy's JSON as a string.
+    return value if abs(value) <= _LARGEST_SAFE else str(value)
+
+
+class _Reader:
+    """Builds nodes from PyYAML's events."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._anchors: dict[str, Node | None] = {}
+
+    def read(self, text: str) -> Node:
+        import yaml
+
+        loader = getattr(yaml, "CLoader", yaml.Loader)
+        try:
+            events = yaml.parse(text, Loader=loader)
+            for event in events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    return self._node(next(events), events)  # what follows the first document is not read
+                if isinstance(event, yaml.StreamEndEvent):
+                    break
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            at = self._at(mark) if mark else f"{self._name}:1:1"
+            message = ", ".join(part for part in (error.context, error.problem) if part)
+            raise PolicyError([PolicyFault(at, "", f"not YAML: {message}")]) from None
+        except yaml.YAMLError as error:
+            raise PolicyError([PolicyFault(f"{self._name}:1:1", "", f"not YAML: {' '.join(str(error).split())}")]) from None
+        return Node(None, f"{self._name}:1:1")
+
+    def _at(self, mark: yaml.Mark) -> str:
+        return f"{self._name}:{mark.line + 1}:{mark.column + 1}"
+
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
+        import yaml
+
+        at = self._at(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            target = self._anchors.get(event.anchor)
+            if target is None:
+                unknown = event.anchor not in self._anchors
+                message = f"alias *{event.anchor} {'has no anchor' if unknown else 'contains itself'}"
+                raise PolicyError([PolicyFault(at, "", message)])
+            return Node(target.value, target.at)
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            # "!" marks what yaml-cpp calls non-plain: quoted and block scalars.
+            plain = event.style in (None, "") and event.tag != "!"
+            node = Node(self._plain(event) if plain else event.value, at)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = Node(list(self._items(events)), at)
+        else:
+            node = Node(self._entries(events), at)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
+
+    @staticmethod
+    def _plain(event: yaml.ScalarEvent) -> None | bool | int | str:
+        if event.tag is not None and event.value in _NULLS:  # an explicit tag keeps yaml-cpp from seeing null
+            return str(event.value)
+        return plain_scalar(event.value)
+
+    def _items(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
+        import yaml
+
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            yield self._node(event, events)
+
+    def _entries(self, events: Iterator[yaml.Event]) -> dict[str, Node]:
+        import yaml
+
+        entries: dict[str, Node] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key = self._node(event, events)
+            value = self._node(next(events), events)
+            if isinstance(key.value, (list, dict)):
+                raise PolicyError([PolicyFault(key.at, "", "a key of a mapping must be a scalar")])
+            name = event.value if isinstance(event, yaml.ScalarEvent) else str(key.value)
+            if getattr(event, "tag", None) == "!ignore":  # Envoy's own: a place to define anchors
+                continue
+            entries.pop(name, None)
+            entries[name] = Node(value.value, value.at, key.at)
+        return entries

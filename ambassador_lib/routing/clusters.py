@@ -1,0 +1,102 @@
+"""Which cluster a route sends a call to: a name, a header, or a draw among weights (semantics 1.6)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+from ..call import Call
+from ..policy.model.route import RouteAction, WeightedCluster
+from .format import WallClock
+from .match import Random, random_value, runtime_integer
+from .mutations import HeaderMutation, compile_request, compile_response
+
+_UNSIGNED = re.compile(rb"\s*\+?[0-9]+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The cluster that was picked, once a call; `weight` is the entry of `weighted_clusters`, if any."""
+
+    cluster: str
+    weight: WeightedCluster.ClusterWeight | None = None
+    request: tuple[HeaderMutation, ...] = ()
+    response: tuple[HeaderMutation, ...] = ()
+
+
+Pick = Callable[[Call, Random], Choice | None]
+
+
+def compile_pick(action: RouteAction, runtime: Mapping[str, Any], clock: WallClock = time) -> Pick:
+    """Compile the choice of a cluster; it gives `None` where the request names none."""
+    if action.cluster is not None:
+        choice = Choice(action.cluster)
+        return lambda call, random: choice
+    if action.cluster_header is not None:
+        name = action.cluster_header.lower().encode()
+        return lambda call, random: _named(call, name)
+    if action.weighted_clusters is None:
+        raise ValueError("a route's action needs one of cluster, cluster_header, weighted_clusters")
+    return _weighted(action.weighted_clusters, runtime, clock)
+
+
+def _named(call: Call, header: bytes) -> Choice | None:
+    value = call.header(header)
+    return Choice(value.decode("latin-1")) if value else None
+
+
+def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: WallClock) -> Pick:
+    choices = [_choice(weight, clock) for weight in split.clusters]
+    bounds = list(accumulate(_weight(weight, split.runtime_key_prefix, runtime) for weight in split.clusters))
+    total = bounds[-1] if bounds else 0
+    header = split.header_name.lower().encode() if split.header_name else None
+
+    def pick(call: Call, random: Random) -> Choice | None:
+        if not total:
+            return None
+        number = None if header is None else _number(call, header)
+        if number is None:
+            number = random_value(call, random)
+        point = number % total
+        for choice, bound in zip(choices, bounds, strict=True):
+            if point < bound:
+                return _resolved(call, choice)
+        return None
+
+    return pick
+
+
+def _choice(weight: WeightedCluster.ClusterWeight, clock: WallClock) -> Choice:
+    return Choice(
+        weight.name,
+        weight,
+        compile_request(weight.request_headers_to_add, weight.request_headers_to_remove, clock),
+        compile_response(weight.response_headers_to_add, weight.response_headers_to_remove, clock),
+    )
+
+
+def _weight(weight: WeightedCluster.ClusterWeight, prefix: str, runtime: Mapping[str, Any]) -> int:
+    """Return the weight of an entry; the runtime key `<prefix>.<cluster>` overrides it."""
+    override = runtime_integer(runtime.get(f"{prefix}.{weight.name}")) if prefix else None
+    return (weight.weight or 0) if override is None else override
+
+
+def _number(call: Call, header: bytes) -> int | None:
+    """Return the unsigned 64-bit number that the request brings, `None` to draw one."""
+    value = call.header(header)
+    if value is None or not _UNSIGNED.fullmatch(value):
+        return None
+    number = int(value)
+    return number if number < 2**64 else None
+
+
+def _resolved(call: Call, choice: Choice) -> Choice | None:
+    weight = choice.weight
+    if weight is None or not weight.cluster_header:
+        return choice
+    named = _named(call, weight.cluster_header.lower().encode())
+    return None if named is None else replace(choice, cluster=named.cluster)

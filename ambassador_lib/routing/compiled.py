@@ -1,0 +1,217 @@
+"""One route and one virtual host, ready for calls: everything that can be decided before a call is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..call import Call, Header
+from ..policy.model.route import RetryPolicy, Route, RouteAction, RouteConfiguration, VirtualHost
+from .clusters import Choice, compile_pick
+from .format import WallClock
+from .match import Condition, Random, compile_match
+from .mutations import HeaderMutation, compile_request, compile_response
+from .respond import Answer, compile_answer, frame
+from .rewrite import compile_host_rewrite, compile_path_rewrite, rewrite_host, rewrite_path
+
+DEFAULT_TIMEOUT = 15.0
+"""Seconds. Source: `RouteAction.timeout`."""
+
+DEFAULT_BODY_LIMIT = 1024 * 1024
+"""Bytes of a request body kept for retries. Source: `Listener.per_connection_buffer_limit_bytes`."""
+
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
+
+_NOT_FOUND_STATUS = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}
+
+
+class Settings:
+    """What all routes of one table share."""
+
+    __slots__ = ("clock", "config", "random", "runtime", "suppress_envoy_headers")
+
+    def __init__(
+        self,
+        config: RouteConfiguration,
+        runtime: Mapping[str, Any],
+        random: Random,
+        clock: WallClock = time,
+        suppress_envoy_headers: bool = False,
+    ) -> None:
+        self.config = config
+        self.runtime = runtime
+        self.random = random
+        self.clock = clock
+        self.suppress_envoy_headers = suppress_envoy_headers
+
+
+class CompiledVirtualHost:
+    """A virtual host and its routes, in their order."""
+
+    __slots__ = ("model", "name", "routes")
+
+    def __init__(self, model: VirtualHost, settings: Settings) -> None:
+        self.model = model
+        self.name = model.name
+        self.routes = tuple(CompiledRoute(route, self, settings) for route in model.routes)
+
+    def __repr__(self) -> str:
+        return f"<CompiledVirtualHost {self.name!r}: {len(self.routes)} routes>"
+
+
+class CompiledRoute:
+    """A route: the condition under which it is taken, and all that follows from it.
+
+    `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
+    where the connection manager's counts. `retry_policy` is the route's, else the virtual host's. `reselect` is how
+    often a retry may pick again when it gets a host that was tried before. `local_details` and `local_flag` go with
+    `local_response`. `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do.
+    """
+
+    __slots__ = (
+        "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_request", "_response",
+        "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
+        "idle_timeout", "local_details", "local_flag", "matches", "model", "name", "per_request_buffer_limit",
+        "priority", "request_body_buffer_limit", "reselect", "retry_policy", "suppress_envoy_headers", "timeout",
+        "virtual_host",
+    )  # fmt: skip
+
+    def __init__(
+        self, model: Route, virtual_host: CompiledVirtualHost, settings: Settings, *, answer: Answer | None = None
+    ) -> None:
+        self.model = model
+        self.name = model.name
+        self.virtual_host = virtual_host
+        self.suppress_envoy_headers = settings.suppress_envoy_headers
+        self.matches: Condition = compile_match(model.match, runtime=settings.runtime, random=settings.random)
+        self._compile_action(model, settings)
+        self._compile_limits(model, virtual_host.model)
+        self._compile_retries(model.route, virtual_host.model)
+        self._request, self._response = _levels(settings, virtual_host.model, model)
+        self._answer = answer or compile_answer(model, suppress_envoy_headers=settings.suppress_envoy_headers)
+        self.local_details = self.local_flag = ""
+        if self._answer is not None:
+            self.local_details, self.local_flag = self._answer.details, self._answer.flag
+        self._compile_flags(model.route)
+
+    def _compile_action(self, model: Route, settings: Settings) -> None:
+        action = model.route or RouteAction()
+        self._pick = compile_pick(action, settings.runtime, settings.clock) if model.route is not None else None
+        self._host_rewrite = compile_host_rewrite(action)
+        self._path_rewrite = compile_path_rewrite(model.match, action.prefix_rewrite, action.regex_rewrite)
+        self.auto_host_rewrite = bool(action.auto_host_rewrite)
+        self.append_x_forwarded_host = action.append_x_forwarded_host
+        self.cluster_not_found = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
+        self.priority = action.priority
+        self.timeout = _milliseconds(DEFAULT_TIMEOUT if action.timeout is None else action.timeout) or None
+        self.idle_timeout = None if action.idle_timeout is None else _milliseconds(action.idle_timeout)
+
+    def _compile_limits(self, model: Route, virtual_host: VirtualHost) -> None:
+        self.request_body_buffer_limit = _set(model.request_body_buffer_limit, virtual_host.request_body_buffer_limit)
+        self.per_request_buffer_limit = _set(
+            model.per_request_buffer_limit_bytes, virtual_host.per_request_buffer_limit_bytes
+        )
+
+    def _compile_retries(self, action: RouteAction | None, virtual_host: VirtualHost) -> None:
+        """The route's policy replaces the virtual host's as a whole (semantics 3.1)."""
+        own = action.retry_policy if action is not None else None
+        self.retry_policy = virtual_host.retry_policy if own is None else own
+        self.reselect = reselections(self.retry_policy)
+
+    def _compile_flags(self, action: RouteAction | None) -> None:
+        split = action.weighted_clusters if action is not None else None
+        weights = split.clusters if split is not None else ()
+        self.changes_request = bool(
+            self._request
+            or self._host_rewrite
+            or self._path_rewrite
+            or any(w.request_headers_to_add or w.request_headers_to_remove or w.host_rewrite_literal for w in weights)
+        )
+        # An answer of the route's own comes out of `local_response` with its mutations made.
+        self.changes_response = self._answer is None and bool(
+            self._response or any(w.response_headers_to_add or w.response_headers_to_remove for w in weights)
+        )
+
+    def body_limit(self, connection_limit: int | None) -> int:
+        """Bytes of a request body to keep for retries; `connection_limit` is the listener's (semantics 3.7)."""
+        if self.request_body_buffer_limit is not None:
+            return self.request_body_buffer_limit
+        limit = DEFAULT_BODY_LIMIT if connection_limit is None else connection_limit
+        return limit if self.per_request_buffer_limit is None else min(limit, self.per_request_buffer_limit)
+
+    def local_response(self, call: Call) -> tuple[int, list[Header], bytes] | None:
+        """Answer with status, headers and body, mutations and framing included; `None` if the route forwards."""
+        answer = self._answer
+        if answer is None:
+            return None
+        call.report.details = answer.details
+        call.flag(answer.flag)
+        headers = answer.headers(call)
+        for level in self._response:
+            level.apply(headers, call, answer.status, headers)
+        return frame(call, answer.status, headers, answer.body)
+
+    def pick_cluster(self, call: Call, random: Random) -> Choice | None:
+        """Choose the cluster, once a call; `None` where the request names none."""
+        return self._pick(call, random) if self._pick is not None else None
+
+    def apply_request(self, call: Call, choice: Choice | None) -> None:
+        """Change headers, authority and target in place: mutations, then the host, then the path (semantics 1.7)."""
+        if not self.changes_request:
+            return
+        headers = call.headers
+        if choice is not None and choice.weight is not None:
+            for level in choice.request:
+                level.apply(headers, call, 0, ())
+            # Told nobody: Envoy adds neither x-envoy-original-host nor x-forwarded-host here.
+            call.authority = choice.weight.host_rewrite_literal or call.authority
+        for level in self._request:
+            level.apply(headers, call, 0, ())
+        if self._host_rewrite is not None:
+            host = self._host_rewrite(call)
+            if host is not None:
+                rewrite_host(call, host)
+        if self._path_rewrite is not None:
+            rewrite_path(call, self._path_rewrite, keep_original=not self.suppress_envoy_headers)
+
+    def apply_response(self, call: Call, choice: Choice | None, status: int, headers: list[Header]) -> None:
+        """Change a response's headers in place; replies of the sidecar's own on this route are changed, too."""
+        if not self.changes_response:
+            return
+        for level in self._response if choice is None else (*choice.response, *self._response):
+            level.apply(headers, call, status, headers)
+
+    def __repr__(self) -> str:
+        return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
+
+
+def reselections(policy: RetryPolicy | None) -> int:
+    """How often a retry may pick again to avoid hosts that were tried: 0 without `previous_hosts` (semantics 3.6)."""
+    if policy is None or all(predicate.name != PREVIOUS_HOSTS for predicate in policy.retry_host_predicate):
+        return 0
+    return policy.host_selection_retry_max_attempts or 1
+
+
+def _levels(
+    settings: Settings, virtual_host: VirtualHost, route: Route
+) -> tuple[tuple[HeaderMutation, ...], tuple[HeaderMutation, ...]]:
+    """Return the mutations of all levels but the weighted cluster's, which comes first in either order."""
+    levels: list[Route | VirtualHost | RouteConfiguration] = [route, virtual_host, settings.config]
+    if settings.config.most_specific_header_mutations_wins:
+        levels.reverse()
+    request: list[HeaderMutation] = []
+    response: list[HeaderMutation] = []
+    for level in levels:
+        request += compile_request(level.request_headers_to_add, level.request_headers_to_remove, settings.clock)
+        response += compile_response(level.response_headers_to_add, level.response_headers_to_remove, settings.clock)
+    return tuple(request), tuple(response)
+
+
+def _milliseconds(seconds: float) -> float:
+    """Cut to whole milliseconds as Envoy does; a float's own error must not cost one."""
+    return round(seconds * 1e9) // 1_000_000 / 1000
+
+
+def _set(own: int | None, inherited: int | None) -> int | None:
+    return inherited if own is None else own

@@ -1,0 +1,317 @@
+"""Conditions of a route, compiled to one function each: path, headers, query parameters, share of traffic.
+
+Source: `envoy.config.route.v3.RouteMatch` and its parts; semantics 1.5 for what the documentation leaves open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ..algorithms.grpc_status import is_grpc
+from ..call import Call
+from ..policy.model.core import RuntimeFractionalPercent, StringMatcher
+from ..policy.model.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from .joined import REQUEST_HEADERS
+from .regex import compile_regex
+
+Condition = Callable[[Call], bool]
+ValueCondition = Callable[[bytes], bool]
+
+_INTEGER = re.compile(rb"\s*[+-]?[0-9]+\s*")
+_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+
+
+class Random(Protocol):
+    """The part of `random.Random` that routing uses."""
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+
+def always(call: Call) -> bool:
+    """Hold for every call."""
+    return True
+
+
+def never(call: Call) -> bool:
+    """Hold for no call."""
+    return False
+
+
+def random_value(call: Call, random: Random) -> int:
+    """Return the call's one random number, which all its draws share.
+
+    Envoy draws once a stream: `runtime_fraction` and `weighted_clusters` see the same number, so that a route taken
+    by the lower half of it only ever picks from the first half of its weights.
+    """
+    value = call.random_value
+    if value is None:
+        value = call.random_value = random.getrandbits(64)
+    return value
+
+
+def compile_match(match: RouteMatch, *, runtime: Mapping[str, Any], random: Random) -> Condition:
+    """Compile all conditions of a route to one function."""
+    conditions = [_path_condition(match)]
+    if match.runtime_fraction is not None:
+        conditions.append(_fraction_condition(match.runtime_fraction, runtime, random))
+    if match.grpc is not None:
+        conditions.append(_is_grpc)
+    conditions.extend(compile_header_matcher(header) for header in match.headers)
+    if match.query_parameters:
+        conditions.append(_query_condition(match.query_parameters))
+    return _all(conditions)
+
+
+def _all(conditions: list[Condition]) -> Condition:
+    conditions = [condition for condition in conditions if condition is not always]
+    if not conditions:
+        return always
+    if len(conditions) == 1:
+        return conditions[0]
+    first, *others = conditions
+    rest = _all(others)
+    return lambda call: first(call) and rest(call)
+
+
+# Paths. A prefix without "?" is a prefix of the target exactly if it is one of the path, so the query need not be
+# cut off first; one with "?" can match no path.
+
+
+def _path_condition(match: RouteMatch) -> Condition:
+    fold = match.case_sensitive is False
+    if match.prefix is not None:
+        return _prefix(match.prefix, fold)
+    if match.path is not None:
+        return _exact_path(match.path, fold)
+    if match.path_separated_prefix is not None:
+        return _separated_prefix(match.path_separated_prefix, fold)
+    if match.safe_regex is not None:
+        matches = compile_regex(match.safe_regex.regex).fullmatch
+        return lambda call: matches(call.path.encode("latin-1")) is not None
+    raise ValueError("a route's match needs one of prefix, path, path_separated_prefix, safe_regex")
+
+
+def _prefix(prefix: str, fold: bool) -> Condition:
+    if not prefix:
+        return always
+    if "?" in prefix:
+        return never
+    if fold:
+        prefix = lower(prefix)
+        length = len(prefix)
+        return lambda call: lower(call.target[:length]) == prefix
+    return lambda call: call.target.startswith(prefix)
+
+
+def _exact_path(path: str, fold: bool) -> Condition:
+    if "?" in path:
+        return never
+    if fold:
+        path = lower(path)
+        return lambda call: lower(call.path) == path
+    with_query = path + "?"
+    return lambda call: call.target == path or call.target.startswith(with_query)
+
+
+def _separated_prefix(prefix: str, fold: bool) -> Condition:
+    if "?" in prefix:
+        return never
+    length = len(prefix)
+    if fold:
+        prefix = lower(prefix)
+
+    def matches(call: Call) -> bool:
+        target = call.target
+        if fold:
+            target = lower(target[: length + 1])
+        return target.startswith(prefix) and target[length : length + 1] in ("", "/", "?")
+
+    return matches
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def lower(text: str) -> str:
+    """Lower ASCII letters and leave all others, so that lengths stay."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+# Strings.
+
+
+def compile_string(matcher: StringMatcher) -> ValueCondition:
+    """Compile a `StringMatcher` to a function of a value."""
+    fold = matcher.ignore_case
+
+    def folded(text: str) -> bytes:
+        return text.encode().lower() if fold else text.encode()
+
+    condition: ValueCondition
+    if matcher.exact is not None:
+        exact = folded(matcher.exact)
+        condition = exact.__eq__
+    elif matcher.prefix is not None:
+        prefix = folded(matcher.prefix)
+        condition = lambda value: value.startswith(prefix)  # noqa: E731
+    elif matcher.suffix is not None:
+        suffix = folded(matcher.suffix)
+        condition = lambda value: value.endswith(suffix)  # noqa: E731
+    elif matcher.contains is not None:
+        contains = folded(matcher.contains)
+        condition = lambda value: contains in value  # noqa: E731
+    elif matcher.safe_regex is not None:
+        matches = compile_regex(matcher.safe_regex.regex).fullmatch
+        return lambda value: matches(value) is not None  # ignore_case has no effect on expressions
+    else:
+        raise ValueError("a string matcher needs one of exact, prefix, suffix, contains, safe_regex")
+    return (lambda value: condition(value.lower())) if fold else condition
+
+
+# Headers.
+
+
+def compile_header_matcher(matcher: HeaderMatcher) -> Condition:
+    """Compile a condition on the call's request headers; pseudo-headers (`:path`, ...) may be named, too."""
+    values_of = _call_values(matcher.name.lower())
+    holds = compile_values(matcher)
+    return lambda call: holds(values_of(call))
+
+
+def compile_values(matcher: HeaderMatcher) -> Callable[[list[bytes]], bool]:
+    """Compile a condition on all values that one header has.
+
+    A missing header fulfils no condition on a value, an inverted one neither, unless `treat_missing_header_as_empty`.
+    Of several values any may match; inverted, none may. Both verified against Envoy 1.40.
+    """
+    invert, missing_is_empty = matcher.invert_match, matcher.treat_missing_header_as_empty
+    condition = _value_condition(matcher)
+    if condition is None:
+        wanted = (matcher.present_match is not False) != invert
+        return lambda values: (bool(values) or missing_is_empty) == wanted
+
+    def holds(values: list[bytes]) -> bool:
+        if not values:
+            if not missing_is_empty:
+                return False
+            values = [b""]
+        return any(map(condition, values)) != invert
+
+    return holds
+
+
+def _value_condition(matcher: HeaderMatcher) -> ValueCondition | None:
+    """Return the condition on a single value, `None` if only presence counts."""
+    if matcher.range_match is not None:
+        return _in_range(matcher.range_match.start, matcher.range_match.end)
+    if matcher.string_match is not None:
+        return compile_string(matcher.string_match)
+    if matcher.safe_regex_match is not None:
+        return compile_string(StringMatcher(safe_regex=matcher.safe_regex_match))
+    # The deprecated forms: empty, they ask for presence only (verified for exact_match).
+    if matcher.exact_match:
+        return compile_string(StringMatcher(exact=matcher.exact_match))
+    if matcher.prefix_match:
+        return compile_string(StringMatcher(prefix=matcher.prefix_match))
+    if matcher.suffix_match:
+        return compile_string(StringMatcher(suffix=matcher.suffix_match))
+    if matcher.contains_match:
+        return compile_string(StringMatcher(contains=matcher.contains_match))
+    return None
+
+
+def _in_range(start: int, end: int) -> ValueCondition:
+    return lambda value: _INTEGER.fullmatch(value) is not None and start <= int(value) < end
+
+
+def _call_values(name: str) -> Callable[[Call], list[bytes]]:
+    """Return how to get all values of a request header."""
+    if name == ":method":
+        return lambda call: [call.method.encode()]
+    if name == ":path":
+        return lambda call: [call.target.encode("latin-1")]
+    if name == ":scheme":
+        return lambda call: [call.scheme.encode()]
+    if name in (":authority", "host"):
+        return lambda call: [call.authority.encode("latin-1")]
+    key = name.encode()
+    if key in REQUEST_HEADERS:
+
+        def joined(call: Call) -> list[bytes]:
+            values = [value for header, value in call.headers if header == key]
+            return values if len(values) < 2 else [b",".join(values)]
+
+        return joined
+    return lambda call: [value for header, value in call.headers if header == key]
+
+
+def _is_grpc(call: Call) -> bool:
+    return is_grpc(call.header(b"content-type"))
+
+
+# Query parameters.
+
+
+def query_parameter(target: str, name: str) -> str | None:
+    """Return the first value of a query parameter as it was written, `None` if there is none."""
+    for parameter in target.partition("?")[2].split("&"):
+        key, _, value = parameter.partition("=")
+        if key == name:
+            return value
+    return None
+
+
+def _query_condition(matchers: tuple[QueryParameterMatcher, ...]) -> Condition:
+    conditions = [(matcher.name, _parameter_condition(matcher)) for matcher in matchers]
+
+    def matches(call: Call) -> bool:
+        target = call.target
+        return all(condition(query_parameter(target, name)) for name, condition in conditions)
+
+    return matches
+
+
+def _parameter_condition(matcher: QueryParameterMatcher) -> Callable[[str | None], bool]:
+    if matcher.string_match is not None:
+        condition = compile_string(matcher.string_match)
+        return lambda value: value is not None and condition(value.encode("latin-1"))
+    wanted = matcher.present_match is not False
+    return lambda value: (value is not None) == wanted
+
+
+# Shares of traffic.
+
+
+def _fraction_condition(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any], random: Random) -> Condition:
+    numerator, denominator = _share(fraction, runtime)
+    if numerator <= 0:
+        return never
+    if numerator >= denominator:
+        return always
+    return lambda call: random_value(call, random) % denominator < numerator
+
+
+def _share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tuple[int, int]:
+    """Return numerator and denominator; an integer under the runtime key counts in per cent."""
+    default = fraction.default_value
+    override = runtime.get(fraction.runtime_key) if fraction.runtime_key else None
+    if isinstance(override, Mapping):
+        name = override.get("denominator", "HUNDRED")
+        return int(override.get("numerator", 0)), _DENOMINATORS.get(str(name), 100)
+    number = runtime_integer(override)
+    if number is not None:
+        return number, 100
+    return default.numerator, _DENOMINATORS[default.denominator]
+
+
+def runtime_integer(value: Any) -> int | None:
+    """Return a runtime value as the unsigned integer that Envoy would read, `None` if it reads none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return int(number) if number >= 0 and number.is_integer() else None

@@ -1,0 +1,107 @@
+"""Header mutations: the lists of headers to add and remove on each level of a route table, compiled.
+
+Source: `request_headers_to_add` and its three siblings; semantics 1.6 for the order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from ..call import Call, Header
+from ..policy.model.core import HeaderValueOption
+from .format import Render, WallClock, compile_value
+from .joined import REQUEST_HEADERS, RESPONSE_HEADERS
+
+
+class HeaderMutation:
+    """One level: removals first, then additions, whose values are all taken before the first of them is made."""
+
+    __slots__ = ("_add", "_joined", "_remove")
+
+    def __init__(
+        self,
+        add: Iterable[HeaderValueOption],
+        remove: Iterable[str],
+        *,
+        joined: frozenset[bytes],
+        clock: WallClock = time,
+    ) -> None:
+        self._add = [_Addition(option, clock) for option in add]
+        self._remove = frozenset(name.lower().encode() for name in remove)
+        self._joined = joined
+
+    def apply(self, headers: list[Header], call: Call, status: int, response: Sequence[Header]) -> None:
+        """Change `headers` in place."""
+        if self._remove:
+            headers[:] = [header for header in headers if header[0].lower() not in self._remove]
+        if not self._add:
+            return
+        replaced: list[Header] = []
+        added: list[Header] = []
+        for addition in self._add:
+            render = addition.render
+            value = render(call, status, response) if render is not None else addition.value
+            if not value and not addition.keep_empty:
+                continue
+            action, name = addition.action, addition.name
+            if action == "APPEND_IF_EXISTS_OR_ADD":
+                added.append((name, value))
+            elif action == "OVERWRITE_IF_EXISTS_OR_ADD":
+                replaced.append((name, value))
+            elif (action == "OVERWRITE_IF_EXISTS") == any(header[0].lower() == name for header in headers):
+                (replaced if action == "OVERWRITE_IF_EXISTS" else added).append((name, value))
+        for name, value in replaced:
+            set_header(headers, name, value)
+        for name, value in added:
+            if name in self._joined:
+                append_to_header(headers, name, value)
+            else:
+                headers.append((name, value))
+
+
+class _Addition:
+    """One header to add, its value a constant or rendered for each call."""
+
+    __slots__ = ("action", "keep_empty", "name", "render", "value")
+
+    def __init__(self, option: HeaderValueOption, clock: WallClock) -> None:
+        self.name = option.header.key.lower().encode()
+        compiled = compile_value(option.header.value, clock)
+        self.value = compiled if isinstance(compiled, bytes) else b""
+        self.render: Render | None = None if isinstance(compiled, bytes) else compiled
+        self.keep_empty = option.keep_empty_value
+        self.action = option.append_action
+        if option.append is not None:  # deprecated, and in force if set
+            self.action = "APPEND_IF_EXISTS_OR_ADD" if option.append else "OVERWRITE_IF_EXISTS_OR_ADD"
+
+
+def compile_request(
+    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: WallClock = time
+) -> tuple[HeaderMutation, ...]:
+    """Compile one level of request mutations; empty if there is nothing to do."""
+    add, remove = tuple(add), tuple(remove)
+    return (HeaderMutation(add, remove, joined=REQUEST_HEADERS, clock=clock),) if add or remove else ()
+
+
+def compile_response(
+    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: WallClock = time
+) -> tuple[HeaderMutation, ...]:
+    """Compile one level of response mutations; empty if there is nothing to do."""
+    add, remove = tuple(add), tuple(remove)
+    return (HeaderMutation(add, remove, joined=RESPONSE_HEADERS, clock=clock),) if add or remove else ()
+
+
+def set_header(headers: list[Header], name: bytes, value: bytes) -> None:
+    """Leave `value` as the only value of `name`."""
+    headers[:] = [header for header in headers if header[0].lower() != name]
+    headers.append((name, value))
+
+
+def append_to_header(headers: list[Header], name: bytes, value: bytes) -> None:
+    """Join `value` with a comma to the header `name`, or add it."""
+    for index, (key, present) in enumerate(headers):
+        if key.lower() == name:
+            headers[index] = (key, present + b"," + value if present else value)
+            return
+    headers.append((name, value))

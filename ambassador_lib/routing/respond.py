@@ -1,0 +1,173 @@
+"""Answers that a route gives without an upstream: direct responses, redirects, no forwarding (semantics 1.6)."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
+from ..call import Call, Header
+from ..policy.model.core import DataSource
+from ..policy.model.route import DirectResponseAction, RedirectAction, Route
+from .rewrite import compile_path_rewrite, rewrite_path
+
+_REDIRECT_STATUS = {
+    "MOVED_PERMANENTLY": 301,
+    "FOUND": 302,
+    "SEE_OTHER": 303,
+    "TEMPORARY_REDIRECT": 307,
+    "PERMANENT_REDIRECT": 308,
+}
+_BODILESS = (204, 304)
+
+
+class Answer(Protocol):
+    """What a route answers by itself; `headers` go before the route's mutations, framing comes after them."""
+
+    status: int
+    body: bytes
+    details: str
+    flag: str
+
+    def headers(self, call: Call) -> list[Header]: ...
+
+
+def compile_answer(route: Route, *, suppress_envoy_headers: bool) -> Answer | None:
+    """Return what the route answers by itself, `None` if it forwards."""
+    if route.direct_response is not None:
+        return DirectResponse(route.direct_response)
+    if route.redirect is not None:
+        return Redirect(route, route.redirect, suppress_envoy_headers=suppress_envoy_headers)
+    if route.route is None:
+        return NotForwarded()
+    return None
+
+
+class DirectResponse:
+    """A fixed answer; its body is read when the table is built."""
+
+    details = "direct_response"
+    flag = ""
+
+    def __init__(self, action: DirectResponseAction) -> None:
+        self.status = action.status
+        self.body = b"" if action.body is None or action.status in _BODILESS else read(action.body)
+
+    def headers(self, call: Call) -> list[Header]:
+        if self.status == 201 or 300 <= self.status < 400:  # Envoy adds the request's own URL to these
+            return [_location(f"{call.scheme}://{call.authority}{call.target}")]
+        return []
+
+
+class Redirect:
+    """An absolute `location`, put together from the request's URL and what the action replaces of it."""
+
+    details = "direct_response"
+    flag = ""
+    body = b""
+
+    def __init__(self, route: Route, action: RedirectAction, *, suppress_envoy_headers: bool) -> None:
+        self.status = _REDIRECT_STATUS[action.response_code]
+        self._action = action
+        self._scheme = action.scheme_redirect or ("https" if action.https_redirect else None)
+        self._port = f":{action.port_redirect}" if action.port_redirect else ""
+        self._rewrite = compile_path_rewrite(route.match, action.prefix_rewrite, action.regex_rewrite)
+        self._keep_original = not suppress_envoy_headers
+
+    def headers(self, call: Call) -> list[Header]:
+        if self._rewrite is not None:
+            rewrite_path(call, self._rewrite, keep_original=self._keep_original)
+        scheme = self._scheme or call.scheme
+        host = self._action.host_redirect or self._host(call, scheme)
+        return [_location(f"{scheme}://{host}{self._port}{self._target(call.target)}")]
+
+    def _host(self, call: Call, scheme: str) -> str:
+        """The request's host, without a port that is replaced, or that was the default of the scheme left."""
+        host = call.authority
+        at = host.rfind("]:") + 1 if host.startswith("[") else host.rfind(":")
+        if at <= 0:
+            return host
+        proto = forwarded_proto(call)
+        default_port = {"https": ":443", "http": ":80"}.get(proto)
+        if self._port or (scheme != proto and host[at:] == default_port):
+            return host[:at]
+        return host
+
+    def _target(self, target: str) -> str:
+        action = self._action
+        if action.path_redirect:
+            if "?" in action.path_redirect:  # its own query wins, and is not stripped
+                return action.path_redirect
+            _, mark, query = target.partition("?")
+            target = action.path_redirect + mark + query
+        return target.partition("?")[0] if action.strip_query else target
+
+
+class TlsRedirect:
+    """The answer to plain HTTP where `VirtualHost.require_tls` wants TLS: the same URL with https, port and all."""
+
+    status = 301
+    body = b""
+    details = "direct_response"
+    flag = ""
+
+    def headers(self, call: Call) -> list[Header]:
+        return [_location(f"https://{call.authority}{call.target}")]
+
+
+class NotForwarded:
+    """`non_forwarding_action` under a plain router is no cluster found."""
+
+    status = 503
+    body = b""
+    details = "cluster_not_found"
+    flag = "NC"
+
+    def headers(self, call: Call) -> list[Header]:
+        return []
+
+
+def frame(call: Call, status: int, headers: list[Header], body: bytes) -> tuple[int, list[Header], bytes]:
+    """Add what frames the body; to a gRPC request, turn the answer into one that has trailers only."""
+    content_type = call.header(b"content-type")
+    if content_type is not None and is_grpc(content_type):
+        headers = [header for header in headers if header[0] != b"content-type"]
+        headers += [(b"content-type", content_type), (b"grpc-status", b"%d" % grpc_status(status))]
+        if body:
+            headers.append((b"grpc-message", grpc_message(body.decode("utf-8", "replace"))))
+        return 200, headers, b""
+    if body and all(name != b"content-type" for name, _ in headers):
+        headers.append((b"content-type", b"text/plain"))
+    if status not in _BODILESS:
+        headers.append((b"content-length", b"%d" % len(body)))
+    return status, headers, body
+
+
+def forwarded_proto(call: Call) -> str:
+    """The scheme that the caller is believed to have used: `x-forwarded-proto`, which every request carries."""
+    value = call.header(b"x-forwarded-proto")
+    return value.decode("latin-1") if value else call.scheme
+
+
+def read(source: DataSource) -> bytes:
+    """Return the bytes of a data source; `ValueError` if there are none to be had."""
+    if source.inline_string is not None:
+        return source.inline_string.encode()
+    if source.inline_bytes is not None:
+        return source.inline_bytes
+    if source.filename is not None:
+        try:
+            with open(source.filename, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise ValueError(f"cannot read {source.filename!r}: {error.strerror}") from error
+    if source.environment_variable is not None:
+        value = os.environ.get(source.environment_variable)
+        if value is None:
+            raise ValueError(f"environment variable {source.environment_variable!r} is not set")
+        return value.encode()
+    return b""
+
+
+def _location(url: str) -> Header:
+    return (b"location", url.encode("latin-1", "replace"))

@@ -1,0 +1,134 @@
+"""A retry policy made ready: which outcomes are retried, how often and after how long (semantics 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..algorithms import retry_on
+from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
+from ..algorithms.retry_on import Failure, RetryOn
+from ..call import INFINITY, Call, Header
+from .compiled import reselections
+from .match import compile_values
+
+if TYPE_CHECKING:
+    from ..algorithms.overrides import Overrides
+    from ..policy.model import HeaderMatcher, RetryPolicy
+
+HeadersMatch = Callable[[Sequence[Header]], bool]
+
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """Times are seconds. `reselect` is how often a retry's pick of a host already tried is made again."""
+
+    conditions: RetryOn = RetryOn(0)
+    num_retries: int = 1
+    per_try_timeout: float = INFINITY
+    status_codes: frozenset[int] = frozenset()
+    response_headers: HeadersMatch | None = None
+    request_headers: HeadersMatch | None = None
+    base_interval: float = DEFAULT_BASE
+    max_interval: float | None = None
+    reset_headers: tuple[tuple[bytes, str], ...] = ()
+    reset_max_interval: float = DEFAULT_RATE_LIMITED_MAX
+    reselect: int = 0
+
+    def for_call(self, call: Call) -> RetryRules:
+        """The rules that hold for this request: none where `retriable_request_headers` do not match."""
+        rules = self if call.overrides is None else self._with(call.overrides)
+        if rules.conditions and self.request_headers is not None and not self.request_headers(call.headers):
+            return replace(rules, conditions=RetryOn(0))
+        return rules
+
+    def _with(self, overrides: Overrides) -> RetryRules:
+        conditions = self.conditions | retry_on.parse(overrides.retry_on)
+        names = frozenset(overrides.retriable_header_names)
+        own = self.response_headers
+
+        def any_header(headers: Sequence[Header]) -> bool:
+            return any(name.lower() in names for name, _ in headers) or (own is not None and own(headers))
+
+        count = self.num_retries
+        if conditions and overrides.max_retries is not None:
+            count = overrides.max_retries
+        return replace(
+            self,
+            conditions=conditions,
+            num_retries=count,
+            status_codes=self.status_codes | overrides.retriable_status_codes,
+            response_headers=any_header if names else own,
+            per_try_timeout=self.per_try_timeout
+            if overrides.per_try_timeout is None
+            else overrides.per_try_timeout or INFINITY,
+        )
+
+    def response_retried(self, status: int, headers: Sequence[Header]) -> str | None:
+        """Return why a response is retried, or `None`."""
+        conditions = self.conditions
+        ratelimited = grpc_status = None
+        for name, value in headers:
+            if len(name) == 19 and name.lower() == b"x-envoy-ratelimited":
+                ratelimited = value
+            elif len(name) == 11 and name.lower() == b"grpc-status":
+                grpc_status = value
+        if ratelimited is not None:  # its presence blocks every other condition
+            return "envoy-ratelimited" if conditions & RetryOn.ENVOY_RATELIMITED else None
+        reason = retry_on.status_retried(conditions, status, self.status_codes)
+        if reason is None and conditions & RetryOn.RETRIABLE_HEADERS and self.response_headers is not None:
+            reason = "retriable-headers" if self.response_headers(headers) else None
+        if reason is None and grpc_status is not None:
+            reason = retry_on.grpc_retried(conditions, grpc_status)
+        return reason
+
+    def failure_retried(self, failure: Failure) -> str | None:
+        """Return why a try without a response is retried, or `None`."""
+        return retry_on.failure_retried(self.conditions, failure)
+
+
+NO_RETRIES = RetryRules()
+
+
+def compile_rules(policy: RetryPolicy | None) -> RetryRules:
+    """Make a policy ready; no policy retries nothing, unless an internal caller's headers ask for it."""
+    if policy is None:
+        return NO_RETRIES
+    back_off, limited = policy.retry_back_off, policy.rate_limited_retry_back_off
+    per_try = _whole_milliseconds(policy.per_try_timeout)
+    reset_max = limited.max_interval if limited is not None else None
+    return RetryRules(
+        conditions=retry_on.parse(policy.retry_on),
+        num_retries=1 if policy.num_retries is None else policy.num_retries,
+        per_try_timeout=per_try or INFINITY,
+        status_codes=frozenset(policy.retriable_status_codes),
+        response_headers=_any_of(policy.retriable_headers),
+        request_headers=_any_of(policy.retriable_request_headers),
+        base_interval=DEFAULT_BASE if back_off is None else back_off.base_interval,
+        max_interval=None if back_off is None else back_off.max_interval,
+        reset_headers=tuple((header.name.lower().encode(), header.format) for header in limited.reset_headers)
+        if limited is not None
+        else (),
+        reset_max_interval=DEFAULT_RATE_LIMITED_MAX if reset_max is None else reset_max,
+        reselect=reselections(policy),
+    )
+
+
+def _any_of(matchers: Sequence[HeaderMatcher]) -> HeadersMatch | None:
+    if not matchers:
+        return None
+    conditions = [(matcher.name.lower().encode(), compile_values(matcher)) for matcher in matchers]
+
+    def matches(headers: Sequence[Header]) -> bool:
+        return any(
+            holds([value for name, value in headers if name.lower() == wanted]) for wanted, holds in conditions
+        )
+
+    return matches
+
+
+def _whole_milliseconds(seconds: float | None) -> float:
+    """Envoy keeps timeouts in whole milliseconds; what is less is none (semantics 0)."""
+    return int((seconds or 0.0) * 1000 + 1e-6) / 1000

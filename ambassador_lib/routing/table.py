@@ -1,0 +1,139 @@
+"""A route table: authority -> virtual host -> first route that matches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..call import Call
+from ..policy.model.route import Route, RouteConfiguration, RouteMatch
+from .compiled import CompiledRoute, CompiledVirtualHost, Settings
+from .domains import Domains
+from .format import WallClock
+from .match import Condition, Random
+from .normalize import port_start
+from .respond import TlsRedirect, forwarded_proto
+
+_INDEX_FROM = 16
+"""Routes from which on looking prefixes up beats trying one route after the other."""
+
+Entry = tuple[int, Condition, CompiledRoute]
+
+
+class RouteTable:
+    """A `RouteConfiguration` compiled; immutable and without state, so any thread may ask it.
+
+    `routes` are all routes that `find` can return, redirects to https included.
+    """
+
+    def __init__(
+        self,
+        config: RouteConfiguration,
+        *,
+        runtime: Mapping[str, Any],
+        random: Random,
+        suppress_envoy_headers: bool = False,
+        clock: WallClock = time,
+    ) -> None:
+        settings = Settings(config, runtime, random, clock, suppress_envoy_headers)
+        hosts = [_Host(CompiledVirtualHost(model, settings), settings) for model in config.virtual_hosts]
+        self.model = config
+        self.virtual_hosts = tuple(host.compiled for host in hosts)
+        self.routes = tuple(route for host in hosts for route in host.all_routes())
+        self._ignore_port = config.ignore_port_in_host_matching
+        self._domains: Domains[_Host] = Domains(
+            (domain, host) for host, model in zip(hosts, config.virtual_hosts, strict=True) for domain in model.domains
+        )
+        self._only = self._domains.only
+
+    def find(self, call: Call) -> tuple[CompiledVirtualHost | None, CompiledRoute | None]:
+        """Choose the virtual host by the call's authority, then its first route that matches."""
+        host = self._only
+        if host is None:
+            host = self._domains.find(self._name(call.authority.lower()))
+            if host is None:
+                return None, None
+        if host.tls_redirect is not None and host.wants_tls(call):
+            return host.compiled, host.tls_redirect
+        for _, matches, route in host.entries if host.index is None else host.index.candidates(call.target):
+            if matches(call):
+                return host.compiled, route
+        return host.compiled, None
+
+    def claims(self, host: str, port: int | None) -> bool:
+        """Tell whether a domain other than a bare `*` matches `host` or `host:port`."""
+        host = host.lower()
+        names = (host,) if port is None else (f"{host}:{port}", host)
+        return any(self._domains.find_named(self._name(name)) is not None for name in names)
+
+    def _name(self, authority: str) -> str:
+        return authority[: port_start(authority)] if self._ignore_port else authority
+
+    def __repr__(self) -> str:
+        return f"<RouteTable {self.model.name!r}: {len(self.virtual_hosts)} virtual hosts, {len(self.routes)} routes>"
+
+
+class _Host:
+    """A virtual host as the table searches it."""
+
+    __slots__ = ("compiled", "entries", "index", "tls_redirect")
+
+    def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
+        self.compiled = compiled
+        self.entries: Sequence[Entry] = tuple((n, route.matches, route) for n, route in enumerate(compiled.routes))
+        self.index = _PrefixIndex(self.entries) if len(self.entries) >= _INDEX_FROM else None
+        self.tls_redirect: CompiledRoute | None = None
+        if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
+            # Envoy gives this answer before it has a route, so no level's mutations reach it.
+            bare = Settings(RouteConfiguration(), settings.runtime, settings.random)
+            self.tls_redirect = CompiledRoute(Route(match=RouteMatch(prefix="")), compiled, bare, answer=TlsRedirect())
+
+    def all_routes(self) -> tuple[CompiledRoute, ...]:
+        routes = self.compiled.routes
+        return routes if self.tls_redirect is None else (*routes, self.tls_redirect)
+
+    def wants_tls(self, call: Call) -> bool:
+        """Source: `VirtualHost.require_tls`; what counts is `x-forwarded-proto`, not the connection."""
+        if forwarded_proto(call) == "https":
+            return False
+        return self.compiled.model.require_tls == "ALL" or not call.internal
+
+
+class _PrefixIndex:
+    """Narrows many routes down to those whose literal path can begin the target, in their order.
+
+    A look-up for each distinct length of a literal, instead of a comparison for each route. Regexes and routes that
+    disregard case have the literal "", which begins every target.
+    """
+
+    __slots__ = ("_by_literal", "_lengths")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        by_literal: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_literal.setdefault(_literal(entry[2].model.match), []).append(entry)
+        self._by_literal = by_literal
+        self._lengths = sorted({len(literal) for literal in by_literal})
+
+    def candidates(self, target: str) -> list[Entry]:
+        found: list[Entry] = []
+        several = False
+        for length in self._lengths:
+            entries = self._by_literal.get(target[:length])
+            if entries is not None:
+                several = bool(found)
+                found += entries
+        if several:
+            found.sort(key=_order)
+        return found
+
+
+def _literal(match: RouteMatch) -> str:
+    if match.case_sensitive is False:
+        return ""
+    return match.prefix or match.path or match.path_separated_prefix or ""
+
+
+def _order(entry: Entry) -> int:
+    return entry[0]

@@ -1,0 +1,150 @@
+"""The blocking runtime: waits block the thread, and its coroutines never suspend.
+
+Its twin is `loop`; the pair differs in how to wait, how to read a body and how to record one, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import httpx
+
+from ..call import Deadline
+from ..errors import DeadlineExpired
+from .base import BodyWatch, Clock
+from .recording import Recording
+
+T = TypeVar("T")
+
+
+class SuspendedInSyncCall(RuntimeError):
+    """A coroutine waited for an event loop inside a blocking call: a handler awaited something of its own."""
+
+
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, to its end, on this thread."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    work.close()
+    raise SuspendedInSyncCall(f"{work!r} suspended inside a blocking call")
+
+
+class BlockingRuntime:
+    """Blocks the calling thread. Deadlines of exchanges are kept by the blocking engines' sockets."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.now = clock.monotonic
+
+    async def sleep(self, seconds: float, deadline: Deadline) -> None:
+        """Block for `seconds`; `DeadlineExpired` once the deadline has passed."""
+        left = deadline.at - self.now()
+        if seconds >= left:
+            if left > 0:
+                self.clock.sleep(left)
+            raise DeadlineExpired
+        if seconds > 0:
+            self.clock.sleep(seconds)
+
+    def ticket(self) -> BlockingTicket:
+        """Return something that this thread can wait for."""
+        return BlockingTicket(self.now)
+
+    async def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work`; a blocking engine looks at the deadline at each socket operation itself."""
+        return await work
+
+    async def discard(self, response: httpx.Response) -> None:
+        """Close a response that nobody will read."""
+        response.close()
+
+    async def pass_on(self, transport: Any, request: httpx.Request) -> httpx.Response:
+        """Hand a request to an httpx transport."""
+        response: httpx.Response = transport.handle_request(request)
+        return response
+
+    def replayable(self, stream: Any, recording: Recording) -> RecordedBody:
+        """Wrap a streamed request body so that it can be sent again."""
+        return RecordedBody(stream, recording)
+
+    def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
+        """Have `watch` told how the body ends; a response built with `content=` has ended already."""
+        if response.is_closed:
+            watch.ended()
+        else:
+            response.stream = WatchedBody(response.stream, watch)
+
+
+class BlockingTicket:
+    """Waits on a `threading.Event`."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._event = threading.Event()
+
+    async def wait(self, deadline: Deadline) -> bool:
+        """Block until woken; False when the deadline passed first."""
+        while not self._event.is_set():
+            left = deadline.at - self._now()
+            if left <= 0:
+                return False
+            self._event.wait(min(left, threading.TIMEOUT_MAX))
+        return True
+
+    def wake(self) -> None:
+        """Wake the waiter, now or when it comes."""
+        self._event.set()
+
+
+class WatchedBody(httpx.SyncByteStream):
+    """A response's body that tells its watch before each read, on failure and at the end."""
+
+    def __init__(self, stream: Any, watch: BodyWatch) -> None:
+        self._stream = stream
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[bytes]:
+        watch = self._watch
+        chunks = iter(self._stream)
+        while True:
+            watch.reading()
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise watch.failed(error) from error
+            yield chunk
+
+    def close(self) -> None:
+        """Close the stream below, then tell the watch."""
+        try:
+            self._stream.close()
+        finally:
+            self._watch.ended()
+
+
+class RecordedBody(httpx.SyncByteStream):
+    """A streamed request body that can be sent again as long as its recording holds.
+
+    A try that broke off in the middle of the upload is followed by one that sends the recorded part and then goes
+    on with the application's stream.
+    """
+
+    def __init__(self, stream: Any, recording: Recording) -> None:
+        self.recording = recording
+        self._source = iter(stream)
+
+    def __iter__(self) -> Iterator[bytes]:
+        recording = self.recording
+        yield from list(recording.chunks)
+        if recording.ended:
+            return
+        for chunk in self._source:
+            recording.add(chunk)
+            yield chunk
+        recording.end()

@@ -1,0 +1,22 @@
+"""The system's time: the one place that reads it."""
+
+from __future__ import annotations
+
+import time as system
+
+import anyio
+
+
+class SystemClock:
+    """Real time; the default `clock`."""
+
+    monotonic = staticmethod(system.monotonic)
+    time = staticmethod(system.time)
+    sleep = staticmethod(system.sleep)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Suspend the task, under asyncio and trio alike."""
+        await anyio.sleep(seconds)
+
+    def __repr__(self) -> str:
+        return "SystemClock()"

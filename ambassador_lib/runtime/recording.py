@@ -1,0 +1,36 @@
+"""What both recorded request bodies share: how much is kept, and when keeping ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Recording:
+    """Keeps the chunks of a streamed body up to `limit` bytes.
+
+    Exactly the limit is fine; one byte more gives the recording up, and with it retries (semantics 3.7).
+    """
+
+    def __init__(self, limit: int, on_end: Callable[[], None], on_chunk: Callable[[], None]) -> None:
+        self.chunks: list[bytes] = []
+        self.can_replay = True
+        self.ended = False
+        self._limit = limit
+        self._size = 0
+        self._on_end = on_end
+        self._on_chunk = on_chunk
+
+    def add(self, chunk: bytes) -> None:
+        """Keep one more chunk, or give up."""
+        self._on_chunk()
+        self._size += len(chunk)
+        if self._size <= self._limit:
+            self.chunks.append(chunk)
+        elif self.can_replay:
+            self.can_replay = False
+            self.chunks.clear()
+
+    def end(self) -> None:
+        """The application's stream is over."""
+        self.ended = True
+        self._on_end()

@@ -1,0 +1,1 @@
+"""What the outside may know of the calls: OpenTelemetry spans and request ids."""

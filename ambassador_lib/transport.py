@@ -1,0 +1,304 @@
+"""The two httpx transports: they make a `Call` of a request, find its way into the stack and step it.
+
+`AmbassadorTransport` and `AsyncAmbassadorTransport` share everything but how a coroutine is run.
+"""
+
+from __future__ import annotations
+
+import os
+import random as random_module
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from ._httpx import DefaultTimeout, pristine
+from .call import INFINITY, Call
+from .errors import LocalReply, NoRouteError
+from .options import Options
+from .policy import Policy
+from .runtime.blocking import BlockingRuntime, run_sync
+from .runtime.clock import SystemClock
+from .runtime.loop import LoopRuntime
+
+if TYPE_CHECKING:
+    import pybreaker
+    import tenacity
+
+    from .engine.base import Engine
+    from .plain import PlainStack
+    from .runtime.base import Clock, Random, Runtime
+    from .stack import Entry, Stack
+
+# The stack, its engines and what they stand on (tenacity, OpenTelemetry, httpcore) are imported with the first policy.
+
+PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
+READY_TIMEOUT = 60.0
+_HTTPX_DEFAULT = httpx.Timeout(5.0).as_dict()
+
+
+class _Ambassador:
+    """What the two transports share: the policy, its stack, and the choice of a way in."""
+
+    def __init__(
+        self,
+        policy: PolicySource | None = None,
+        *,
+        inner: Any = None,
+        local_replies: Literal["raise", "response"] = "raise",
+        retry_safety: Literal["idempotent", "policy"] = "idempotent",
+        retry: tenacity.BaseRetrying | None = None,
+        breaker_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
+        unmatched: Literal["passthrough", "reject"] = "passthrough",
+        timeout: Any = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        _one_of("local_replies", local_replies, ("raise", "response"))
+        _one_of("retry_safety", retry_safety, ("idempotent", "policy"))
+        _one_of("unmatched", unmatched, ("passthrough", "reject"))
+        self.policy = load(policy)
+        self._inner = inner
+        self._unmatched = unmatched
+        self._timeout = None if timeout is None else httpx.Timeout(timeout).as_dict()
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._options = Options(
+            as_response=local_replies == "response",
+            idempotent_only=retry_safety == "idempotent",
+            retry=retry,
+            breaker_listeners=breaker_listeners,
+            breaker_storage=breaker_storage,
+            clock=self._clock,
+            random=random_module.Random() if random is None else random,  # noqa: S311 - balancing, not secrets
+        )
+        self._runtime = self._make_runtime()
+        self._closed = False
+        self._plain: PlainStack | None = None
+        self._stack: Stack | None = None
+        self._mocked: tuple[Stack, Engine] | None = None
+        self._own_passthrough: Any = None
+        if self.policy is not None:
+            self._engine = self._make_engine(inner)
+            self._stack = self._make_stack(self.policy, self._engine)
+
+    # What differs between the two transports.
+
+    def _make_runtime(self) -> Runtime:
+        raise NotImplementedError
+
+    def _make_engine(self, inner: Any) -> Engine:
+        raise NotImplementedError
+
+    def _make_passthrough(self) -> Any:
+        raise NotImplementedError
+
+    # What does not.
+
+    def _make_stack(self, policy: Policy, engine: Engine) -> Stack:
+        from .stack import Stack
+
+        return Stack(policy, self._runtime, engine, self._options)
+
+    def claims(self, url: httpx.URL) -> int:
+        """Return the contract's rule by which the policy claims `url`: 1, 2, or 0 for not at all.
+
+        Without a policy every HTTP URL is claimed, by rule 2.
+        """
+        if self._stack is None:
+            return 2 if url.scheme in ("http", "https") else 0
+        entry = self._stack.find(url)
+        return 0 if entry is None else entry.rule
+
+    def _entry(self, url: httpx.URL) -> Entry | None:
+        if self._stack is None:
+            return None
+        entry = self._stack.find(url)
+        if entry is None or self._inner is not None or pristine():
+            return entry
+        return self._mocked_stack().find(url)
+
+    def _mocked_stack(self) -> Stack:
+        """While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL."""
+        if self._mocked is None:
+            assert self.policy is not None
+            engine = self._make_engine(self._passthrough())
+            self._mocked = (self._make_stack(self.policy, engine), engine)
+        return self._mocked[0]
+
+    def _passthrough(self) -> Any:
+        if self._inner is not None:
+            return self._inner
+        if self._own_passthrough is None:
+            self._own_passthrough = self._make_passthrough()
+        return self._own_passthrough
+
+    def _call(self, request: httpx.Request) -> Call:
+        if self._closed:
+            raise RuntimeError("Cannot send a request, as the transport has been closed.")
+        call = Call(request, self._clock.monotonic())
+        timeout = request.extensions.get("timeout")
+        # httpx's own default cannot be told from a timeout of the application's but by its value, or by our mark.
+        if timeout is None or isinstance(timeout, DefaultTimeout) or timeout == _HTTPX_DEFAULT:
+            timeout = self._timeout
+        if timeout is not None:
+            read, write = timeout.get("read"), timeout.get("write")
+            call.timeouts.read = INFINITY if read is None else read
+            call.timeouts.write = INFINITY if write is None else write
+        return call
+
+    def _refuse(self, request: httpx.Request) -> None:
+        if self._unmatched == "reject" and self._stack is not None:
+            error = NoRouteError(
+                f"no listener, virtual host or cluster of the policy claims {request.url}",
+                request=request,
+                reply=LocalReply(404, "", "NR", "route_not_found"),
+            )
+            call = Call(request, self._clock.monotonic())
+            call.flag("NR")
+            call.report.details = "route_not_found"
+            call.report.status = 404
+            error.call = call.report
+            error.response = httpx.Response(404, request=request)
+            raise error
+
+    def _plain_stack(self) -> PlainStack:
+        if self._plain is None:
+            from .plain import PlainStack
+
+            self._plain = PlainStack(self._runtime, self._options)
+        return self._plain
+
+    def _close_stacks(self) -> list[Engine]:
+        """Stop discovery and return the engines still to be closed."""
+        self._closed = True
+        engines: list[Engine] = []
+        if self._stack is not None:
+            self._stack.close()
+            engines.append(self._engine)
+        if self._mocked is not None:
+            self._mocked[0].close()
+            engines.append(self._mocked[1])
+        return engines
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} policy={self.policy.source if self.policy is not None else None!r}>"
+
+
+class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
+    """The sidecar's work as a transport for any `httpx.Client`.
+
+    `policy`: a path, a parsed document, a `Policy`, or `None` for safe defaults on every host (bounded retries of
+    idempotent requests on connection trouble, a breaker per host). `inner`: the connection engine underneath, any
+    httpx transport; default the library's own. The other parameters are those of `Client`.
+
+    Raises `PolicyError` when the policy cannot be used, `ValueError` for an unknown value of a parameter.
+    """
+
+    def _make_runtime(self) -> BlockingRuntime:
+        return BlockingRuntime(self._clock)
+
+    def _make_engine(self, inner: Any) -> Engine:
+        from .engine.foreign import ForeignEngine
+        from .engine.pooled import PooledEngine
+
+        return PooledEngine(clock=self._clock) if inner is None else ForeignEngine(inner)
+
+    def _make_passthrough(self) -> httpx.HTTPTransport:
+        return httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry one request out. Raises the contract's errors, or httpx's own for what the policy does not claim."""
+        return self.handle_over(request, None)
+
+    def handle_over(self, request: httpx.Request, passthrough: httpx.BaseTransport | None) -> httpx.Response:
+        """As `handle_request`, with the transport to use for what the policy does not claim."""
+        entry = self._entry(request.url)
+        if entry is not None:
+            return run_sync(entry.handle(self._call(request)))
+        self._refuse(request)
+        transport = passthrough if passthrough is not None else self._passthrough()
+        if self.policy is not None:
+            response: httpx.Response = transport.handle_request(request)
+            return response
+        return run_sync(self._plain_stack().handle(self._call(request), transport))
+
+    def ready(self, timeout: float = READY_TIMEOUT) -> None:
+        """Wait, as Envoy's start-up does, for first resolutions and first health checks.
+
+        `timeout` is in seconds; raises `NotReadyError` when it is over.
+        """
+        if self._stack is not None:
+            run_sync(self._stack.ready(timeout))
+
+    def close(self) -> None:
+        """End everything that this transport started, and close `inner` as httpx closes what it is given."""
+        for engine in self._close_stacks():
+            run_sync(engine.close())
+        if self._own_passthrough is not None:
+            self._own_passthrough.close()
+        if self._inner is not None and self._stack is None:
+            self._inner.close()
+
+
+class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
+    """The sidecar's work as a transport for any `httpx.AsyncClient`; see `AmbassadorTransport`."""
+
+    def _make_runtime(self) -> LoopRuntime:
+        return LoopRuntime(self._clock)
+
+    def _make_engine(self, inner: Any) -> Engine:
+        from .engine.foreign import AsyncForeignEngine
+        from .engine.pooled import AsyncPooledEngine
+
+        return AsyncPooledEngine(clock=self._clock) if inner is None else AsyncForeignEngine(inner)
+
+    def _make_passthrough(self) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry one request out. Raises the contract's errors, or httpx's own for what the policy does not claim."""
+        return await self.handle_over(request, None)
+
+    async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
+        """As `handle_async_request`, with the transport to use for what the policy does not claim."""
+        entry = self._entry(request.url)
+        if entry is not None:
+            return await entry.handle(self._call(request))
+        self._refuse(request)
+        transport = passthrough if passthrough is not None else self._passthrough()
+        if self.policy is not None:
+            response: httpx.Response = await transport.handle_async_request(request)
+            return response
+        return await self._plain_stack().handle(self._call(request), transport)
+
+    async def ready(self, timeout: float = READY_TIMEOUT) -> None:
+        """Wait, as Envoy's start-up does, for first resolutions and first health checks.
+
+        `timeout` is in seconds; raises `NotReadyError` when it is over.
+        """
+        if self._stack is not None:
+            await self._stack.ready(timeout)
+
+    async def aclose(self) -> None:
+        """End everything that this transport started, and close `inner` as httpx closes what it is given."""
+        for engine in self._close_stacks():
+            await engine.close()
+        if self._own_passthrough is not None:
+            await self._own_passthrough.aclose()
+        if self._inner is not None and self._stack is None:
+            await self._inner.aclose()
+
+
+def load(policy: PolicySource | None) -> Policy | None:
+    """Return the policy that a `policy=` argument means."""
+    if policy is None or isinstance(policy, Policy):
+        return policy
+    if isinstance(policy, Mapping):
+        return Policy.parse(policy)
+    return Policy.load(policy)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")

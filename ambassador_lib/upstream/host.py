@@ -1,0 +1,152 @@
+"""Hosts: what discovery says of them (`HostSpec`) and what is learned about them while they serve (`Host`).
+
+A `Host` is one address of one cluster. It lives as long as discovery keeps the address, so its health and its ejections
+survive refreshes; only `Upstream` changes its flags and its description.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..policy.model.cluster import Endpoint
+from ..policy.model.core import Metadata
+
+if TYPE_CHECKING:
+    from .outlier import HostMonitor
+
+
+class HealthFlag(enum.IntFlag):
+    """Why a host is not simply healthy; the names are those of Envoy's `/clusters` page (semantics 6.2)."""
+
+    FAILED_ACTIVE_HC = enum.auto()
+    FAILED_OUTLIER_CHECK = enum.auto()
+    FAILED_EDS_HEALTH = enum.auto()
+    DEGRADED_ACTIVE_HC = enum.auto()
+    DEGRADED_EDS_HEALTH = enum.auto()
+    DRAINING = enum.auto()
+    """Discovery says `DRAINING`: unhealthy, and left out of every percentage."""
+    PENDING_ACTIVE_HC = enum.auto()
+    """Not checked yet, under `ignore_new_hosts_until_first_hc`: left out of every percentage."""
+    EXCLUDED_VIA_IMMEDIATE_HC_FAIL = enum.auto()
+    PENDING_DYNAMIC_REMOVAL = enum.auto()
+    """Discovery no longer lists the host; it serves until an active check fails."""
+    ACTIVE_HC_TIMEOUT = enum.auto()
+
+
+NO_FLAGS = HealthFlag(0)
+UNHEALTHY = (
+    HealthFlag.FAILED_ACTIVE_HC
+    | HealthFlag.FAILED_OUTLIER_CHECK
+    | HealthFlag.FAILED_EDS_HEALTH
+    | HealthFlag.DRAINING
+)
+DEGRADED = HealthFlag.DEGRADED_ACTIVE_HC | HealthFlag.DEGRADED_EDS_HEALTH
+EXCLUDED = HealthFlag.DRAINING | HealthFlag.PENDING_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
+
+# `LbEndpoint.health_status`; what is not listed (UNKNOWN, HEALTHY) is healthy.
+_DISCOVERED = {
+    "UNHEALTHY": HealthFlag.FAILED_EDS_HEALTH,
+    "TIMEOUT": HealthFlag.FAILED_EDS_HEALTH,
+    "DRAINING": HealthFlag.DRAINING,
+    "DEGRADED": HealthFlag.DEGRADED_EDS_HEALTH,
+}
+_ANY_DISCOVERED = HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DRAINING | HealthFlag.DEGRADED_EDS_HEALTH
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """What discovery says about a host. `locality_weight` belongs to the host's locality, `None` where unset."""
+
+    address: str
+    port: int
+    hostname: str
+    weight: int = 1
+    priority: int = 0
+    locality: tuple[str, str, str] = ("", "", "")
+    locality_weight: int | None = None
+    health_status: str = "UNKNOWN"
+    metadata: Metadata | None = None
+    health_check_config: Endpoint.HealthCheckConfig | None = None
+
+    @property
+    def key(self) -> str:
+        """`ip:port`, IPv6 in brackets: a host's identity within its cluster."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
+    def actively_checked(self) -> bool:
+        """False where the endpoint opts out of its cluster's health checks."""
+        return self.health_check_config is None or not self.health_check_config.disable_active_health_check
+
+
+class Host:
+    """One address at work. The fields of its `spec` can be read as attributes of the host."""
+
+    __slots__ = (
+        "_lock",
+        "active",
+        "address",
+        "created",
+        "destinations",
+        "flags",
+        "health_check_config",
+        "hostname",
+        "key",
+        "locality",
+        "locality_weight",
+        "metadata",
+        "outlier",
+        "port",
+        "priority",
+        "spec",
+        "weight",
+    )
+
+    def __init__(self, spec: HostSpec, created: float) -> None:
+        self.key = spec.key
+        self.created = created
+        self.flags = NO_FLAGS
+        self.active = 0
+        """Requests in flight; changed by `begin` and `end` only."""
+        self.outlier: HostMonitor | None = None
+        """What the outlier detector knows of this host."""
+        self.destinations: dict[Any, Any] = {}
+        """The engine's parts made ready for this host, by whatever key their maker likes."""
+        self._lock = threading.Lock()
+        self.describe(spec)
+
+    def describe(self, spec: HostSpec) -> None:
+        """Take over what discovery says now; health that discovery did not set stays."""
+        self.spec = spec
+        self.address = spec.address
+        self.port = spec.port
+        self.hostname = spec.hostname
+        self.weight = spec.weight
+        self.priority = spec.priority
+        self.locality = spec.locality
+        self.locality_weight = spec.locality_weight
+        self.metadata = spec.metadata
+        self.health_check_config = spec.health_check_config
+        self.flags = (self.flags & ~_ANY_DISCOVERED) | _DISCOVERED.get(spec.health_status, NO_FLAGS)
+
+    @property
+    def health_status(self) -> str:
+        """What discovery says of the host's health."""
+        return self.spec.health_status
+
+    def begin(self) -> None:
+        """Count a request in flight."""
+        with self._lock:
+            self.active += 1
+
+    def end(self) -> None:
+        """Count it no longer."""
+        with self._lock:
+            self.active -= 1
+
+    def __repr__(self) -> str:
+        health = (self.flags.name or str(int(self.flags))) if self.flags else "healthy"
+        return f"<Host {self.key} {health} active={self.active}>"

@@ -1,0 +1,302 @@
+"""Passive health: hosts that answer badly are ejected for a while (`Cluster.outlier_detection`; semantics 5).
+
+Every try is reported with `record`. What Envoy does on a timer happens in `sweep`, which `Upstream` calls before
+anything else once `next_tick` has passed, so that each outcome counts in the interval it belongs to. Changes of health
+are seen at once: there is no merge window.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..algorithms import ejection
+from ..policy.model.cluster import OutlierDetection
+from ..runtime.base import Random
+from .host import HealthFlag, Host
+
+
+class LocalOrigin(enum.Enum):
+    """How a try went where there is no response to judge by."""
+
+    CONNECTED = enum.auto()
+    """A connection is in hand. Only split mode takes notice."""
+    CONNECT_FAILURE = enum.auto()
+    RESET = enum.auto()
+    """Closed, reset or garbage before the response's headers."""
+    TIMEOUT = enum.auto()
+
+
+Outcome = int | LocalOrigin
+"""The status of a response, or what happened instead. An overflow or a cancellation is no outcome at all."""
+
+_AS_STATUS = {LocalOrigin.CONNECT_FAILURE: 503, LocalOrigin.RESET: 503, LocalOrigin.TIMEOUT: 504}
+
+# What a `grpc-status` header counts as in the response to a gRPC request (semantics 5, "Feeding").
+_GRPC_AS_HTTP = (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
+
+
+def grpc_outcome(status: int) -> Outcome:
+    """Return what a gRPC response with this `grpc-status` counts as; unknown codes are failures."""
+    return _GRPC_AS_HTTP[status] if 0 <= status < len(_GRPC_AS_HTTP) else 500
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`OutlierDetection` with Envoy's defaults filled in; seconds, percent, thousandths as there."""
+
+    consecutive_5xx: int = 5
+    enforcing_consecutive_5xx: int = 100
+    consecutive_gateway_failure: int = 5
+    enforcing_consecutive_gateway_failure: int = 0
+    consecutive_local_origin_failure: int = 5
+    enforcing_consecutive_local_origin_failure: int = 100
+    interval: float = 10.0
+    base_ejection_time: float = 30.0
+    max_ejection_time: float = 300.0
+    max_ejection_time_jitter: float = 0.0
+    max_ejection_percent: int = 10
+    always_eject_one_host: bool = False
+    success_rate_minimum_hosts: int = 5
+    success_rate_request_volume: int = 100
+    success_rate_stdev_factor: int = 1900
+    enforcing_success_rate: int = 100
+    enforcing_local_origin_success_rate: int = 100
+    failure_percentage_threshold: int = 85
+    failure_percentage_minimum_hosts: int = 5
+    failure_percentage_request_volume: int = 50
+    enforcing_failure_percentage: int = 0
+    enforcing_failure_percentage_local_origin: int = 0
+    split_external_local_origin_errors: bool = False
+    successful_active_health_check_uneject_host: bool = True
+
+    @classmethod
+    def of(cls, policy: OutlierDetection) -> Settings:
+        """Fill the defaults in; `max_ejection_time` unset is 300 s, but never less than the base."""
+        given = {name: getattr(policy, name) for name in cls.__slots__ if getattr(policy, name) is not None}
+        settings = cls(**given)
+        if settings.max_ejection_time < settings.base_ejection_time:
+            return cls(**{**given, "max_ejection_time": settings.base_ejection_time})
+        return settings
+
+
+class Tally:
+    """Tries of one host within the running interval."""
+
+    __slots__ = ("successes", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.successes = 0
+
+    def take_rate(self) -> tuple[float, int]:
+        """Return the success rate in percent and the number of tries, and begin anew."""
+        total, successes = self.total, self.successes
+        self.total = self.successes = 0
+        return (100 * successes / total if total else 0.0), total
+
+
+class HostMonitor:
+    """What the detector knows of one host; `Host.outlier` holds it for as long as the host lives."""
+
+    __slots__ = ("consecutive_5xx", "consecutive_gateway", "consecutive_local", "ends", "external", "local", "multiplier")
+
+    def __init__(self) -> None:
+        self.multiplier = 0
+        """How many times the base the last ejection lasted; one less for each tick in good standing."""
+        self.ends = 0.0
+        """When the running ejection is over; the host comes back with the tick after it."""
+        self.external = Tally()
+        self.local = Tally()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the consecutive counts anew."""
+        self.consecutive_5xx = 0
+        self.consecutive_gateway = 0
+        self.consecutive_local = 0
+
+
+class OutlierDetector:
+    """Outlier detection of one cluster; thread-safe.
+
+    `hosts` returns the present members, `set_ejected(host, ejected, now)` changes a host's health (and may take its
+    own lock). `stats` counts under Envoy's names.
+    """
+
+    def __init__(
+        self,
+        policy: OutlierDetection,
+        *,
+        now: float,
+        random: Random,
+        hosts: Callable[[], Sequence[Host]],
+        set_ejected: Callable[[Host, bool, float], None],
+    ) -> None:
+        self.settings = Settings.of(policy)
+        self.next_tick = now + self.settings.interval
+        self.stats: Counter[str] = Counter()
+        self._random = random
+        self._hosts = hosts
+        self._set_ejected = set_ejected
+        self._lock = threading.Lock()
+
+    def record(self, host: Host, outcome: Outcome, now: float) -> None:
+        """Count one try, and eject the host if it was one failure too many."""
+        with self._lock:
+            monitor = self._monitor_locked(host)
+            if isinstance(outcome, int):
+                self._status_locked(host, monitor, outcome, now)
+            elif self.settings.split_external_local_origin_errors:
+                self._local_origin_locked(host, monitor, outcome, now)
+            elif outcome is not LocalOrigin.CONNECTED:
+                self._status_locked(host, monitor, _AS_STATUS[outcome], now)
+
+    def sweep(self, now: float) -> None:
+        """Do what the ticks up to `now` ask for: end ejections, and judge success rates once an interval."""
+        with self._lock:
+            if now < self.next_tick:
+                return
+            interval = self.settings.interval
+            tick = self.next_tick
+            missed = int((now - tick) // interval)
+            self._tick_locked(tick, 1)
+            self._judge_locked(tick)
+            if missed:
+                # Nothing was recorded in the meantime, or the first of these ticks would have been noticed then.
+                self._tick_locked(tick + interval, missed)
+            self.next_tick = tick + interval * (missed + 1)
+
+    def uneject(self, host: Host, now: float) -> None:
+        """An active health check passed: bring the host back, unless the policy keeps ejections timed."""
+        if not self.settings.successful_active_health_check_uneject_host:
+            return
+        with self._lock:
+            if host.flags & HealthFlag.FAILED_OUTLIER_CHECK:
+                self._uneject_locked(host, now)
+
+    @staticmethod
+    def _monitor_locked(host: Host) -> HostMonitor:
+        if host.outlier is None:
+            host.outlier = HostMonitor()
+        return host.outlier
+
+    def _status_locked(self, host: Host, monitor: HostMonitor, status: int, now: float) -> None:
+        monitor.external.total += 1
+        if not 500 <= status < 600:
+            monitor.external.successes += 1
+            monitor.consecutive_5xx = monitor.consecutive_gateway = 0
+            return
+        if status in (502, 503, 504):
+            monitor.consecutive_gateway += 1
+            if monitor.consecutive_gateway == self.settings.consecutive_gateway_failure and self._caught_locked(
+                host, "consecutive_gateway_failure", now
+            ):
+                monitor.consecutive_gateway = 0
+        else:
+            monitor.consecutive_gateway = 0
+        monitor.consecutive_5xx += 1
+        if monitor.consecutive_5xx == self.settings.consecutive_5xx and self._caught_locked(
+            host, "consecutive_5xx", now
+        ):
+            monitor.consecutive_5xx = 0
+
+    def _local_origin_locked(self, host: Host, monitor: HostMonitor, outcome: LocalOrigin, now: float) -> None:
+        monitor.local.total += 1
+        if outcome is LocalOrigin.CONNECTED:
+            monitor.local.successes += 1
+            monitor.consecutive_local = 0
+            return
+        monitor.consecutive_local += 1
+        if monitor.consecutive_local == self.settings.consecutive_local_origin_failure and self._caught_locked(
+            host, "consecutive_local_origin_failure", now
+        ):
+            monitor.consecutive_local = 0
+
+    def _caught_locked(self, host: Host, kind: str, now: float) -> bool:
+        """A host was caught: eject it if allowed. False where it is ejected already, or gone: nothing is counted."""
+        if host.flags & HealthFlag.FAILED_OUTLIER_CHECK or host not in self._hosts():
+            return False
+        self.stats[f"ejections_detected_{kind}"] += 1
+        self._eject_locked(host, kind, now)
+        return True
+
+    def _eject_locked(self, host: Host, kind: str, now: float) -> None:
+        settings = self.settings
+        hosts = self._hosts()
+        ejected = sum(1 for other in hosts if other.flags & HealthFlag.FAILED_OUTLIER_CHECK)
+        if not ejection.may_eject(
+            ejected, len(hosts), settings.max_ejection_percent, always_one=settings.always_eject_one_host
+        ):
+            self.stats["ejections_overflow"] += 1
+            return
+        if self._random.random() * 100 >= getattr(settings, f"enforcing_{kind}"):
+            return
+        base, maximum = settings.base_ejection_time, settings.max_ejection_time
+        monitor = self._monitor_locked(host)
+        monitor.multiplier = ejection.next_multiplier(monitor.multiplier, base, maximum)
+        jitter = settings.max_ejection_time_jitter and self._random.random() * settings.max_ejection_time_jitter
+        monitor.ends = now + ejection.ejection_time(base, monitor.multiplier, maximum) + jitter
+        self.stats[f"ejections_enforced_{kind}"] += 1
+        self.stats["ejections_enforced_total"] += 1
+        self._set_ejected(host, True, now)
+
+    def _uneject_locked(self, host: Host, now: float) -> None:
+        self._monitor_locked(host).reset()
+        self._set_ejected(host, False, now)
+
+    def _tick_locked(self, first: float, ticks: int) -> None:
+        """Pass `ticks` ticks, the first at `first`: ended ejections are lifted, multipliers of the others decay."""
+        for host in self._hosts():
+            monitor = host.outlier
+            if monitor is None:
+                continue
+            in_good_standing = ticks
+            if host.flags & HealthFlag.FAILED_OUTLIER_CHECK:
+                # The tick that lifts an ejection does not count as one in good standing yet.
+                lifting = max(0, math.ceil((monitor.ends - first) / self.settings.interval - 1e-9))
+                if lifting >= ticks:
+                    continue
+                in_good_standing = ticks - lifting - 1
+                self._uneject_locked(host, first + lifting * self.settings.interval)
+            monitor.multiplier = max(0, monitor.multiplier - in_good_standing)
+
+    def _judge_locked(self, now: float) -> None:
+        """Look for hosts whose success rate stands out, or is too low, among those with enough traffic."""
+        kinds = [("external", "success_rate", "failure_percentage")]
+        if self.settings.split_external_local_origin_errors:
+            kinds.append(("local", "local_origin_success_rate", "failure_percentage_local_origin"))
+        for tally, success_rate, failure_percentage in kinds:
+            rates = [
+                (host, *getattr(host.outlier, tally).take_rate()) for host in self._hosts() if host.outlier is not None
+            ]
+            rated = [
+                (host, rate, volume)
+                for host, rate, volume in rates
+                if volume and not host.flags & HealthFlag.FAILED_OUTLIER_CHECK
+            ]
+            self._judge_success_locked(rated, success_rate, now)
+            self._judge_failures_locked(rated, failure_percentage, now)
+
+    def _judge_success_locked(self, rated: Sequence[tuple[Host, float, int]], kind: str, now: float) -> None:
+        settings = self.settings
+        hosts = [(host, rate) for host, rate, volume in rated if volume >= settings.success_rate_request_volume]
+        if not hosts or len(hosts) < settings.success_rate_minimum_hosts:
+            return
+        threshold = ejection.success_rate_threshold([rate for _, rate in hosts], settings.success_rate_stdev_factor)
+        for host, rate in hosts:
+            if rate < threshold:
+                self._caught_locked(host, kind, now)
+
+    def _judge_failures_locked(self, rated: Sequence[tuple[Host, float, int]], kind: str, now: float) -> None:
+        settings = self.settings
+        hosts = [(host, rate) for host, rate, volume in rated if volume >= settings.failure_percentage_request_volume]
+        if not hosts or len(hosts) < settings.failure_percentage_minimum_hosts:
+            return
+        for host, rate in hosts:
+            if 100 - rate >= settings.failure_percentage_threshold:
+                self._caught_locked(host, kind, now)

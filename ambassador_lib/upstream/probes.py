@@ -1,0 +1,296 @@
+"""One active health check against one host: what is sent over HTTP or TCP, and how the answer is judged.
+
+Source: `HttpHealthCheck` and `TcpHealthCheck` of `envoy.config.core.v3.HealthCheck`, semantics 6.1 and 6.2. When checks
+happen, and how often one must pass, is `health_check`'s business; so is the timeout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+
+from ..algorithms.header_format import Operator, parse
+from ..algorithms.health import CheckResult, matches_in_order
+from ..call import Deadline, Header
+from ..engine.base import Destination, Engine, Exchange
+from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
+from ..policy.model.cluster import Cluster, HealthCheck
+from ..policy.model.core import HeaderValueOption, Int64Range
+from .host import Host
+
+if TYPE_CHECKING:
+    from ..engine.tls import TlsSettings
+    from ..engine.wire import Network, Wire
+
+USER_AGENT = b"Envoy/HC"
+DEFAULT_EXPECTED = (Int64Range(start=200, end=201),)
+DEFAULT_RESPONSE_BUFFER_SIZE = 1024
+DEFAULT_METHOD = "GET"
+MAX_TCP_BUFFER = 1 << 20
+"""Bytes kept of a TCP answer that does not match; more of it cannot be an answer."""
+
+
+class Probe(Protocol):
+    """Checks one host."""
+
+    async def check(self, deadline: Deadline) -> CheckResult:
+        """Check once; cancelled when the check's timeout passes."""
+
+    async def close(self) -> None:
+        """Drop the connection; the next check dials anew."""
+
+
+class NetworkParts(Protocol):
+    """Where probes get connections from."""
+
+    def engine(self) -> Engine: ...
+    def network(self) -> Network: ...
+
+
+def probe_for(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings | None, parts: NetworkParts) -> Probe:
+    """Return the probe that `check` asks for."""
+    target = destination(check, host, cluster, tls)
+    reuse = check.reuse_connection is not False
+    if check.http_health_check is not None:
+        return HttpProbe(HttpQuestion(check.http_health_check, host, cluster), target, parts, reuse)
+    return TcpProbe(check.tcp_health_check or HealthCheck.TcpHealthCheck(), target, parts, reuse)
+
+
+def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings | None) -> Destination:
+    """Return where and how the host is checked: HTTP/1.1 over the cluster's transport socket."""
+    address, port = host.address, host.port
+    config = host.health_check_config
+    if config is not None:
+        if config.address is not None and config.address.socket_address is not None:
+            address = config.address.socket_address.address
+        port = config.port_value or port
+    plain = Destination(
+        pool=f"{cluster.name}/health-check",
+        address=address,
+        port=port,
+        connect_timeout=check.timeout,
+        idle_timeout=None,  # the interval between two checks may be long, and the connection is to last
+    )
+    if tls is None:
+        return plain
+    sni = host.hostname if tls.auto_host_sni and host.hostname else tls.sni
+    return replace(plain, tls=tls, sni=sni, san=sni if tls.auto_sni_san_validation else None)
+
+
+class HttpQuestion:
+    """What is asked of a host over HTTP, and which answers are good."""
+
+    def __init__(self, config: HealthCheck.HttpHealthCheck, host: Host, cluster: Cluster) -> None:
+        self.method = DEFAULT_METHOD if config.method == "METHOD_UNSPECIFIED" else config.method
+        self.path = config.path
+        self.body = payload(config.send)
+        self.authority, self.headers = _request_head(config, host, cluster, len(self.body))
+        self._expected = config.expected_statuses or DEFAULT_EXPECTED
+        self._retriable = config.retriable_statuses
+        self._receive = [payload(part) for part in config.receive]
+        size = config.response_buffer_size
+        # 0 means no bound; the default is not 0.
+        self.kept = (DEFAULT_RESPONSE_BUFFER_SIZE if size is None else size or None) if self._receive else 0
+
+    def judge(self, status: int, headers: httpx.Headers, body: bytes) -> CheckResult:
+        """Return what an answer means."""
+        if not _within(self._expected, status):
+            return CheckResult.RETRIABLE if _within(self._retriable, status) else CheckResult.REFUSED
+        if not matches_in_order(self._receive, body):
+            return CheckResult.REFUSED
+        return CheckResult.DEGRADED if "x-envoy-degraded" in headers else CheckResult.PASSED
+
+
+class HttpProbe:
+    """Asks over HTTP/1.1."""
+
+    def __init__(self, question: HttpQuestion, target: Destination, parts: NetworkParts, reuse: bool) -> None:
+        self._question = question
+        self._target = target
+        self._parts = parts
+        self._reuse = reuse
+        self._engine: Engine | None = None
+
+    async def check(self, deadline: Deadline) -> CheckResult:
+        """Ask once and judge the answer."""
+        if self._engine is None:
+            self._engine = self._parts.engine()
+        try:
+            response = await self._engine.send(self._exchange(deadline))
+            try:
+                body = await self._read(response)
+            finally:
+                await response.aclose()
+        except DeadlineExpired:
+            return CheckResult.TIMED_OUT
+        except (UpstreamConnectError, UpstreamResetError, httpx.TransportError):
+            return CheckResult.UNREACHABLE
+        if not self._reuse:
+            await self.close()
+        return self._question.judge(response.status_code, response.headers, body)
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.close()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        kept = self._question.kept
+        body = bytearray()
+        # A check is over when the answer is complete, whatever of it is looked at. Raw: Envoy matches the bytes sent.
+        async for chunk in response.aiter_raw():
+            body += chunk if kept is None else chunk[: max(0, kept - len(body))]
+        return bytes(body)
+
+    def _exchange(self, deadline: Deadline) -> Exchange:
+        question = self._question
+        scheme = "http" if self._target.tls is None else "https"
+        return Exchange(
+            method=question.method,
+            scheme=scheme,
+            authority=question.authority,
+            target=question.path,
+            headers=list(question.headers),
+            stream=httpx.ByteStream(question.body),
+            destination=self._target,
+            deadline=deadline,
+            on_connected=_nothing,
+            url=httpx.URL(scheme=scheme, host=self._target.address, port=self._target.port),
+            extensions={},
+        )
+
+
+class TcpProbe:
+    """Connects and, where there is something to receive, sends and waits for it."""
+
+    def __init__(
+        self, config: HealthCheck.TcpHealthCheck, target: Destination, parts: NetworkParts, reuse: bool
+    ) -> None:
+        self._send = payload(config.send)
+        self._receive = [payload(part) for part in config.receive]
+        self._target = target
+        self._parts = parts
+        # Without an answer to wait for there is nothing to check but connecting.
+        self._reuse = reuse and bool(self._receive)
+        self._wire: Wire | None = None
+
+    async def check(self, deadline: Deadline) -> CheckResult:
+        """Check once."""
+        if self._wire is not None and self._wire.has_hung_up():
+            await self.close()
+        try:
+            wire = self._wire = self._wire or await self._parts.network().dial(self._exchange(deadline))
+            result = await self._talk(wire, deadline) if self._receive else CheckResult.PASSED
+        except DeadlineExpired:
+            result = CheckResult.TIMED_OUT
+        except (UpstreamConnectError, UpstreamResetError):
+            result = CheckResult.UNREACHABLE
+        if not (result.passed and self._reuse):
+            await self.close()
+        return result
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
+
+    async def _talk(self, wire: Wire, deadline: Deadline) -> CheckResult:
+        from ..engine.wire import PeerReset
+
+        received = b""
+        try:
+            if self._send:
+                await wire.write(self._send, deadline)
+            while not matches_in_order(self._receive, received):
+                chunk = await wire.read(deadline)
+                if not chunk or len(received) > MAX_TCP_BUFFER:
+                    return CheckResult.UNREACHABLE
+                received += chunk
+        except PeerReset:
+            return CheckResult.UNREACHABLE
+        return CheckResult.PASSED
+
+    def _exchange(self, deadline: Deadline) -> Exchange:
+        target = self._target
+        return Exchange(
+            method="",
+            scheme="http",
+            authority="",
+            target="",
+            headers=[],
+            stream=httpx.ByteStream(b""),
+            destination=target,
+            deadline=deadline,
+            on_connected=_nothing,
+            url=httpx.URL(scheme="http", host=target.address, port=target.port),
+            extensions={},
+        )
+
+
+def payload(part: HealthCheck.Payload | None) -> bytes:
+    """Return the bytes of a `Payload`; its text is hex. `ValueError` where it is not."""
+    if part is None:
+        return b""
+    return bytes.fromhex(part.text) if part.text is not None else part.binary or b""
+
+
+def _within(ranges: Sequence[Int64Range], status: int) -> bool:
+    return any(part.start <= status < part.end for part in ranges)
+
+
+def _nothing() -> None:
+    """Nobody needs to know when a check's connection is there."""
+
+
+def _request_head(
+    config: HealthCheck.HttpHealthCheck, host: Host, cluster: Cluster, body_size: int
+) -> tuple[str, list[Header]]:
+    """Return the authority and the headers of the check's request."""
+    override = host.health_check_config.hostname if host.health_check_config is not None else ""
+    headers = {":authority": [override or config.host or cluster.name], "user-agent": [USER_AGENT.decode()]}
+    if body_size:
+        headers["content-length"] = [str(body_size)]
+    for name in config.request_headers_to_remove:
+        headers.pop(name.lower(), None)
+    for option in config.request_headers_to_add:
+        _add(headers, option, host, cluster)
+    authority = headers.pop(":authority")[0]
+    lines = [(name.encode(), value.encode()) for name, values in headers.items() for value in values]
+    return authority, lines
+
+
+def _add(headers: dict[str, list[str]], option: HeaderValueOption, host: Host, cluster: Cluster) -> None:
+    name = option.header.key.lower()
+    if name == "host":
+        name = ":authority"
+    value = _render(option.header.value, host, cluster)
+    action = option.append_action
+    if option.append is not None:  # the deprecated field, where it is set
+        action = "APPEND_IF_EXISTS_OR_ADD" if option.append else "OVERWRITE_IF_EXISTS_OR_ADD"
+    exists = name in headers
+    if (not value and not option.keep_empty_value) or (action == "ADD_IF_ABSENT" and exists):
+        return
+    if action == "OVERWRITE_IF_EXISTS" and not exists:
+        return
+    if action == "APPEND_IF_EXISTS_OR_ADD" and exists and name != ":authority":
+        headers[name].append(value)
+    else:
+        headers[name] = [value]
+
+
+def _render(value: str, host: Host, cluster: Cluster) -> str:
+    known = {"UPSTREAM_CLUSTER": cluster.name, "UPSTREAM_CLUSTER_RAW": cluster.name, "UPSTREAM_HOST": host.key}
+    return "".join(_operand(part, known) if isinstance(part, Operator) else part for part in parse(value))
+
+
+def _operand(operator: Operator, known: dict[str, str]) -> str:
+    # There is no request of the application's here: operators that ask about it give "-", as Envoy writes nothing.
+    if operator.name == "ENVIRONMENT":
+        return os.environ.get(operator.argument or "", "-")[: operator.length]
+    return known.get(operator.name, "-")[: operator.length]

@@ -1,0 +1,215 @@
+"""One cluster at work: its hosts, their health, who is picked, what is allowed.
+
+The request path reads `_pick`, which always belongs to one immutable snapshot; membership and health changes build the
+next snapshot under `_lock` and swap it in with one assignment. Outlier sweeps run on the way of a request as soon as
+their tick has passed, so nothing here needs a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..policy.model.cluster import Cluster
+from ..runtime.base import Clock, Random
+from .balancer import Balancer
+from .host import NO_FLAGS, HealthFlag, Host, HostSpec
+from .limits import Limits
+from .outlier import OutlierDetector, Outcome
+
+if TYPE_CHECKING:
+    import pybreaker
+
+    from .breaker import ClusterBreaker
+
+__all__ = ["Outcome", "Upstream"]
+
+_NEVER = float("inf")
+
+
+class Upstream:
+    """One cluster at work.
+
+    `health_checked=False` says that nobody runs the cluster's active health checks (a foreign engine underneath), so
+    that hosts are not held unhealthy until their first check.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        clock: Clock,
+        random: Random,
+        breaker_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
+        health_checked: bool = True,
+    ) -> None:
+        self.cluster = cluster
+        self.name = cluster.name
+        self.hosts: tuple[Host, ...] = ()
+        self.limits = Limits.of(cluster)
+        self.traffic_seen = False
+        """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
+        self.breaker = _breaker(cluster, breaker_listeners, breaker_storage)
+        self.outlier: OutlierDetector | None = None
+        self._health_checked = health_checked and bool(cluster.health_checks)
+        self._balancer = Balancer(cluster, random)
+        self._pick: Callable[[], Host | None] = self._balancer.picker(()).pick
+        self._next_tick = _NEVER
+        self._listeners: tuple[Callable[[], None], ...] = ()
+        self._lock = threading.Lock()
+        if cluster.outlier_detection is not None:
+            self.outlier = OutlierDetector(
+                cluster.outlier_detection,
+                now=clock.monotonic(),
+                random=random,
+                hosts=lambda: self.hosts,
+                set_ejected=self._set_ejected,
+            )
+            self._next_tick = self.outlier.next_tick
+
+    def pick(
+        self, now: float, *, reject: Callable[[Host], bool] | None = None, reselect: int = 0
+    ) -> Host | None:
+        """Choose a host, `None` where there is none.
+
+        While `reject` says no, pick again, at most `reselect` times; the last pick is used whatever `reject` says
+        (`host_selection_retry_max_attempts`).
+        """
+        if now >= self._next_tick:
+            self._sweep(now)
+        host = self._pick()
+        if reject is not None:
+            while reselect > 0 and host is not None and reject(host):
+                host = self._pick()
+                reselect -= 1
+        return host
+
+    def record(self, host: Host, outcome: Outcome, now: float) -> None:
+        """Tell outlier detection how one try went."""
+        outlier = self.outlier
+        if outlier is None:
+            return
+        if now >= self._next_tick:
+            self._sweep(now)
+        outlier.record(host, outcome, now)
+
+    def uneject(self, host: Host, now: float) -> None:
+        """An active health check passed: end the host's ejection, unless the policy keeps it timed."""
+        if self.outlier is not None:
+            self.outlier.uneject(host, now)
+
+    def update_hosts(self, specs: Sequence[HostSpec], now: float) -> None:
+        """Replace the membership; hosts whose address stays keep their state.
+
+        Of an address that is listed twice the first entry counts. In a cluster with active health checks a new host is
+        unhealthy until its first check, and one that is no longer listed serves until a check fails.
+        """
+        with self._lock:
+            before = self.hosts
+            remaining = {host.key: host for host in before}
+            hosts: dict[str, Host] = {}
+            for spec in specs:
+                if spec.key not in hosts:
+                    hosts[spec.key] = self._host_locked(spec, remaining.pop(spec.key, None), now)
+            for host in remaining.values():
+                if self._outlives_discovery(host):
+                    host.flags |= HealthFlag.PENDING_DYNAMIC_REMOVAL
+                    hosts[host.key] = host
+            changed = self._publish_locked(tuple(hosts.values()), before)
+        if changed:
+            self._notify()
+
+    def set_flag(self, host: Host, flag: HealthFlag, on: bool, now: float) -> None:
+        """Change a host's health; a host that only waited for its health to go is removed with it."""
+        with self._lock:
+            flags = host.flags | flag if on else host.flags & ~flag
+            if flags == host.flags:
+                return
+            host.flags = flags
+            before = self.hosts
+            hosts = before
+            if flags & HealthFlag.PENDING_DYNAMIC_REMOVAL and flags & HealthFlag.FAILED_ACTIVE_HC:
+                hosts = tuple(other for other in before if other is not host)
+            changed = self._publish_locked(hosts, before)
+        if changed:
+            self._notify()
+
+    def on_membership(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after hosts have come or gone, on the thread that changed them."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def _sweep(self, now: float) -> None:
+        outlier = self.outlier
+        if outlier is not None:
+            outlier.sweep(now)
+            self._next_tick = outlier.next_tick
+
+    def _set_ejected(self, host: Host, ejected: bool, now: float) -> None:
+        self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected, now)
+
+    def _host_locked(self, spec: HostSpec, known: Host | None, now: float) -> Host:
+        if known is not None:
+            known.describe(spec)
+            known.flags &= ~HealthFlag.PENDING_DYNAMIC_REMOVAL
+            return known
+        host = Host(spec, now)
+        if self._health_checked and spec.actively_checked:
+            host.flags |= HealthFlag.FAILED_ACTIVE_HC | self._unchecked_flag
+        if self.cluster.type == "LOGICAL_DNS" and len(self.hosts) == 1:
+            self._inherit(host, self.hosts[0])
+        return host
+
+    @property
+    def _unchecked_flag(self) -> HealthFlag:
+        common = self.cluster.common_lb_config
+        if common is not None and common.ignore_new_hosts_until_first_hc:
+            return HealthFlag.PENDING_ACTIVE_HC
+        return NO_FLAGS
+
+    @staticmethod
+    def _inherit(host: Host, predecessor: Host) -> None:
+        # A LOGICAL_DNS cluster is one host whose address moves: what is known of it stays (semantics 8.1).
+        host.flags = predecessor.flags
+        host.outlier = predecessor.outlier
+        host.created = predecessor.created
+
+    def _outlives_discovery(self, host: Host) -> bool:
+        """Whether an unlisted host goes on (semantics 6.2; `ignore_health_on_host_removal` is not set)."""
+        if not self._health_checked or self.cluster.type == "LOGICAL_DNS" or not host.spec.actively_checked:
+            return False
+        return not host.flags & (HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_EDS_HEALTH)
+
+    def _publish_locked(self, hosts: tuple[Host, ...], before: tuple[Host, ...]) -> bool:
+        """Swap the next snapshot in; True when hosts came or went."""
+        self.hosts = hosts
+        self._pick = self._balancer.picker(hosts).pick
+        gone = set(before) - set(hosts)
+        for host in gone:
+            for limits in self.limits.values():
+                limits.forget(host.key)
+        return bool(gone) or len(hosts) != len(before)
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} hosts={list(self.hosts)}>"
+
+
+def _breaker(
+    cluster: Cluster,
+    listeners: Sequence[pybreaker.CircuitBreakerListener],
+    storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None,
+) -> ClusterBreaker | None:
+    if cluster.circuit_breaker is None:
+        return None
+    # pybreaker is slow to import: only a cluster that has a breaker pays for it.
+    from .breaker import ClusterBreaker
+
+    return ClusterBreaker(
+        cluster.name, cluster.circuit_breaker, listeners=listeners, storage=None if storage is None else storage(cluster.name)
+    )

@@ -1,0 +1,1 @@
+"""What the library costs, measured in one process without a network."""

@@ -1,0 +1,115 @@
+"""What spans say: OpenTelemetry's HTTP semantic conventions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from ambassador_lib.call import Attempt, Call
+from ambassador_lib.errors import route_timeout
+from ambassador_lib.telemetry.attributes import (
+    call_attributes,
+    error_description,
+    error_type,
+    method_name,
+    peer_attributes,
+    redacted,
+    split_address,
+    try_attributes,
+)
+
+MakeCall = Callable[..., Call]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://a/b?c=d", "http://a/b?c=d"),
+        ("http://me:secret@a/b", "http://REDACTED:REDACTED@a/b"),
+        ("http://me@a/b", "http://REDACTED@a/b"),
+        ("http://me:p@ss@a/b", "http://REDACTED:REDACTED@a/b"),
+        ("http://a/b@c?d=e@f", "http://a/b@c?d=e@f"),
+        ("https://a/?sig=1&x=2", "https://a/?sig=REDACTED&x=2"),
+        ("https://a/?x=2&X-Amz-Signature=1#f", "https://a/?x=2&X-Amz-Signature=REDACTED#f"),
+        ("https://a/?design=1", "https://a/?design=1"),
+    ],
+)
+def test_urls_are_shown_without_credentials(url: str, shown: str) -> None:
+    """Neither userinfo nor the query keys that the conventions name leave the process."""
+    assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a:80", ("a", 80)),
+        ("a", ("a", None)),
+        ("[::1]:443", ("::1", 443)),
+        ("[::1]", ("::1", None)),
+        ("::1", ("::1", None)),
+        ("", ("", None)),
+    ],
+)
+def test_addresses_are_split(text: str, parts: tuple[str, int | None]) -> None:
+    """A port is split off a name, an IPv4 or a bracketed IPv6 address."""
+    assert split_address(text) == parts
+
+
+def test_a_call_is_described_as_the_application_made_it(make_call: MakeCall) -> None:
+    """The logical request shows the URL that the application called."""
+    assert call_attributes(make_call("https://me:secret@billing.test/charges")) == {
+        "http.request.method": "GET",
+        "url.full": "https://REDACTED:REDACTED@billing.test/charges",
+        "server.address": "billing.test",
+        "server.port": 443,
+    }
+
+
+def test_a_try_is_described_as_the_upstream_sees_it(make_call: MakeCall) -> None:
+    """A try shows the rewritten host and path, and its cluster."""
+    call = make_call()
+    call.authority, call.target = "billing.internal", "/v2/charges"
+    call.report.cluster = "billing_upstream"
+    assert try_attributes(call, Attempt(1, 0.0)) == {
+        "http.request.method": "GET",
+        "url.full": "http://billing.internal/v2/charges",
+        "server.address": "billing.internal",
+        "server.port": 80,
+        "upstream_cluster.name": "billing_upstream",
+    }
+
+
+@pytest.mark.parametrize(("number", "count"), [(1, None), (2, 1), (4, 3)])
+def test_resends_are_counted_after_the_first_try(make_call: MakeCall, number: int, count: int | None) -> None:
+    """`http.request.resend_count` is the ordinal of the resend and absent from the first try."""
+    assert try_attributes(make_call(), Attempt(number, 0.0)).get("http.request.resend_count") == count
+
+
+def test_an_unknown_method_is_kept_apart(make_call: MakeCall) -> None:
+    """A method that the conventions do not know must not widen a span's name or its attribute's values."""
+    found = call_attributes(make_call(method="BREW"))
+    assert (found["http.request.method"], found["http.request.method_original"]) == ("_OTHER", "BREW")
+    assert (method_name("BREW"), method_name("POST")) == ("HTTP", "POST")
+
+
+def test_a_peer_is_an_address_and_a_port() -> None:
+    """The other end of the connection is told in two attributes."""
+    assert peer_attributes("10.0.0.1:8443") == {"network.peer.address": "10.0.0.1", "network.peer.port": 8443}
+    assert peer_attributes("/run/app.sock") == {"network.peer.address": "/run/app.sock"}
+
+
+def test_errors_are_named_with_their_module() -> None:
+    """`error.type` is the qualified name, without a module for built-in exceptions."""
+    assert error_type(route_timeout()) == "ambassador_lib.errors.RouteTimeoutError"
+    assert error_type(asyncio.CancelledError()) == "asyncio.exceptions.CancelledError"
+    assert error_type(OSError()) == "OSError"
+
+
+def test_a_description_is_the_message_alone(make_call: MakeCall) -> None:
+    """The call's story, which repeats the URL, is not copied into the span's status."""
+    error = route_timeout()
+    error.call = make_call("http://me:secret@a/").report
+    assert error_description(error) == "upstream request timeout"
+    assert error_description(OSError()) is None
