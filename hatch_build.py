@@ -25,7 +25,7 @@ ANY = re.compile(r"envoy/(config|extensions|type)/.*/v3(alpha)?/[^/]+_pb2\.py")
 class DescriptorSetHook(BuildHookInterface[Any]):
     """Writes the descriptor set into the source tree, so that editable and offline installs have it too."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         output = Path(self.root, OUTPUT)
         try:
             distribution = metadata.distribution("xds-protos")

@@ -177,6 +177,7 @@ class Call:
         "deadline",
         "destination",
         "edge",
+        "end_retry",
         "endpoint",
         "grant",
         "headers",
@@ -234,6 +235,7 @@ class Call:
         self.grant: Any = None
         self.tried: list[Any] = []
         self.next_try: Any = None
+        self.end_retry: Callable[[], None] | None = None
         self.retry_rules: Any = None
         self.is_timeout_retry = False
         self.suppress_envoy_headers = False
@@ -289,6 +291,12 @@ class Call:
     def head_received(self) -> None:
         """The running try has its response's head: its own timeout is over."""
         self.attempt.try_at = INFINITY
+        self._rearm()
+
+    def unbound(self) -> None:
+        """The answer is ours: nothing that bounds an upstream bounds the reading of it."""
+        self.timeouts = Timeouts()
+        self.deadline = self.idle_at = self.app_at = self.attempt.try_at = INFINITY
         self._rearm()
 
     def _rearm(self) -> None:

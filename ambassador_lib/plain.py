@@ -22,13 +22,14 @@ from .handlers.observe import Observe
 from .handlers.retry import Retry
 from .policy.model import CircuitBreaker, Cluster
 from .routing.retry_rules import RetryRules
-from .stack import compose
+from .stack import compose, watch_storage
 from .telemetry.tracing import Tracing
 from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from .options import Options
     from .runtime.base import Runtime
+    from .runtime.control import Watch
 
 HOSTS = 1024
 """Breakers are kept for this many hosts, the least recently called one is forgotten first."""
@@ -48,6 +49,7 @@ class PlainStack:
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
         self._hosts: OrderedDict[str, tuple[Upstream, Next]] = OrderedDict()
+        self._watches: list[Watch] = []
         self._lock = Lock()
 
     async def handle(self, call: Call, transport: Any) -> httpx.Response:
@@ -55,6 +57,7 @@ class PlainStack:
         upstream, chain = self._host(call.request.url)
         call.cluster, call.route, call.destination = upstream, _ROUTE, transport
         call.report.cluster = upstream.name
+        self._tracing.start_call(call)
         try:
             return await chain(call)
         except AmbassadorError as error:
@@ -64,6 +67,11 @@ class PlainStack:
                 raise cause from None
             error.response = httpx.Response(error.reply.status, text=error.reply.body, request=call.request)
             raise
+
+    def close(self) -> None:
+        """End what watches shared breaker storages."""
+        for watch in self._watches:
+            watch.cancel(0)
 
     def _host(self, url: httpx.URL) -> tuple[Upstream, Next]:
         key = url.netloc.decode("ascii")
@@ -87,6 +95,7 @@ class PlainStack:
             breaker_storage=options.breaker_storage,
         )
         assert upstream.breaker is not None, "the cluster above asks for one"
+        self._watches += watch_storage(upstream, options)
         retry = Retry(
             RULES,
             {},

@@ -44,6 +44,8 @@ from .policy.model import (
 )
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
+from .runtime.control import ControlThread, Watch
+from .runtime.periodic import repeat
 from .telemetry.tracing import Tracing
 from .upstream.upstream import Upstream
 
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from .runtime.base import Runtime
 
 DEFAULT_IDLE_TIMEOUT = 300.0
+STORAGE_INTERVAL = 1.0
+"""Seconds between two looks at a breaker's shared storage."""
 _CACHED_URLS = 1024
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -111,6 +115,7 @@ class Stack:
         self._found: dict[tuple[str, str, int | None], Entry | None] = {}
         self.clusters: dict[str, Upstream] = {}
         self._discoveries: dict[str, Discovery] = {}
+        self._watches: list[Watch] = []
         try:
             self._build()
         except BaseException:
@@ -132,6 +137,7 @@ class Stack:
             self._discoveries[cluster.name] = start_discovery(
                 upstream, clock=self._options.clock, random=self._options.random, dials=self._engine.dials
             )
+            self._watches += watch_storage(upstream, self._options)
         self._chains = {name: self._cluster_chain(self.clusters[name], tls[name]) for name in self.clusters}
         self._cluster_rules = {
             cluster.name: compile_rules(cluster.http_protocol_options.retry_policy)
@@ -273,8 +279,23 @@ class Stack:
 
     def close(self) -> None:
         """End discovery and health checks; the engine is closed by who owns it."""
+        for watch in self._watches:
+            watch.cancel(0)
         for discovery in self._discoveries.values():
             discovery.stop()
+
+
+def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:
+    """Keep a breaker in step with the storage it shares; each access may be I/O, so the control thread does it."""
+    breaker = upstream.breaker
+    if breaker is None or not breaker.shares_storage:
+        return []
+
+    async def keep_in_step() -> None:
+        await repeat(breaker.sync_storage, STORAGE_INTERVAL, options.clock)
+
+    name = f"{upstream.name} breaker storage"
+    return [ControlThread.shared().watch(keep_in_step, name=name, clock=options.clock, random=options.random)]
 
 
 def _listens(listener: Listener, host: str, port: int | None) -> bool:

@@ -40,6 +40,9 @@ _HTTPX_DEFAULT = httpx.Timeout(5.0).as_dict()
 class _Ambassador:
     """What the two transports share: the policy, its stack, and the choice of a way in."""
 
+    closes_inner = True
+    """False where somebody else closes `inner`: a client closes its own transports."""
+
     def __init__(
         self,
         policy: PolicySource | None = None,
@@ -172,17 +175,20 @@ class _Ambassador:
     def _close_stacks(self) -> list[Engine]:
         """Stop discovery and return the engines still to be closed."""
         self._closed = True
+        if self._plain is not None:
+            self._plain.close()
         engines: list[Engine] = []
         if self._stack is not None:
             self._stack.close()
-            engines.append(self._engine)
+            if self._inner is None or self.closes_inner:
+                engines.append(self._engine)
         if self._mocked is not None:
             self._mocked[0].close()
             engines.append(self._mocked[1])
         return engines
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} policy={self.policy.source if self.policy is not None else None!r}>"
+        return f"<{type(self).__name__} policy={self.policy!r}>"
 
 
 class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
@@ -202,7 +208,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         from .engine.foreign import ForeignEngine
         from .engine.pooled import PooledEngine
 
-        return PooledEngine(clock=self._clock) if inner is None else ForeignEngine(inner)
+        return PooledEngine(clock=self._clock) if inner is None else ForeignEngine(inner, clock=self._clock)
 
     def _make_passthrough(self) -> httpx.HTTPTransport:
         return httpx.HTTPTransport()
@@ -237,7 +243,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
             run_sync(engine.close())
         if self._own_passthrough is not None:
             self._own_passthrough.close()
-        if self._inner is not None and self._stack is None:
+        if self._inner is not None and self._stack is None and self.closes_inner:
             self._inner.close()
 
 
@@ -251,7 +257,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         from .engine.foreign import AsyncForeignEngine
         from .engine.pooled import AsyncPooledEngine
 
-        return AsyncPooledEngine(clock=self._clock) if inner is None else AsyncForeignEngine(inner)
+        return AsyncPooledEngine(clock=self._clock) if inner is None else AsyncForeignEngine(inner, clock=self._clock)
 
     def _make_passthrough(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport()
@@ -286,7 +292,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             await engine.close()
         if self._own_passthrough is not None:
             await self._own_passthrough.aclose()
-        if self._inner is not None and self._stack is None:
+        if self._inner is not None and self._stack is None and self.closes_inner:
             await self._inner.aclose()
 
 

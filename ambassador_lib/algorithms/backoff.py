@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 DEFAULT_BASE = 0.025
 DEFAULT_MAX_FACTOR = 10
@@ -27,7 +30,7 @@ def exponential_interval(retry: int, base: float = DEFAULT_BASE, maximum: float 
     """
     base = max(base, 0.001)
     maximum = DEFAULT_MAX_FACTOR * base if maximum is None else max(maximum, base)
-    return min(base * 2 ** min(retry - 1, _MOST_DOUBLINGS), maximum)
+    return min(base * float(2 ** min(retry - 1, _MOST_DOUBLINGS)), maximum)
 
 
 def full_jitter(interval: float, random: Callable[[], float]) -> float:

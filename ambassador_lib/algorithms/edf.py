@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def strides(weights: Sequence[int | Fraction]) -> tuple[int, ...]:
-    """Return for each weight (above zero) the virtual time between two turns, in a unit that makes all of them whole."""
+    """Return for each weight (above zero) the time between two turns, in a unit that makes all of them whole."""
     periods = [1 / Fraction(weight) for weight in weights]
     unit = math.lcm(*(period.denominator for period in periods))
     return tuple(int(period * unit) for period in periods)

@@ -55,9 +55,9 @@ class CheckRules:
     interval_jitter: float = 0.0
     interval_jitter_percent: int = 0
 
-    def delay(self, passed: bool, transition: Transition, *, traffic_seen: bool, random: Callable[[], float]) -> float:
+    def delay(self, transition: Transition, *, passed: bool, traffic_seen: bool, random: Callable[[], float]) -> float:
         """Return the wait between a result and the next check."""
-        base = self._base(passed, transition, traffic_seen)
+        base = self._base(transition, passed=passed, traffic_seen=traffic_seen)
         by_percent = base * self.interval_jitter_percent / 100
         return base + by_percent * random() + self.interval_jitter * random()
 
@@ -65,7 +65,7 @@ class CheckRules:
         """Return the wait before a host's first check."""
         return self.initial_jitter * random()
 
-    def _base(self, passed: bool, transition: Transition, traffic_seen: bool) -> float:
+    def _base(self, transition: Transition, *, passed: bool, traffic_seen: bool) -> float:
         pending = transition is Transition.PENDING
         if not traffic_seen:
             return self.no_traffic_healthy_interval if passed and not pending else self.no_traffic_interval

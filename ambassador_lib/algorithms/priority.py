@@ -6,8 +6,11 @@ overprovisioned (1.4 by default): it takes all the load until fewer than about 7
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_OVERPROVISIONING = 140
 DEFAULT_PANIC_THRESHOLD = 50
@@ -28,11 +31,11 @@ class Level:
         return self.hosts - self.excluded
 
     def health(self, overprovisioning: int) -> int:
-        """The load that the healthy hosts can take, percent."""
+        """Return the load that the healthy hosts can take, percent."""
         return min(100, overprovisioning * self.healthy // self.eligible) if self.eligible else 0
 
     def degraded_health(self, overprovisioning: int) -> int:
-        """The load that the degraded hosts can take, percent."""
+        """Return the load that the degraded hosts can take, percent."""
         return min(100, overprovisioning * self.degraded // self.eligible) if self.eligible else 0
 
     def below(self, panic_threshold: int) -> bool:

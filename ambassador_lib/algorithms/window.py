@@ -32,7 +32,7 @@ class ErrorRateWindow:
     def record(self, now: float, *, failed: bool) -> None:
         """Count one request."""
         self.expire(now)
-        assert self._newest is not None  # noqa: S101 - `expire` has set it
+        assert self._newest is not None
         index = self._newest % self._buckets
         self._requests[index] += 1
         self.requests += 1
@@ -45,12 +45,14 @@ class ErrorRateWindow:
         bucket = int(now // self._bucket_length)
         if self._newest is None:
             self._newest = bucket
+        if bucket <= self._newest:
+            return
         for passed in range(min(bucket - self._newest, self._buckets)):
             index = (bucket - passed) % self._buckets
             self.requests -= self._requests[index]
             self.failures -= self._failures[index]
             self._requests[index] = self._failures[index] = 0
-        self._newest = max(self._newest, bucket)
+        self._newest = bucket
 
     def reaches(self, rate: float, minimum: int) -> bool:
         """Whether at least `minimum` requests are in the window and the share `rate` of them, at least one, failed."""

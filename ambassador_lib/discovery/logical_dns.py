@@ -23,13 +23,13 @@ class LogicalDns:
         self._address = literal[0] if literal else None
         self.names = () if literal else tuple(endpoint.name for endpoint in self._endpoints)
 
-    def on_answer(self, name: str, answer: Answer) -> bool:
+    def on_answer(self, name: str, answer: Answer) -> bool:  # noqa: ARG002 - there is but one name
         """Take the first address; True when it is another one."""
         changed = answer.addresses[:1] != (self._address,)
         self._address = answer.addresses[0]
         return changed
 
-    def on_no_such_name(self, name: str) -> bool:
+    def on_no_such_name(self, name: str) -> bool:  # noqa: ARG002
         """Keep what is known."""
         return False
 

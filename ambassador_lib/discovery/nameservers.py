@@ -1,7 +1,7 @@
 """The resolver for `dns_resolution_config.resolvers`: asks the configured DNS servers, and knows real TTLs.
 
-dnspython does the protocol; it is imported with the first lookup. As c-ares does for Envoy, `/etc/hosts` comes first and
-search domains are those of `/etc/resolv.conf`, unless `no_default_search_domain` is set.
+dnspython does the protocol; it is imported with the first lookup. As c-ares does for Envoy, `/etc/hosts` comes first
+and search domains are those of `/etc/resolv.conf`, unless `no_default_search_domain` is set.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _is_of(family: Family, address: str) -> bool:
         version = ipaddress.ip_address(address).version
     except ValueError:
         return False
-    return family == "BOTH" or family == f"V{version}"
+    return family in ("BOTH", f"V{version}")
 
 
 def routable_first(addresses: tuple[str, ...]) -> tuple[str, ...]:

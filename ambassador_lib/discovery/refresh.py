@@ -25,9 +25,14 @@ class Names(Protocol):
     names: tuple[str, ...]
     no_such_name_is_success: bool
 
-    def on_answer(self, name: str, answer: Answer) -> bool: ...
-    def on_no_such_name(self, name: str) -> bool: ...
-    def hosts(self) -> list[HostSpec]: ...
+    def on_answer(self, name: str, answer: Answer) -> bool:
+        """Take the addresses of `name`; True when the hosts may have changed."""
+
+    def on_no_such_name(self, name: str) -> bool:
+        """Take it that `name` has no address; True when the hosts may have changed."""
+
+    def hosts(self) -> list[HostSpec]:
+        """Return what is known now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +71,10 @@ class RefreshTimes:
 
 
 class NameRefresh:
-    """Looks one name up, again and again. `on_hosts` is called where an answer changed something, `on_answered` after
-    every lookup, failed ones too."""
+    """Looks one name up, again and again.
+
+    `on_hosts` is called where an answer changed something, `on_answered` after every lookup, failed ones too.
+    """
 
     def __init__(
         self,

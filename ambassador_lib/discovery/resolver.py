@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ..runtime.base import Clock
-from ..runtime.control import within
+from ..runtime.within import within
 
 Family = Literal["V4", "V6", "BOTH"]
 
@@ -154,11 +154,7 @@ def _settle(future: asyncio.Future[Answer], answer: Answer | None, error: Except
 
 _SOCKET_FAMILIES = {"V4": socket.AF_INET, "V6": socket.AF_INET6, "BOTH": socket.AF_UNSPEC}
 # Names of getaddrinfo's ways to say "no address"; which exist depends on the platform.
-_NOT_FOUND = {
-    getattr(socket, name)
-    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
-    if hasattr(socket, name)
-}
+_NOT_FOUND = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)}
 
 
 def system_lookup(name: str, family: Family) -> Answer:

@@ -31,7 +31,7 @@ class Discovery:
         self.gate = gate
         self._watches = tuple(watches)
         # A client that is dropped without being closed takes its watches along: they hold the upstream, not this.
-        self._finalizer = weakref.finalize(self, _tell_to_end, self._watches)
+        self._finalizer = weakref.finalize(self, _abandon, self._watches)
         self._finalizer.atexit = False
 
     def stop(self, timeout: float = 1.0) -> bool:
@@ -40,18 +40,21 @@ class Discovery:
         With 0 it is only told to end, and nothing blocks. Safe to repeat.
         """
         self._finalizer.detach()
-        _tell_to_end(self._watches)
+        for watch in self._watches:
+            watch.cancel(0)
         self.gate.open()
         until = time.monotonic() + timeout
-        return all([watch.cancel(max(0.0, until - time.monotonic())) for watch in self._watches])
+        for watch in self._watches:
+            watch.cancel(max(0.0, until - time.monotonic()))
+        return all(watch.ended for watch in self._watches)
 
     def __repr__(self) -> str:
         return f"<Discovery {self.gate!r} {list(self._watches)}>"
 
 
-def _tell_to_end(watches: Iterable[Watch]) -> None:
+def _abandon(watches: Iterable[Watch]) -> None:
     for watch in watches:
-        watch.cancel(0)
+        watch.abandon()
 
 
 def start(
@@ -90,7 +93,7 @@ def start(
         resolver = resolver or resolver_for(cluster, clock)
         makers += [
             (f"{cluster.name} {refresh.name}", refresh.run)
-            for refresh in _refreshes(upstream, names, resolver, warm_up, clock, random)
+            for refresh in _refreshes(upstream, names, resolver, warm_up, clock=clock, random=random)
         ]
     warm_up.look()
     if not makers:
@@ -110,7 +113,7 @@ def resolver_for(cluster: Cluster, clock: Clock) -> Resolver:
 
 
 def _refreshes(
-    upstream: Upstream, names: Names, resolver: Resolver, warm_up: _WarmUp, clock: Clock, random: Random
+    upstream: Upstream, names: Names, resolver: Resolver, warm_up: _WarmUp, *, clock: Clock, random: Random
 ) -> list[NameRefresh]:
     def publish() -> None:
         upstream.update_hosts(names.hosts(), clock.monotonic())
@@ -145,7 +148,7 @@ class _WarmUp:
             checker.on_checked = self.look
 
     def on_answered(self, name: str) -> None:
-        """A lookup of `name` is over."""
+        """Take note that a lookup of `name` is over."""
         self._unanswered.discard(name)
         self.look()
 

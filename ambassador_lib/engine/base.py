@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 class ConnectionGauge(Protocol):
     """Told of every connection that is opened and closed to one destination."""
 
-    def opened(self) -> None: ...
-    def closed(self) -> None: ...
+    def opened(self) -> None:
+        """One more."""
+
+    def closed(self) -> None:
+        """One less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Destination:
 
     `address` is an IP (or, over an engine that resolves, a name); `sni` the TLS server name, `None` for none;
     `san` a name that the certificate must carry besides what `tls` demands (auto_san_validation); `protocol` is
-    `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
+    `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart. A connection is closed after
+    `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit).
     """
 
     pool: str
@@ -43,6 +47,7 @@ class Destination:
     protocol: str = "http1"
     connect_timeout: float = 5.0
     idle_timeout: float | None = 3600.0
+    max_requests: int = 0
     gauge: ConnectionGauge | None = field(default=None, compare=False)
 
 

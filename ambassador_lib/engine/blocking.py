@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import errno
-import math
 import os
-import select
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from ..call import Deadline
-from ..errors import DeadlineExpired, UpstreamConnectError, connect_failure, connect_timeout
-from .tls import NameMismatch
+from ..errors import DeadlineExpired, connect_failure, connect_timeout
+from .dialling import handshake_failed, refused
+from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready
 from .wire import PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
 
 T = TypeVar("T")
-
-POLLRDHUP = getattr(select, "POLLRDHUP", 0)
-"""Tells of a peer's FIN behind unread bytes (Linux only)."""
-IMMEDIATE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EINVAL}
-"""What `connect` refuses without sending anything; Envoy's details tell the two apart."""
 
 
 def step(work: Awaitable[T]) -> T:
@@ -66,7 +60,7 @@ class BlockingNetwork:
         failure = connect_failure("no address")
         for family, address in _addresses(exchange.destination):
             sock = socket.socket(family, socket.SOCK_STREAM)
-            exchange.abortable(lambda sock=sock: _shut_down(sock))
+            exchange.abortable(partial(_shut_down, sock))
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(self._left(until))
@@ -122,7 +116,7 @@ class BlockingNetwork:
         """Sockets are bound to no loop."""
         return None
 
-    async def chunks(self, stream: Any) -> AsyncIterator[bytes]:
+    async def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over a request's body."""
         for chunk in stream:
             yield chunk
@@ -154,9 +148,9 @@ class BlockingWire:
                 with self._lock:
                     return self._sock.recv(READ_SIZE)
             except (BlockingIOError, ssl.SSLWantReadError):
-                events = select.POLLIN
+                events = READABLE
             except ssl.SSLWantWriteError:
-                events = select.POLLOUT
+                events = WRITABLE
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
             self._wait(events, deadline)
@@ -169,9 +163,9 @@ class BlockingWire:
                 with self._lock:
                     sent = self._sock.send(rest)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                events = select.POLLOUT
+                events = WRITABLE
             except ssl.SSLWantReadError:
-                events = select.POLLIN
+                events = READABLE
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
             else:
@@ -200,16 +194,16 @@ class BlockingWire:
         _shut_down(self._sock)
 
     def forget(self) -> None:
-        """Let go of a socket inherited through `fork`: no farewell, since the parent goes on using it."""
+        """Close the child's copy of the descriptor, and nothing else."""
         os.close(self._sock.detach())
 
     def has_input(self) -> bool:
         """Poll for anything at all."""
-        return is_ready(self._sock, select.POLLIN | POLLRDHUP)
+        return has_input(self._sock)
 
     def has_hung_up(self) -> bool:
         """Poll for the peer's end behind what is still to be read."""
-        return is_ready(self._sock, POLLRDHUP)
+        return has_hung_up(self._sock)
 
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do."""
@@ -228,10 +222,12 @@ class BlockingSignal:
         self.set = self._event.set
 
     async def wait(self, deadline: Deadline) -> None:
-        """Block until set; `DeadlineExpired` when the deadline passes first."""
-        left = min(deadline.at - self._now(), self._patience)
-        if not self._event.wait(max(0.0, left)):
-            raise DeadlineExpired
+        """Block until set; `DeadlineExpired` when the deadline, which may move meanwhile, passes first."""
+        at = deadline.at
+        while not self._event.wait(max(0.0, min(at - self._now(), self._patience))):
+            if deadline.at <= at:
+                raise DeadlineExpired
+            at = deadline.at
 
 
 class BlockingBody(httpx.SyncByteStream):
@@ -248,37 +244,6 @@ class BlockingBody(httpx.SyncByteStream):
     def close(self) -> None:
         """End the exchange."""
         step(self._close())
-
-
-# --- shared with `loop` ----------------------------------------------------------------------------------------------
-
-
-def refused(error: OSError) -> UpstreamConnectError:
-    """Tell a failed `connect` in Envoy's words."""
-    when = "immediate" if error.errno in IMMEDIATE else "delayed"
-    return connect_failure(f"{when} connect error: {os.strerror(error.errno) if error.errno else error}")
-
-
-def handshake_failed(error: Exception) -> UpstreamConnectError:
-    """Tell a failed handshake in Envoy's form."""
-    reason = str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"CERTIFICATE_VERIFY_FAILED:{error.verify_message}"
-    elif isinstance(error, ssl.SSLError):
-        reason = error.reason or reason
-    elif not isinstance(error, NameMismatch):
-        reason = f"handshake: {reason or type(error).__name__}"
-    return connect_failure(f"TLS_error:|{reason}:TLS_error_end")
-
-
-def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
-    """Poll; errors and hang-ups count always, and so does a socket that is closed."""
-    descriptor = sock.fileno()
-    if descriptor < 0:
-        return True
-    poll = select.poll()
-    poll.register(descriptor, events)
-    return bool(poll.poll(math.ceil(seconds * 1000)))
 
 
 def socket_info(sock: socket.socket, info: str) -> Any:
@@ -300,8 +265,6 @@ def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # not connected yet, or no longer
         # Not `SSLSocket.shutdown`, which takes the TLS state away from under a reading thread.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        pass  # not connected yet, or no longer

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import h2.exceptions
+
 HEADER_SIZE = 9
 GOAWAY = 0x7
 MAX_FRAME_SIZE = 2**14
@@ -20,17 +22,15 @@ class GoawayFilter:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """Return the whole frames in what has come so far, but for GOAWAY."""
+        """Return the whole frames in what has come so far, but for GOAWAY; `FrameTooLargeError`."""
         self._pending += data
         pending = self._pending
         passed = bytearray()
         start = 0
         while len(pending) - start >= HEADER_SIZE:
             size = int.from_bytes(pending[start : start + 3], "big")
-            if size > MAX_FRAME_SIZE:  # no HTTP/2, or too large: `h2` says so
-                passed += pending[start:]
-                start = len(pending)
-                break
+            if size > MAX_FRAME_SIZE:  # `h2` would wait for all of it: for megabytes, where the peer speaks HTTP/1.1
+                raise h2.exceptions.FrameTooLargeError(f"frame of {size} bytes")
             end = start + HEADER_SIZE + size
             if end > len(pending):
                 break

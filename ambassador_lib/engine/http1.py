@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -32,14 +33,19 @@ class Http1Connection:
         return Http1Stream(self, exchange)
 
     def ended(self) -> None:
-        """The exchange is over: find out whether the connection can go on."""
+        """Find out, after an exchange, whether the connection can go on."""
         self._busy = False
         # Bytes behind the response belong to nobody; taken for the next answer, they would forge it.
-        done = self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE and not self.h11.trailing_data[0]
-        if done:
-            self.h11.start_next_cycle()
-        else:
+        if self.h11.trailing_data[0]:
             self._usable = False
+        elif self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
+            self.h11.start_next_cycle()
+        elif self.h11.our_state is not h11.IDLE:  # IDLE: given back before anything was sent
+            self._usable = False
+
+    def spoil(self) -> None:
+        """Serve nothing more: what came cannot be trusted."""
+        self._usable = False
 
     def has_room(self) -> bool:
         """One exchange at a time."""
@@ -71,11 +77,13 @@ class Http1Stream:
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
-        try:
+        with suppress(PeerReset):  # a server may answer (413, say) and close before it has read all: that decides
             await self._send()
-        except PeerReset:
-            pass  # a server may answer (413, say) and close before it has read all; the answer decides
-        return await self._receive_head()
+        try:
+            return await self._receive_head()
+        except UpstreamResetError:
+            self._connection.spoil()
+            raise
 
     async def _send(self) -> None:
         exchange = self._exchange
@@ -89,8 +97,9 @@ class Http1Stream:
                 await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
                 return
             await self._write(data)
-            async for chunk in self._connection.network.chunks(exchange.stream):
-                await self._write(self._h11.send(h11.Data(chunk)) or b"")
+            async with aclosing(self._connection.network.chunks(exchange.stream)) as chunks:
+                async for chunk in chunks:
+                    await self._write(self._h11.send(h11.Data(chunk)) or b"")
             await self._write(self._h11.send(h11.EndOfMessage()) or b"")
         except h11.LocalProtocolError as error:  # the application's: a header or a body that cannot be sent
             raise httpx.LocalProtocolError(str(error)) from error

@@ -7,8 +7,7 @@ The `h2` state machine is touched under the lock only, and never across an await
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import h2.config
@@ -17,14 +16,17 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
-import httpx
 
 from ..call import Deadline, Header
-from ..errors import UpstreamResetError, after_headers, connection_termination, protocol_error, remote_reset
-from .blocking import step
-from .framing import check_head, fixed_body, framed_headers
+from ..errors import (
+    UpstreamResetError,
+    connection_termination,
+    protocol_error,
+    remote_reset,
+)
 from .goaway import GoawayFilter
-from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Signal, Wire
+from .http2_stream import Http2Stream
+from .wire import MAX_HEAD_SIZE, Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange
@@ -34,8 +36,6 @@ MAX_STREAMS = 1024
 LAST_STREAM_ID = 2**31 - 2**16
 STREAM_WINDOW = 2**20
 CONNECTION_WINDOW = 2**24
-NOT_ON_HTTP2 = {b"host", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade"}
-"""Source: RFC 9113 8.2.2; the host travels as `:authority`."""
 
 
 class Http2Connection:
@@ -53,15 +53,17 @@ class Http2Connection:
         self._draining = False
         self._reader: Http2Stream | None = None
         self._writing = False
+        self._is_mute = False
 
     def open(self, exchange: Exchange) -> Http2Stream:
         """Begin an exchange."""
-        self._open += 1
+        with self.lock:
+            self._open += 1
         stream = Http2Stream(self, exchange)
         exchange.abortable(stream.abort)
         return stream
 
-    def ended(self) -> None:
+    def ended_locked(self) -> None:
         """One exchange is over."""
         self._open -= 1
 
@@ -171,180 +173,31 @@ class Http2Connection:
         """Send what is due, unless another thread or task is at it: that one takes ours along."""
         while True:
             with self.lock:
-                data = b"" if self._writing else self.h2.data_to_send()
+                data = b"" if self._writing or self._is_mute else self.h2.data_to_send()
                 if not data:
                     return
                 self._writing = True
-            written = False
             try:
                 await self.wire.write(data, deadline)
-                written = True
             except PeerReset:
-                return  # what the peer said before it closed is still to be read; the end comes with it
-            finally:
-                with self.lock:
-                    self._writing = False
-                    if not written:  # part of a frame may be on the wire: nothing can follow it
-                        self._draining = True
+                self._fall_silent()  # what the peer said before it closed is still to be read
+                return
+            except BaseException:  # part of a frame may be on the wire: nothing can follow it
+                self._fall_silent()
+                self.fail(connection_termination)
+                raise
+            with self.lock:
+                self._writing = False
+
+    def _fall_silent(self) -> None:
+        with self.lock:
+            self._writing = False
+            self._is_mute = self._draining = True
 
     def acknowledge_locked(self, stream_id: int, size: int) -> None:
         """Give the peer back the room that `size` bytes of body took."""
         if size and self.failure is None:
             self.h2.acknowledge_received_data(size, stream_id)
-
-
-class Http2Stream:
-    """One exchange."""
-
-    def __init__(self, connection: Http2Connection, exchange: Exchange) -> None:
-        self.id = 0
-        self.deadline = exchange.deadline
-        self.signal: Signal | None = None
-        self.ready: Callable[[], bool] = self._has_ended
-        self._connection = connection
-        self._exchange = exchange
-        self._head: list[Header] | None = None
-        self._chunks: deque[tuple[bytes, int]] = deque()
-        self._sent = False
-        self._ended = False
-        self._closed = False
-        self._error: UpstreamResetError | None = None
-
-    async def start(self) -> Head:
-        """Send the request, receive the head."""
-        await self._send()
-        await self._connection.until(self, self._has_head)
-        if self._head is None:
-            assert self._error is not None, "a head or an error ends the wait"
-            raise self._error
-        headers = [header for header in self._head if not header[0].startswith(b":")]
-        check_head(headers)
-        status = next(int(value) for name, value in self._head if name == b":status")
-        return Head(status, headers, {"http_version": b"HTTP/2", "network_stream": self._connection.wire})
-
-    async def _send(self) -> None:
-        connection, exchange = self._connection, self._exchange
-        body = fixed_body(exchange.stream)
-        headers = _request_headers(exchange, framed_headers(exchange.headers, body))
-        with connection.lock:
-            if self._error is not None or connection.failure is not None:
-                self._error = self._error or connection_termination()
-                return
-            try:
-                connection.begin_locked(self, headers, end=body == b"")
-            except h2.exceptions.TooManyStreamsError as error:
-                raise remote_reset(str(error), refused=True) from error
-            except h2.exceptions.ProtocolError as error:
-                raise httpx.LocalProtocolError(str(error)) from error
-        await connection.flush(self.deadline)
-        if body == b"":
-            self._sent = True
-        else:
-            await self._send_body(body)
-
-    async def _send_body(self, body: bytes | None) -> None:
-        connection = self._connection
-        async for chunk in self._chunks_of(body):
-            rest = memoryview(chunk)
-            while rest:
-                await connection.until(self, self._may_send)
-                with connection.lock:
-                    if self._has_ended():  # an answer before the whole request is an answer
-                        return
-                    size = min(len(rest), self._window(), connection.h2.max_outbound_frame_size)
-                    connection.h2.send_data(self.id, bytes(rest[:size]))
-                rest = rest[size:]
-                await connection.flush(self.deadline)
-        with connection.lock:
-            if self._has_ended():
-                return
-            connection.h2.end_stream(self.id)
-            self._sent = True
-        await connection.flush(self.deadline)
-
-    async def _chunks_of(self, body: bytes | None) -> AsyncIterator[bytes]:
-        if body is not None:
-            yield body
-        else:
-            async for chunk in self._connection.network.chunks(self._exchange.stream):
-                yield chunk
-
-    def received(self, event: h2.events.Event) -> None:
-        """Take one of the peer's events, under the lock."""
-        if isinstance(event, h2.events.ResponseReceived):
-            self._head = list(event.headers or ())
-        elif isinstance(event, h2.events.DataReceived):
-            self._chunks.append((event.data or b"", event.flow_controlled_length or 0))
-        elif isinstance(event, h2.events.StreamEnded):
-            self._ended = True
-        elif isinstance(event, h2.events.StreamReset):
-            refused = event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
-            self.fail(remote_reset(f"stream reset by the upstream: {event.error_code!r}", refused=refused))
-
-    def fail(self, error: UpstreamResetError) -> None:
-        """Break off, under the lock; a response that is complete stays one."""
-        if not self._ended and self._error is None:
-            self._error = error
-        if self.signal is not None:
-            self.signal.set()
-
-    def abort(self) -> None:
-        """Break off from another thread; a ping brings the reader back from its socket."""
-        connection = self._connection
-        with connection.lock:
-            self.fail(connection_termination("aborted"))
-            if self.id and connection.failure is None:
-                connection.h2.ping(bytes(8))
-        step(connection.flush(self.deadline))
-
-    def _has_ended(self) -> bool:
-        return self._ended or self._error is not None
-
-    def _has_head(self) -> bool:
-        return self._head is not None or self._error is not None
-
-    def _has_data(self) -> bool:
-        return bool(self._chunks) or self._has_ended()
-
-    def _may_send(self) -> bool:
-        return self._has_ended() or self._window() > 0
-
-    def _window(self) -> int:
-        return self._connection.h2.local_flow_control_window(self.id)
-
-    async def read(self) -> bytes:
-        """Return more of the body."""
-        if self._closed:
-            raise httpx.StreamClosed
-        while True:
-            await self._connection.until(self, self._has_data)
-            with self._connection.lock:
-                if not self._chunks:
-                    if self._error is not None:
-                        raise after_headers(self._error)
-                    return b""
-                data, size = self._chunks.popleft()
-                self._connection.acknowledge_locked(self.id, size)
-            await self._connection.flush(self.deadline)
-            if data:
-                return data
-
-    async def close(self) -> None:
-        """End the exchange; a stream that is not at its end is reset, and the connection goes on."""
-        if self._closed:
-            return
-        self._closed = True
-        connection = self._connection
-        with connection.lock:
-            connection.ended()
-            if connection.streams.pop(self.id, None) is not None and connection.failure is None:
-                connection.acknowledge_locked(self.id, sum(size for _, size in self._chunks))
-                if not (self._ended and self._sent):
-                    _reset(connection.h2, self.id)
-        try:
-            await connection.flush(Deadline())
-        except Exception:
-            connection.fail(connection_termination)
 
 
 def _started() -> h2.connection.H2Connection:
@@ -362,20 +215,3 @@ def _started() -> h2.connection.H2Connection:
     state.initiate_connection()
     state.increment_flow_control_window(CONNECTION_WINDOW)
     return state
-
-
-def _request_headers(exchange: Exchange, headers: list[Header]) -> list[Header]:
-    return [
-        (b":method", exchange.method.encode("ascii")),
-        (b":scheme", exchange.scheme.encode("ascii")),
-        (b":authority", exchange.authority.encode("latin-1")),
-        (b":path", exchange.target.encode("latin-1")),
-        *(header for header in headers if header[0] not in NOT_ON_HTTP2),
-    ]
-
-
-def _reset(state: h2.connection.H2Connection, stream_id: int) -> None:
-    try:
-        state.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
-    except h2.exceptions.ProtocolError:
-        pass  # the peer has reset it already

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
-from select import POLLIN
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_timeout
-from .blocking import POLLRDHUP, handshake_failed, is_ready, refused, socket_info
+from .blocking import socket_info
+from .dialling import handshake_failed, refused
+from .readiness import has_hung_up, has_input
 from .wire import PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
 CLEANING_UP = 1.0
 """Seconds that cleaning up may take after a cancellation."""
+
+
+_inherited: list[ByteStream] = []
 
 
 class LoopNetwork:
@@ -70,9 +75,17 @@ class LoopNetwork:
         except RuntimeError:
             return anyio.lowlevel.current_token()
 
-    def chunks(self, stream: Any) -> AsyncIterator[bytes]:
-        """Iterate over a request's body."""
-        return aiter(stream)
+    async def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
+        """Iterate over a request's body, and close the iterator where that breaks off."""
+        source = aiter(stream)
+        try:
+            async for chunk in source:
+                yield chunk
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                with self.shielded():
+                    await close()
 
     def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> LoopBody:
         """Make a response's body."""
@@ -89,7 +102,7 @@ class LoopWire:
         self._sock: socket.socket = stream.extra(SocketAttribute.raw_socket)
         self._patience = patience
 
-    async def read(self, deadline: Deadline) -> bytes:
+    async def read(self, deadline: Deadline) -> bytes:  # noqa: ARG002 - the caller cancels
         """Receive what there is."""
         try:
             with anyio.move_on_after(self._patience):
@@ -100,8 +113,10 @@ class LoopWire:
             raise PeerReset(str(error)) from error
         raise DeadlineExpired
 
-    async def write(self, data: bytes, deadline: Deadline) -> None:
+    async def write(self, data: bytes, deadline: Deadline) -> None:  # noqa: ARG002 - the caller cancels
         """Send all; a cancellation in the middle leaves the connection unusable."""
+        if self.has_hung_up():  # asyncio would throw away what is still to be read when the write fails
+            raise PeerReset("closed by the peer")
         try:
             with anyio.move_on_after(self._patience) as patience:
                 await self._stream.send(data)
@@ -112,25 +127,25 @@ class LoopWire:
 
     async def close(self) -> None:
         """Close without a farewell."""
-        try:
+        with suppress(*BROKEN):
             await anyio.aclose_forcefully(self._stream)
-        except BROKEN:
-            pass
 
     def abort(self) -> None:
         """Shut the socket down."""
-        try:
+        with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+
+    def forget(self) -> None:
+        """Keep the transport from being collected: it would unregister the parent's socket from a shared selector."""
+        _inherited.append(self._stream)
 
     def has_input(self) -> bool:
         """Poll for anything at all."""
-        return is_ready(self._sock, POLLIN | POLLRDHUP)
+        return has_input(self._sock)
 
     def has_hung_up(self) -> bool:
         """Poll for the peer's end behind what is still to be read."""
-        return is_ready(self._sock, POLLRDHUP)
+        return has_hung_up(self._sock)
 
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do."""
@@ -145,7 +160,7 @@ class LoopSignal:
         self._patience = patience
         self.set = self._event.set
 
-    async def wait(self, deadline: Deadline) -> None:
+    async def wait(self, deadline: Deadline) -> None:  # noqa: ARG002 - the caller cancels
         """Suspend until set."""
         with anyio.move_on_after(self._patience) as patience:
             await self._event.wait()

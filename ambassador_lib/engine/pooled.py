@@ -12,14 +12,14 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import httpx
 
-from ..errors import DeadlineExpired, UpstreamConnectError
+from ..errors import UpstreamConnectError
 from .base import Destination, Exchange
-from .blocking import BlockingNetwork, BlockingWire
+from .blocking import BlockingNetwork
 from .http1 import Http1Connection
 from .wire import PATIENCE, Connection, Network, Signal, Stream
 
@@ -40,7 +40,25 @@ class Pooled:
         self.key = key
         self.listed = False
         self.idle_since = 0.0
+        self.requests = 0
         self._counted = True
+
+    def open(self, exchange: Exchange) -> Stream:
+        """Begin an exchange."""
+        self.requests += 1
+        return self.connection.open(exchange)
+
+    def has_room(self) -> bool:
+        """Whether another exchange can be opened."""
+        return self.connection.has_room() and not self.is_worn_out()
+
+    def is_usable(self) -> bool:
+        """Whether another exchange can ever be opened."""
+        return self.connection.is_usable() and not self.is_worn_out()
+
+    def is_worn_out(self) -> bool:
+        """Whether `max_requests_per_connection` is reached."""
+        return 0 < self.key[1].max_requests <= self.requests
 
     def uncount(self) -> None:
         """Tell the gauge, once."""
@@ -76,6 +94,12 @@ class PooledEngine:
         self._open: set[Pooled] = set()
         self._dialling: dict[Key, Dialling] = {}
         self._next_sweep = 0.0
+
+    @staticmethod
+    def prepare(protocol: str) -> None:
+        """Load what `protocol` needs, before a first request has to under its deadline; `ImportError` without h2."""
+        if protocol != "http1":
+            import_module(".http2", __package__)
 
     async def send(self, exchange: Exchange) -> httpx.Response:
         """Return the response's head; errors are told apart as semantics 12.1 does."""
@@ -119,8 +143,8 @@ class PooledEngine:
         while True:
             taken = self._take(key, exchange)
             if taken is not None:
-                pooled, stream, is_reused = taken
-                if not (is_reused and pooled.connection.is_stale()):
+                pooled, stream, was_idle = taken
+                if not (was_idle and self._is_overdue(pooled, self._now())):
                     return pooled, stream
                 self._give_up(pooled)
                 await self._release(pooled, stream)
@@ -136,15 +160,15 @@ class PooledEngine:
                 return None
             pooled = free[-1]
             was_idle = pooled.connection.is_idle()
-            stream = pooled.connection.open(exchange)
-            if not pooled.connection.has_room():
+            stream = pooled.open(exchange)
+            if not pooled.has_room():
                 self._unlist_locked(pooled)
             return pooled, stream, was_idle
 
     async def _dial(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
         pooled = await self._connected(key, exchange)
         with self._lock:
-            stream = pooled.connection.open(exchange)
+            stream = pooled.open(exchange)
             self._list_locked(pooled)
         return pooled, stream
 
@@ -178,11 +202,11 @@ class PooledEngine:
 
     async def _connected(self, key: Key, exchange: Exchange) -> Pooled:
         destination = exchange.destination
+        if destination.protocol != "http1":
+            from .http2 import Http2Connection  # needs the package h2: an extra of httpx, and of ours
         wire = await self._network.dial(exchange)
         connection: Connection
         if destination.protocol == "http2" or (destination.protocol == "auto" and wire.alpn == "h2"):
-            from .http2 import Http2Connection  # h2 is an extra of httpx
-
             connection = Http2Connection(wire, self._network)
         else:
             connection = Http1Connection(wire, self._network)
@@ -199,10 +223,10 @@ class PooledEngine:
         await stream.close()
         with self._lock:
             connection = pooled.connection
-            is_over = connection.is_idle() and not (connection.is_usable() and pooled in self._open)
+            is_over = connection.is_idle() and not (pooled.is_usable() and pooled in self._open)
             if connection.is_idle():
                 pooled.idle_since = self._now()
-            if connection.is_usable():
+            if pooled.is_usable():
                 self._list_locked(pooled)
             else:
                 self._unlist_locked(pooled)
@@ -215,7 +239,7 @@ class PooledEngine:
             self._open.discard(pooled)
 
     def _list_locked(self, pooled: Pooled) -> None:
-        if pooled in self._open and not pooled.listed and pooled.connection.has_room():
+        if pooled in self._open and not pooled.listed and pooled.has_room():
             pooled.listed = True
             self._free.setdefault(pooled.key, deque()).append(pooled)
 
@@ -231,8 +255,10 @@ class PooledEngine:
         with self._lock:
             self._open.discard(pooled)
         pooled.uncount()
-        if pooled.key[0] == self._network.home():  # the loop of another may be closed, and its sockets with it
+        if pooled.key[0] == self._network.home():
             await pooled.connection.wire.close()
+        else:  # the sockets of another loop are its own to close; it may be gone
+            pooled.connection.wire.abort()
 
     async def _sweep(self) -> None:
         """Close kept connections whose idle timeout has passed or that the peer has closed; now and then."""
@@ -252,3 +278,37 @@ class PooledEngine:
         idle_timeout = pooled.key[1].idle_timeout
         timed_out = idle_timeout is not None and now - pooled.idle_since >= idle_timeout
         return timed_out or pooled.connection.is_stale()
+
+    def forget_inherited(self) -> None:
+        """In a forked child: let go of the parent's connections, without a word to the peers."""
+        inherited = self._open
+        self._start_afresh()
+        for pooled in inherited:
+            pooled.uncount()
+            pooled.connection.wire.forget()
+
+    def __repr__(self) -> str:
+        with self._lock:
+            free = sum(map(len, self._free.values()))
+            return f"<{type(self).__name__} connections={len(self._open)} with_room={free}>"
+
+
+class AsyncPooledEngine(PooledEngine):
+    """For event loops, asyncio and trio; connections are shared within one loop only."""
+
+    def __init__(self, clock: Clock, *, patience: float = PATIENCE) -> None:
+        from .loop import LoopNetwork  # anyio is only loaded where a loop runs
+
+        super().__init__(clock, network=LoopNetwork(patience))
+
+
+_engines: weakref.WeakSet[PooledEngine] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.forget_inherited()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -168,7 +168,7 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as error:
-        raise ValueError(f"{what}: {error.reason or error.args[-1]}") from error
+        raise ValueError(f"{what}: {getattr(error, 'reason', None) or error.args[-1]}") from error
     except OSError as error:
         raise ValueError(f"{what}: {error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
 

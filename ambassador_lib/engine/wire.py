@@ -6,7 +6,7 @@ blocking ones' coroutines never suspend, so that a plain call can step them to t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,7 +46,8 @@ class Signal(Protocol):
     async def wait(self, deadline: Deadline) -> None:
         """Wait until set; `DeadlineExpired` where nobody else cuts the wait at the deadline."""
 
-    def set(self) -> None: ...
+    def set(self) -> None:
+        """Let the waiter go on."""
 
 
 class Wire(Protocol):
@@ -65,6 +66,9 @@ class Wire(Protocol):
 
     def abort(self) -> None:
         """Break the connection off, from any thread: whoever reads or writes gets `PeerReset` or the end."""
+
+    def forget(self) -> None:
+        """Let go of a connection inherited through `fork`: no farewell, since the parent goes on using it."""
 
     def has_input(self) -> bool:
         """Whether a read would return at once: bytes, an end or an error."""
@@ -116,16 +120,17 @@ class Network(Protocol):
     async def dial(self, exchange: Exchange) -> Wire:
         """Connect to `exchange.destination`, TLS and name checks included, within its `connect_timeout`."""
 
-    def signal(self) -> Signal: ...
+    def signal(self) -> Signal:
+        """Return something to wait for."""
 
     def shielded(self) -> AbstractContextManager[object]:
         """Keep cancellation off a short piece of cleaning up."""
 
     def home(self) -> object:
-        """What connections made here are bound to (the running event loop), `None` for nothing."""
+        """Return what connections made here are bound to: the running event loop, or `None` for nothing."""
 
-    def chunks(self, stream: Any) -> AsyncIterator[bytes]:
-        """Iterate over a request's body."""
+    def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
+        """Iterate over a request's body; to be closed."""
 
     def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> BodyStream:
         """Make a response's body out of how to read and how to close it."""

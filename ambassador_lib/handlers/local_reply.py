@@ -40,9 +40,11 @@ class LocalReplies:
             report.details = reply.details
             report.status = reply.status
             response = error.response = self._respond(call, reply)
-            if not self._as_response:
-                raise
-            return response
+            if self._as_response:
+                call.unbound()
+                return response
+            response.read()
+            raise
         report.status = response.status_code
         if not report.details:
             report.details = "via_upstream"
@@ -62,9 +64,8 @@ class LocalReplies:
         if call.method == "HEAD":
             body = ""
         headers = self._dressed(call, headers) if self._as_response else headers
-        response = httpx.Response(status, content=body, request=call.request)
-        response.headers = httpx.Headers(headers)
-        return response
+        # Not `content=`: a response that is read already could not be streamed by the application any more.
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body.encode()), request=call.request)
 
     def _dressed(self, call: Call, headers: list[Header]) -> list[Header]:
         """What a sidecar does to every response on its way to the application (semantics 1.3)."""

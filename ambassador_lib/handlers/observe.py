@@ -1,4 +1,4 @@
-"""Outermost: the call's span and report, and its end, whichever way it comes."""
+"""Outermost: the call's report and its end, whichever way it comes; its span, begun by `admit`, ends here."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ class Observe:
         self._as_response = as_response
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        if self._tracing.enabled:
-            self._tracing.start_call(call)
         watch = CallWatch(call, self._runtime, self._tracing, as_response=self._as_response)
         try:
             response = await next(call)
@@ -40,7 +38,7 @@ class Observe:
 class CallWatch:
     """Follows a call to its end; the body of its response is read under what is left of the call's bounds."""
 
-    __slots__ = ("_as_response", "_call", "_done", "_error", "_runtime", "_tracing")
+    __slots__ = ("_as_response", "_call", "_done", "_error", "_judges", "_runtime", "_tracing")
 
     def __init__(self, call: Call, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
         self._call = call
@@ -49,11 +47,20 @@ class CallWatch:
         self._as_response = as_response
         self._error: BaseException | None = None
         self._done = False
+        self._judges = True
 
     def reading(self) -> Deadline:
         """Restart the idle bounds; the deadline is the try's, which the engine's sockets are under as well."""
-        self._call.touch(self._runtime.now())
+        now = self._runtime.now()
+        # What the application was slow to read has arrived in time all the same: only the wait itself can be too long.
+        self._judges = now < self._call.deadline
+        self._call.touch(now)
         return self._call.attempt.deadline
+
+    def received(self) -> None:
+        """Judge a read that nobody could interrupt."""
+        if self._judges and self._runtime.now() >= self._call.attempt.deadline.at:
+            raise DeadlineExpired
 
     def failed(self, error: Exception) -> Exception:
         """Map a failure of the body: the contract's exception, or what a sidecar's caller would see of it."""

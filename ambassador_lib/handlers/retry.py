@@ -102,16 +102,23 @@ class Retry:
             call.flag("URX")
             attempt.not_retried_because = f"num_retries {rules.num_retries} used up"
             return None
-        release = call.cluster.limits[call.route.priority].try_retry()
-        if release is None:
+        if not self._take_place(call):
             call.flag("UO")
             attempt.not_retried_because = "the cluster's retries are used up (max_retries or retry_budget)"
             return None
         attempt.retried_because = reason
-        delay = float(self._wait(state))
-        call.next_try = Attempt(attempt.number + 1, 0.0)
-        call.next_try.defer(release)
-        return delay
+        return float(self._wait(state))
+
+    def _take_place(self, call: Call) -> bool:
+        """Take a place among the cluster's retries for the next try, in place of the one that this try had."""
+        if call.end_retry is not None:
+            call.end_retry()
+        call.end_retry = call.cluster.limits[call.route.priority].try_retry()
+        if call.end_retry is None:
+            return False
+        call.next_try = Attempt(call.attempt.number + 1, 0.0)
+        call.next_try.defer(call.end_retry)
+        return True
 
     def _refusal(self, call: Call, outcome: Outcome) -> str | None:
         """What forbids sending this request again, whatever the policy says."""

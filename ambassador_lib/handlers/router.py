@@ -42,7 +42,8 @@ class Router:
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         local = self._route.local_response(call)
         if local is not None:
-            return self._answer(call, *local)
+            status, headers, body = local  # direct responses and redirects are never exceptions (contract)
+            return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
         call.suppress_envoy_headers = self._suppress
         try:
             self._choose_cluster(call)
@@ -71,15 +72,6 @@ class Router:
             )
         call.cluster = cluster
         call.report.cluster = cluster.name
-
-    def _answer(self, call: Call, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
-        """Direct responses and redirects are responses in either mode, never exceptions (contract)."""
-        call.report.details = self._route.local_details
-        call.flag(self._route.local_flag)
-        self._mutate(call, status, headers)
-        response = httpx.Response(status, content=b"" if call.method == "HEAD" else body)
-        response.headers = httpx.Headers(headers)
-        return response
 
     def _mutate(self, call: Call, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if not self._changes_response:

@@ -7,7 +7,7 @@ rules on wrapped values, messages and members of a oneof hold only where the fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -16,19 +16,17 @@ from .parsed import ParsedMessage, Place, Value
 from .schema import Schema, is_repeated
 
 _HEADER_RULES = {
-    # validate.KnownRegex: strict and lenient
+    # By the number of the rule, names then values: strict and lenient.
     1: (r":?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+", r"[^\x00\n\r]+"),
     2: (r"[^\x00-\x08\x0a-\x1f\x7f]*", r"[^\x00\n\r]*"),
 }
-_NUMBERS = frozenset(
-    "float double int32 int64 uint32 uint64 sint32 sint64 fixed32 fixed64 sfixed32 sfixed64 duration".split()
-)
+_NUMBERS = frozenset({"float", "double", "int32", "int64", "uint32", "uint64", "duration"})
 
 
 class Report(Protocol):
     """Takes a fault of a message."""
 
-    def __call__(self, parsed: ParsedMessage, place: Place, message: str, help: str = "") -> None:  # noqa: A002
+    def __call__(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
         """Note the fault."""
 
 
@@ -38,12 +36,13 @@ def check_rules(schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, r
         value = parsed.fields.get(field.name)
         if value is not None and value.broken:
             continue
-        if value is None and (_is_required(rules) or not (_holds_unset(field))):
-            if _is_required(rules):
-                report(parsed, parsed.place.field(field.name), "required field is missing")
+        if value is None and field.containing_oneof is None and _is_required(rules):
+            report(parsed, parsed.place.field(field.name), "required field is missing")
+            continue
+        if value is None and field.has_presence:
             continue
         given = value or Value(_unset(field), parsed.place.field(field.name))
-        for place, message in _field_faults(field, rules, given):
+        for place, message in _field_faults(schema, field, rules, given):
             if value is None:
                 report(parsed, place, f"required field is missing ({message})")
             else:
@@ -56,28 +55,24 @@ def _is_required(rules: Any) -> bool:
     return bool(required or (kind in ("duration", "any", "timestamp") and getattr(rules, kind).required))
 
 
-def _holds_unset(field: FieldDescriptor) -> bool:
-    return not field.has_presence
-
-
 def _unset(field: FieldDescriptor) -> Any:
     if is_repeated(field):
         return ()
     return field.enum_type.values[0].name if field.enum_type is not None else field.default_value
 
 
-def _field_faults(field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
+def _field_faults(schema: Schema, field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
     kind = rules.WhichOneof("type")
     if kind == "repeated":
-        yield from _repeated_faults(field, rules.repeated, value)
+        yield from _repeated_faults(schema, field, rules.repeated, value)
     elif kind == "map":
         yield from _map_faults(rules.map, value)
     else:
-        for message in _scalar_faults(field, kind, rules, value.value):
+        for message in _scalar_faults(schema, field, kind, rules, value.value):
             yield value.place, message
 
 
-def _repeated_faults(field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
+def _repeated_faults(schema: Schema, field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
     items: tuple[Value, ...] = value.value
     if rules.ignore_empty and not items:
         return
@@ -93,7 +88,7 @@ def _repeated_faults(field: FieldDescriptor, rules: Any, value: Value) -> Iterab
     if rules.HasField("items"):
         for item in items:
             if not item.broken:
-                yield from _field_faults(field, rules.items, item)
+                yield from _field_faults(schema, field, rules.items, item)
 
 
 def _map_faults(rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
@@ -106,7 +101,7 @@ def _map_faults(rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
                 yield item.place, f"key {key!r}: {message}"
 
 
-def _scalar_faults(field: FieldDescriptor, kind: str | None, rules: Any, value: Any) -> Iterable[str]:
+def _scalar_faults(schema: Schema, field: FieldDescriptor, kind: str | None, rules: Any, value: Any) -> Iterable[str]:
     if kind in _NUMBERS:
         return _number_faults(getattr(rules, kind), value, kind)
     if kind == "string":
@@ -114,7 +109,7 @@ def _scalar_faults(field: FieldDescriptor, kind: str | None, rules: Any, value: 
     if kind == "bytes":
         return _length_faults(rules.bytes, len(value), "bytes", "min_len", "max_len")
     if kind == "enum":
-        return _enum_faults(field, rules.enum, value)
+        return _enum_faults(schema.values(field), rules.enum, value)
     if kind == "bool" and rules.bool.HasField("const") and value is not rules.bool.const:
         return (f"must be {str(rules.bool.const).lower()}",)
     return ()
@@ -178,9 +173,8 @@ def _string_faults(rules: Any, value: str) -> Iterable[str]:
             yield f"{value!r} is not a valid header {'name' if rules.well_known_regex == 1 else 'value'}"
 
 
-def _enum_faults(field: FieldDescriptor, rules: Any, value: str) -> Iterable[str]:
-    numbers = {item.name: item.number for item in field.enum_type.values}
-    names = {item.number: item.name for item in field.enum_type.values}
+def _enum_faults(numbers: Mapping[str, int], rules: Any, value: str) -> Iterable[str]:
+    names = {number: name for name, number in numbers.items()}
     if rules.HasField("const") and numbers[value] != rules.const:
         yield f"must be {names[rules.const]}"
     allowed = [names[number] for number in getattr(rules, "in")]
@@ -191,4 +185,5 @@ def _enum_faults(field: FieldDescriptor, rules: Any, value: str) -> Iterable[str
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun.removesuffix('y')}{'ies' if noun[-1] == 'y' else 's'}"
+    plural = {"item": "items", "entry": "entries"}
+    return f"{number} {noun if number == 1 else plural[noun]}"

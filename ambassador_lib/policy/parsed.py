@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..errors import PolicyFault
+from .yaml_nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +20,23 @@ class Place:
         """Return the place of a field that is not written down: its message's."""
         return Place(self.at, f"{self.path}.{name}" if self.path else name)
 
-    def fault(self, message: str, help: str = "") -> PolicyFault:  # noqa: A002
+    def fault(self, message: str, hint: str = "") -> PolicyFault:
         """Say what is wrong here."""
-        return PolicyFault(self.at, self.path, message, help)
+        return PolicyFault(self.at, self.path, message, hint)
 
 
 @dataclass(slots=True)
 class Value:
     """A field's value: a scalar, a `ParsedMessage`, a tuple of values, or a mapping of them.
 
-    `broken`: what was written could not be read and was reported; `value` is the type's default.
+    `broken`: what was written could not be read and was reported; `value` is the type's default. `node` is what
+    was written; adapters.py reads free-form data from it.
     """
 
     value: Any
     place: Place
     broken: bool = False
+    node: Node | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +66,3 @@ class ParsedMessage:
             item: Value = value.value[index]
             return item.place
         return value.place
-
-
-Scalar: TypeAlias = "str | bytes | bool | int | float"

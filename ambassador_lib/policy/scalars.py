@@ -17,18 +17,22 @@ from .model.core import FrozenDict
 from .yaml_nodes import Node
 
 _DURATION = re.compile(r"(\d+)(?:\.(\d{1,9}))?s")
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]{1,16}")
 _OTHER_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|m|min|h|d)?")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_DURATION = 315_576_000_000
+_TRUE = dict.fromkeys(("true", "t", "yes", "y", "1"), True)
+_FALSE = dict.fromkeys(("false", "f", "no", "n", "0"), False)
+_LONGEST_DURATION = 2**63 // 10**9 - 1  # Envoy counts nanoseconds in 64 bits
 
 
 class Unreadable(Exception):  # noqa: N818 - turned into a fault by the walk
     """The value does not fit the field's type."""
 
-    def __init__(self, message: str, help: str = "") -> None:  # noqa: A002
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.help = help
+        self.hint = hint
 
 
 def kind(value: object) -> str:
@@ -49,8 +53,8 @@ def read_string(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
-        help = "quote it: unquoted y, n, yes, no, on, off, true and false are booleans"  # noqa: A001
-        raise Unreadable(f"expected a string, not {kind(value)}", help)
+        hint = "quote it: unquoted y, n, yes, no, on, off, true and false are booleans"
+        raise Unreadable(f"expected a string, not {kind(value)}", hint)
     if isinstance(value, int):
         raise Unreadable(f"expected a string, not {kind(value)}", f'write "{value}"')
     raise Unreadable(f"expected a string, not {kind(value)}")
@@ -66,11 +70,11 @@ def read_bytes(value: object) -> bytes:
 
 
 def read_bool(value: object) -> bool:
-    """Read a boolean; the strings true and false pass too."""
+    """Read a boolean; strings that say one pass too."""
     if isinstance(value, bool):
         return value
-    if value in ("true", "false"):
-        return value == "true"
+    if isinstance(value, str) and (found := (_TRUE | _FALSE).get(value.lower())) is not None:
+        return found
     raise Unreadable(f"expected true or false, not {kind(value)}")
 
 
@@ -92,9 +96,10 @@ def read_integer(value: object, *, bits: int, signed: bool) -> int:
 def _whole(text: str) -> int | None:
     if re.fullmatch(r"[+-]?\d{1,30}", text):
         return int(text)
-    if not re.fullmatch(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", text):
+    try:
+        number = read_float(text)
+    except Unreadable:
         return None
-    number = float(text)
     return int(number) if number.is_integer() else None
 
 
@@ -104,21 +109,26 @@ def read_float(value: object) -> float:
         return float(value)
     if value in ("NaN", "Infinity", "-Infinity"):
         return float(str(value))
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
+    number = math.inf
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
         number = float(value)
-        if math.isfinite(number):
-            return number
-    raise Unreadable(f"expected a number, not {kind(value)}")
+    elif isinstance(value, str) and _HEXADECIMAL.fullmatch(value):
+        number = float(int(value, 16))
+    if not math.isfinite(number):
+        raise Unreadable(f"expected a number, not {kind(value)}")
+    return number
 
 
 def read_enum(value: object, numbers: Mapping[str, int]) -> str:
     """Read an enum value by its name in any case, or by its number."""
     if isinstance(value, str):
-        name = value.upper()
-        if name in numbers:
-            return name
+        if value in numbers:
+            return value
+        found = {name.lower(): name for name in numbers}.get(value.lower())
+        if found is not None:
+            return found
         if not re.fullmatch(r"-?\d+", value):
-            raise Unreadable(f"no such value {value!r}", _nearest(name, numbers))
+            raise Unreadable(f"no such value {value!r}", _nearest(value.upper(), numbers))
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         for name, number in numbers.items():

@@ -14,11 +14,12 @@ from importlib import resources
 from typing import Any
 
 from google.protobuf import descriptor_pb2, message_factory
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, OneofDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
 DESCRIPTOR_SET = "envoy_v3.binpb.xz"
+_LABEL_REPEATED = 3
 
 
 class Schema:
@@ -63,8 +64,10 @@ class Schema:
             self._fields[descriptor.full_name] = names
         return names
 
-    def values(self, enum: EnumDescriptor) -> Mapping[str, int]:
-        """Return the numbers of an enum's values by name."""
+    def values(self, field: FieldDescriptor) -> Mapping[str, int]:
+        """Return the numbers of the values of an enum field's type by name."""
+        enum = field.enum_type
+        assert enum is not None
         numbers = self._enums.get(enum.full_name)
         if numbers is None:
             numbers = self._enums[enum.full_name] = {value.name: value.number for value in enum.values}
@@ -103,4 +106,4 @@ def envoy() -> Schema:
 def is_repeated(field: FieldDescriptor) -> bool:
     """Tell whether a field is a list or map; protobuf 6 has the property, protobuf 7 no longer has `label`."""
     repeated = getattr(field, "is_repeated", None)
-    return bool(field.label == FieldDescriptor.LABEL_REPEATED if repeated is None else repeated)
+    return bool(getattr(field, "label", 0) == _LABEL_REPEATED if repeated is None else repeated)

@@ -42,7 +42,8 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.listener.v3.Filter": "name typed_config",
         f"{_HCM}HttpConnectionManager": "common_http_protocol_options",
         "envoy.config.trace.v3.Tracing.Http": "name typed_config",
-        "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options http2_protocol_options cluster_type "
+        "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options cluster_type "
+        "http_protocol_options http2_protocol_options "
         "common_http_protocol_options upstream_http_protocol_options max_requests_per_connection dns_resolvers "
         "use_tcp_for_dns_lookups typed_dns_resolver_config",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
@@ -61,9 +62,6 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_DNS_CLUSTER}.RefreshRate": "base_interval max_interval",
     }.items()
 }
-
-# Names in the model that mean something else in the message of the same name.
-_MODEL_ONLY = {"envoy.config.cluster.v3.Cluster": frozenset({"http_protocol_options"})}
 
 # Types that may stand in an `Any` and whose content does not matter here: valid is enough.
 _OPAQUE_TYPES = frozenset(
@@ -100,7 +98,7 @@ def field_support(message: str, field: str) -> Verdict:
         return Verdict(acts=False, text=f"no effect: {reason}")
     if field in ADAPTED.get(message, ()):
         return _USED
-    if field in FIELDS.get(message, ()) and field not in _MODEL_ONLY.get(message, ()):
+    if field in FIELDS.get(message, ()):
         return _USED
     return Verdict(refused=True, text=f"{field} is known to Envoy but not supported by ambassador_lib")
 

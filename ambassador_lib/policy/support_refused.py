@@ -104,7 +104,9 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.endpoint.v3.LocalityLbEndpoints": {
         "leds_cluster_locality_config load_balancer_endpoints": _XDS,
     },
-    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {"drop_overloads": "dropping overload is not supported yet"},
+    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
+        "drop_overloads": "dropping overload is not supported yet",
+    },
     "envoy.config.core.v3.HealthCheck": {
         "grpc_health_check": "gRPC health checks are not supported yet: use http_health_check or tcp_health_check",
         "custom_health_check": "custom health checks are not supported: use http_health_check or tcp_health_check",
@@ -158,7 +160,10 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
 
 # Patterns of full type names, and what to say of the types.
 TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
-    (r"envoy\.extensions\.filters\.http\.(\w+)\.", r"HTTP filter envoy.filters.http.\1 is not supported yet: only the router"),
+    (
+        r"envoy\.extensions\.filters\.http\.(\w+)\.",
+        r"HTTP filter envoy.filters.http.\1 is not supported yet: only the router",
+    ),
     (
         r"envoy\.extensions\.filters\.network\.(\w+)\.",
         r"network filter envoy.filters.network.\1 is not supported: only the HTTP connection manager",

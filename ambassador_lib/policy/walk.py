@@ -39,6 +39,7 @@ _WRAPPERS = frozenset(
 _ANY = "google.protobuf.Any"
 _ANY_PREFIX = "type.googleapis.com/"
 _F = FieldDescriptor
+_ZEROS = {_F.CPPTYPE_STRING: "", _F.CPPTYPE_BOOL: False, _F.CPPTYPE_DOUBLE: 0.0, _F.CPPTYPE_FLOAT: 0.0}
 _INTEGERS = {
     _F.CPPTYPE_INT32: (32, True),
     _F.CPPTYPE_UINT32: (32, False),
@@ -80,9 +81,9 @@ class Walk:
         check_rules(self._schema, descriptor, parsed, self._fault)
         return parsed
 
-    def _fault(self, parsed: ParsedMessage, place: Place, message: str, help: str = "") -> None:  # noqa: A002
+    def _fault(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
         parsed.doubtful = True
-        self.faults.append(place.fault(message, help))
+        self.faults.append(place.fault(message, hint))
 
     def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
         place = Place(item.key_at or item.at, _join(parsed.place.path, key))
@@ -94,31 +95,28 @@ class Walk:
         names = [field.name for field in descriptor.fields]
         near = difflib.get_close_matches(key, names, 1, 0.6)
         if key == "<<":
-            help = "Envoy does not read YAML merge keys; write the fields out"  # noqa: A001
+            hint = "Envoy does not read YAML merge keys; write the fields out"
         elif near:
-            help = f"did you mean {near[0]}?"  # noqa: A001
+            hint = f"did you mean {near[0]}?"
         else:
-            help = ""  # noqa: A001
-        self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", help)
+            hint = ""
+        self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", hint)
 
     def _field(self, field: FieldDescriptor, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
         place = Place(node.at, _join(parsed.place.path, field.name))
         verdict = support.field_support(parsed.name, field.name) if acts else support.IGNORED_INSIDE
         try:
             if verdict.refused:
-                # Read what can be read, for the rules' sake; what is inside is not looked into twice.
-                value = Value(None, place, broken=True)
                 if not self._is_default(field, node):
                     self._fault(parsed, Place(node.key_at or node.at, place.path), verdict.text)
-                    parsed.fields[field.name] = value
+                    parsed.fields[field.name] = Value(_default(field), place, broken=True)
                 return
-            value = Value(self._value(field, node, place, acts=verdict.acts), place)
+            value = Value(self._value(field, node, place, acts=verdict.acts), place, node=node)
         except Unreadable as error:
-            self._fault(parsed, place, error.message, error.help)
+            self._fault(parsed, place, error.message, error.hint)
             value = Value(_default(field), place, broken=True)
-        if field.containing_oneof is None and not field.has_presence and value.value in (_default(field), ()):
-            if not value.broken:
-                return  # set to its default: protobuf cannot tell it from unset
+        if not value.broken and not field.has_presence and value.value in (_default(field), (), {}):
+            return  # set to its default: protobuf cannot tell it from unset
         parsed.fields.pop(field.name, None)
         parsed.fields[field.name] = value
         if verdict.text and not value.broken:
@@ -127,7 +125,7 @@ class Walk:
             self._check_value_support(field, value, parsed)
 
     def _is_default(self, field: FieldDescriptor, node: Node) -> bool:
-        if field.has_presence or field.containing_oneof is not None:
+        if field.has_presence:
             return False
         if is_repeated(field):
             return node.value in ([], {})
@@ -155,7 +153,8 @@ class Walk:
     def _map(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
         if not isinstance(node.value, dict):
             raise Unreadable(f"expected a mapping, not {kind(node.value)}")
-        of = field.message_type.fields_by_name["value"]
+        assert field.message_type is not None
+        of = self._schema.fields(field.message_type)["value"]
         return FrozenDict(
             {
                 key: self._item(of, item, Place(item.at, f'{place.path}["{key}"]'), acts=acts)
@@ -166,10 +165,10 @@ class Walk:
     def _item(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Value:
         try:
             if node.value is None and not _takes_null(field):
-                raise Unreadable("null cannot be an item")
-            return Value(self._single(field, node, place, acts=acts), place)
+                node = Node({} if field.message_type is not None else _default_single(field), node.at)
+            return Value(self._single(field, node, place, acts=acts), place, node=node)
         except Unreadable as error:
-            self.faults.append(place.fault(error.message, error.help))
+            self.faults.append(place.fault(error.message, error.hint))
             return Value(_default_single(field), place, broken=True)
 
     def _single(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
@@ -194,7 +193,7 @@ class Walk:
     def _scalar(self, field: FieldDescriptor, node: Node) -> Any:
         cpp = field.cpp_type
         if cpp == _F.CPPTYPE_ENUM:
-            return read_enum(node.value, self._schema.values(field.enum_type))
+            return read_enum(node.value, self._schema.values(field))
         if cpp == _F.CPPTYPE_STRING:
             return read_bytes(node.value) if field.type == _F.TYPE_BYTES else read_string(node.value)
         if cpp == _F.CPPTYPE_BOOL:
@@ -214,14 +213,15 @@ class Walk:
             raise Unreadable("@type is missing", "a typed_config names its message: type.googleapis.com/envoy...")
         at = Place(given.at, _join(place.path, "@type"))
         url = given.value
-        if not isinstance(url, str) or not url.startswith(_ANY_PREFIX):
+        if not isinstance(url, str) or "/" not in url[1:]:
             self.faults.append(at.fault(f"{kind(url)} is not a type URL", f"it begins with {_ANY_PREFIX}"))
             return ParsedMessage(_ANY, place, doubtful=True)
-        descriptor = self._schema.find(url.removeprefix(_ANY_PREFIX))
+        name = url.rpartition("/")[2]
+        descriptor = self._schema.find(name)
         if descriptor is None:
-            near = self._schema.nearest(url.removeprefix(_ANY_PREFIX))
-            help = f"did you mean {_ANY_PREFIX}{near}?" if near else ""  # noqa: A001
-            self.faults.append(at.fault(f"unknown type {url!r}", help))
+            near = self._schema.nearest(name)
+            hint = f"did you mean {_ANY_PREFIX}{near}?" if near else ""
+            self.faults.append(at.fault(f"unknown type {url!r}", hint))
             return ParsedMessage(_ANY, place, doubtful=True)
         if acts and not support.is_supported_type(descriptor.full_name):
             self.faults.append(at.fault(support.type_refusal(descriptor.full_name)))
@@ -239,9 +239,10 @@ class Walk:
                 place = parsed.fields[given[-1]].place
                 self._fault(parsed, place, f"{names} exclude one another ({oneof.name})", "keep one of them")
         for oneof in self._schema.required_oneofs(descriptor):
-            names = [field.name for field in oneof.fields]
-            if not any(name in parsed.fields for name in names):
-                self._fault(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", f"one of {', '.join(names)}")
+            members = [field.name for field in oneof.fields]
+            if not any(name in parsed.fields for name in members):
+                hint = f"one of {', '.join(members)}"
+                self._fault(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", hint)
 
 
 def _takes_null(field: FieldDescriptor) -> bool:
@@ -261,4 +262,4 @@ def _default_single(field: FieldDescriptor) -> Any:
         return None
     if field.enum_type is not None:
         return field.enum_type.values[0].name
-    return field.default_value
+    return _ZEROS.get(field.cpp_type, 0) if is_repeated(field) else field.default_value

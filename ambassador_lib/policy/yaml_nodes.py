@@ -6,11 +6,11 @@ is a boolean, a number or null is decided here.
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import PolicyError, PolicyFault
@@ -18,7 +18,7 @@ from ..errors import PolicyError, PolicyFault
 if TYPE_CHECKING:
     import yaml
 
-NodeValue: TypeAlias = "None | bool | int | str | list[Node] | dict[str, Node]"
+NodeValue: TypeAlias = "bool | int | str | list[Node] | dict[str, Node] | None"
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _BOOLEANS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no": False, "false": False, "off": False}
@@ -41,7 +41,7 @@ def from_file(text: str, name: str, *, strict_json: bool = False) -> Node:
         try:
             json.loads(text)
         except json.JSONDecodeError as error:
-            raise PolicyError([PolicyFault(f"{name}:{error.lineno}:{error.colno}", "", f"not JSON: {error.msg}")]) from None
+            raise _unreadable(f"{name}:{error.lineno}:{error.colno}", f"not JSON: {error.msg}") from None
         # A raw tab can only stand between JSON's tokens, where YAML does not take it.
         text = text.replace("\t", " ")
     return _Reader(name).read(text)
@@ -59,12 +59,12 @@ def from_python(value: Any, name: str) -> Node:
         return Node(_safe_integer(value), name, name)
     if isinstance(value, float):
         return Node(repr(value), name, name)
-    if isinstance(value, (datetime.date, datetime.datetime)):
+    if isinstance(value, date):
         return Node(value.isoformat(), name, name)
-    raise PolicyError([PolicyFault(name, "", f"a {type(value).__name__} cannot stand in a policy: {value!r}")])
+    raise _unreadable(name, f"a {type(value).__name__} cannot stand in a policy: {value!r}")
 
 
-def plain_scalar(text: str) -> None | bool | int | str:
+def plain_scalar(text: str) -> bool | int | str | None:
     """Resolve an unquoted scalar: null, boolean, C integer, else a string (floats too)."""
     if text in _NULLS:
         return None
@@ -90,6 +90,10 @@ def _safe_integer(value: int) -> int | str:
     return value if abs(value) <= _LARGEST_SAFE else str(value)
 
 
+def _unreadable(at: str, message: str) -> PolicyError:
+    return PolicyError([PolicyFault(at, "", message)])
+
+
 class _Reader:
     """Builds nodes from PyYAML's events."""
 
@@ -109,27 +113,26 @@ class _Reader:
                 if isinstance(event, yaml.StreamEndEvent):
                     break
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            at = self._at(mark) if mark else f"{self._name}:1:1"
+            at = self._at(error.problem_mark or error.context_mark)
             message = ", ".join(part for part in (error.context, error.problem) if part)
-            raise PolicyError([PolicyFault(at, "", f"not YAML: {message}")]) from None
+            raise _unreadable(at, f"not YAML: {message}") from None
         except yaml.YAMLError as error:
-            raise PolicyError([PolicyFault(f"{self._name}:1:1", "", f"not YAML: {' '.join(str(error).split())}")]) from None
+            raise _unreadable(f"{self._name}:1:1", f"not YAML: {' '.join(str(error).split())}") from None
         return Node(None, f"{self._name}:1:1")
 
-    def _at(self, mark: yaml.Mark) -> str:
-        return f"{self._name}:{mark.line + 1}:{mark.column + 1}"
+    def _at(self, mark: Any) -> str:
+        return f"{self._name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{self._name}:1:1"
 
-    def _node(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Node:
+    def _node(self, event: Any, events: Iterator[yaml.Event]) -> Node:
         import yaml
 
         at = self._at(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            target = self._anchors.get(event.anchor)
+            name = str(event.anchor)
+            target = self._anchors.get(name)
             if target is None:
-                unknown = event.anchor not in self._anchors
-                message = f"alias *{event.anchor} {'has no anchor' if unknown else 'contains itself'}"
-                raise PolicyError([PolicyFault(at, "", message)])
+                message = f"alias *{name} {'contains itself' if name in self._anchors else 'has no anchor'}"
+                raise _unreadable(at, message)
             return Node(target.value, target.at)
         if event.anchor:
             self._anchors[event.anchor] = None
@@ -146,7 +149,7 @@ class _Reader:
         return node
 
     @staticmethod
-    def _plain(event: yaml.ScalarEvent) -> None | bool | int | str:
+    def _plain(event: yaml.ScalarEvent) -> bool | int | str | None:
         if event.tag is not None and event.value in _NULLS:  # an explicit tag keeps yaml-cpp from seeing null
             return str(event.value)
         return plain_scalar(event.value)
@@ -165,7 +168,7 @@ class _Reader:
             key = self._node(event, events)
             value = self._node(next(events), events)
             if isinstance(key.value, (list, dict)):
-                raise PolicyError([PolicyFault(key.at, "", "a key of a mapping must be a scalar")])
+                raise _unreadable(key.at, "a key of a mapping must be a scalar")
             name = event.value if isinstance(event, yaml.ScalarEvent) else str(key.value)
             if getattr(event, "tag", None) == "!ignore":  # Envoy's own: a place to define anchors
                 continue

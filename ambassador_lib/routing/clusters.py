@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..call import Call
-from ..policy.model.route import RouteAction, WeightedCluster
-from .format import WallClock
-from .match import Random, random_value, runtime_integer
+from ..runtime.base import Random
+from .draws import integer, random_value, runtime_integer
 from .mutations import HeaderMutation, compile_request, compile_response
 
-_UNSIGNED = re.compile(rb"\s*\+?[0-9]+\s*")
+if TYPE_CHECKING:
+    from ..policy.model.route import RouteAction, WeightedCluster
+    from ..runtime.base import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,14 @@ class Choice:
 Pick = Callable[[Call, Random], Choice | None]
 
 
-def compile_pick(action: RouteAction, runtime: Mapping[str, Any], clock: WallClock = time) -> Pick:
+def compile_pick(action: RouteAction, runtime: Mapping[str, Any], clock: Clock) -> Pick:
     """Compile the choice of a cluster; it gives `None` where the request names none."""
     if action.cluster is not None:
         choice = Choice(action.cluster)
-        return lambda call, random: choice
+        return lambda _call, _random: choice
     if action.cluster_header is not None:
         name = action.cluster_header.lower().encode()
-        return lambda call, random: _named(call, name)
+        return lambda call, _random: _named(call, name)
     if action.weighted_clusters is None:
         raise ValueError("a route's action needs one of cluster, cluster_header, weighted_clusters")
     return _weighted(action.weighted_clusters, runtime, clock)
@@ -49,7 +48,7 @@ def _named(call: Call, header: bytes) -> Choice | None:
     return Choice(value.decode("latin-1")) if value else None
 
 
-def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: WallClock) -> Pick:
+def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: Clock) -> Pick:
     choices = [_choice(weight, clock) for weight in split.clusters]
     bounds = list(accumulate(_weight(weight, split.runtime_key_prefix, runtime) for weight in split.clusters))
     total = bounds[-1] if bounds else 0
@@ -70,7 +69,7 @@ def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: WallClo
     return pick
 
 
-def _choice(weight: WeightedCluster.ClusterWeight, clock: WallClock) -> Choice:
+def _choice(weight: WeightedCluster.ClusterWeight, clock: Clock) -> Choice:
     return Choice(
         weight.name,
         weight,
@@ -86,12 +85,12 @@ def _weight(weight: WeightedCluster.ClusterWeight, prefix: str, runtime: Mapping
 
 
 def _number(call: Call, header: bytes) -> int | None:
-    """Return the unsigned 64-bit number that the request brings, `None` to draw one."""
-    value = call.header(header)
-    if value is None or not _UNSIGNED.fullmatch(value):
+    """Return the unsigned 64-bit number that the request brings on a single line, `None` to draw one."""
+    values = [value for name, value in call.headers if name == header]
+    if len(values) != 1 or b"-" in values[0]:
         return None
-    number = int(value)
-    return number if number < 2**64 else None
+    number = integer(values[0])
+    return number if number is not None and number < 2**64 else None
 
 
 def _resolved(call: Call, choice: Choice) -> Choice | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..call import Call, Header
 from ..policy.model.route import RetryPolicy, Route, RouteAction, RouteConfiguration, VirtualHost
 from .clusters import Choice, compile_pick
-from .format import WallClock
-from .match import Condition, Random, compile_match
+from .match import Condition, compile_match
 from .mutations import HeaderMutation, compile_request, compile_response
 from .respond import Answer, compile_answer, frame
 from .rewrite import compile_host_rewrite, compile_path_rewrite, rewrite_host, rewrite_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..call import Call, Header
+    from ..runtime.base import Clock, Random
 
 DEFAULT_TIMEOUT = 15.0
 """Seconds. Source: `RouteAction.timeout`."""
@@ -36,7 +38,8 @@ class Settings:
         config: RouteConfiguration,
         runtime: Mapping[str, Any],
         random: Random,
-        clock: WallClock = time,
+        clock: Clock,
+        *,
         suppress_envoy_headers: bool = False,
     ) -> None:
         self.config = config
@@ -88,7 +91,8 @@ class CompiledRoute:
         self._compile_action(model, settings)
         self._compile_limits(model, virtual_host.model)
         self._compile_retries(model.route, virtual_host.model)
-        self._request, self._response = _levels(settings, virtual_host.model, model)
+        # An answer from outside is given before there is a route, so no level's mutations reach it.
+        self._request, self._response = _levels(settings, virtual_host.model, model) if answer is None else ((), ())
         self._answer = answer or compile_answer(model, suppress_envoy_headers=settings.suppress_envoy_headers)
         self.local_details = self.local_flag = ""
         if self._answer is not None:
@@ -114,7 +118,7 @@ class CompiledRoute:
         )
 
     def _compile_retries(self, action: RouteAction | None, virtual_host: VirtualHost) -> None:
-        """The route's policy replaces the virtual host's as a whole (semantics 3.1)."""
+        """Take the route's policy, else the virtual host's, each as a whole (semantics 3.1)."""
         own = action.retry_policy if action is not None else None
         self.retry_policy = virtual_host.retry_policy if own is None else own
         self.reselect = reselections(self.retry_policy)

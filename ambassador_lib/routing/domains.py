@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ class Domains(Generic[T]):
         return self._any if found is None else found
 
     def find_named(self, name: str) -> T | None:
-        """The same without a bare `*`; a wildcard stands for at least one character."""
+        """Do the same without a bare `*`; a wildcard stands for at least one character."""
         found = self._exact.get(name)
         if found is not None:
             return found

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 import socket
-import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from ..algorithms.header_format import Operator, parse
 from ..call import Call, Header
-from .match import query_parameter
+from .match import REQUEST_LINE, query_parameter
+
+if TYPE_CHECKING:
+    from ..runtime.base import Clock
 
 Render = Callable[[Call, int, Sequence[Header]], bytes]
 """Renders for a call; the response's status and headers are `0` and `()` while the request is on its way."""
@@ -26,14 +29,7 @@ LOOPBACK = "127.0.0.1"
 _FRACTION = re.compile(r"%([1-9])?f")
 
 
-class WallClock(Protocol):
-    """The part of the injected clock that START_TIME needs."""
-
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
-
-
-def compile_value(value: str, clock: WallClock = time) -> bytes | Render:
+def compile_value(value: str, clock: Clock) -> bytes | Render:
     """Compile a header value: bytes if it holds no operator, else a function."""
     parts = [part.encode() if isinstance(part, str) else _operator(part, clock) for part in parse(value)]
     if all(isinstance(part, bytes) for part in parts):
@@ -45,10 +41,10 @@ def compile_value(value: str, clock: WallClock = time) -> bytes | Render:
 
 
 def _constant(text: bytes) -> Render:
-    return lambda call, status, response: text
+    return lambda _call, _status, _response: text
 
 
-def _operator(operator: Operator, clock: WallClock) -> Render:
+def _operator(operator: Operator, clock: Clock) -> Render:
     render = _render(operator, clock)
     length = operator.length
     if length is None:
@@ -56,23 +52,11 @@ def _operator(operator: Operator, clock: WallClock) -> Render:
     return lambda call, status, response: render(call, status, response)[:length]
 
 
-def _render(operator: Operator, clock: WallClock) -> Render:
-    name, argument = operator.name, operator.argument or ""
-    if name == "REQ":
-        return _first(tuple(map(_request_header, operator.alternatives())))
-    if name == "RESP":
-        return _first(tuple(map(_response_header, operator.alternatives())))
-    if name == "START_TIME":
-        return _start_time(argument, clock)
-    if name == "PATH":
-        return _path(argument)
-    if name == "QUERY_PARAM":
-        return lambda call, status, response: (query_parameter(call.target, argument) or "").encode("latin-1")
-    if name == "ENVIRONMENT":
-        return _constant(os.environ.get(argument, "").encode())
-    if name == "HOSTNAME":
-        return _constant(socket.gethostname().encode())
-    return _OF_CALL[name]
+def _render(operator: Operator, clock: Clock) -> Render:
+    if operator.name == "START_TIME":
+        return _start_time(operator.argument or "", clock)
+    with_argument = _WITH_ARGUMENT.get(operator.name)
+    return _OF_CALL[operator.name] if with_argument is None else with_argument(operator)
 
 
 # Headers.
@@ -86,24 +70,19 @@ def _first(getters: tuple[Render, ...]) -> Render:
 
 
 def _request_header(name: str) -> Render:
-    if name == ":path":
-        return lambda call, status, response: call.target.encode("latin-1")
-    if name == ":method":
-        return lambda call, status, response: call.method.encode()
-    if name == ":scheme":
-        return lambda call, status, response: call.scheme.encode()
-    if name in (":authority", "host"):
-        return lambda call, status, response: call.authority.encode("latin-1")
+    of_call = REQUEST_LINE.get(name)
+    if of_call is not None:
+        return lambda call, _status, _response: of_call(call)
     key = name.encode()
-    return lambda call, status, response: call.header(key) or b""
+    return lambda call, _status, _response: call.header(key) or b""
 
 
 def _response_header(name: str) -> Render:
     if name == ":status":
-        return lambda call, status, response: b"%d" % status if status else b""
+        return lambda _call, status, _response: b"%d" % status if status else b""
     key = name.encode()
 
-    def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
+    def render(_call: Call, _status: int, response: Sequence[Header]) -> bytes:
         for header, value in response:
             if header.lower() == key:
                 return value
@@ -115,40 +94,40 @@ def _response_header(name: str) -> Render:
 # What the call knows.
 
 
-def _response_code(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _response_code(call: Call, status: int, _response: Sequence[Header]) -> bytes:
     # Envoy's local replies are mutated before their code is on record, and render 0.
     return b"%d" % status if call.attempt.status is not None else b"0"
 
 
-def _response_flags(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _response_flags(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return ",".join(call.report.flags).encode() or b"-"
 
 
-def _response_code_details(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _response_code_details(call: Call, status: int, _response: Sequence[Header]) -> bytes:
     details = call.report.details
     if not details and status and call.attempt.status is not None:
         details = "via_upstream"
     return details.replace(" ", "_").encode()
 
 
-def _upstream_host(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _upstream_host(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     attempts = call.report.attempts
     return (attempts[-1].endpoint or "").encode() if attempts else b""
 
 
-def _cluster(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _cluster(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return (call.report.cluster or "").encode()
 
 
-def _route_name(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _route_name(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return (call.report.route or "").encode()
 
 
-def _attempt_count(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _attempt_count(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return b"%d" % max(1, len(call.report.attempts))
 
 
-def _request_id(call: Call, status: int, response: Sequence[Header]) -> bytes:
+def _request_id(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return call.header(b"x-request-id") or b""
 
 
@@ -174,7 +153,7 @@ def _path(argument: str) -> Render:
     """`PATH(WQ|NQ:ORIG|PATH|ORIG_OR_PATH)`: the path before a rewrite, after it, or the former if there is one."""
     query, _, which = argument.partition(":")
 
-    def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
+    def render(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
         path = b"" if which == "PATH" else call.header(b"x-envoy-original-path") or b""
         if not path and which != "ORIG":
             path = call.target.encode("latin-1")
@@ -183,15 +162,30 @@ def _path(argument: str) -> Render:
     return render
 
 
-def _start_time(layout: str, clock: WallClock) -> Render:
+def _start_time(layout: str, clock: Clock) -> Render:
     """`START_TIME(layout)`: strftime plus `%s` and fractions `%3f`; ISO with milliseconds unless given."""
     layout = layout or "%Y-%m-%dT%H:%M:%S.%3fZ"
 
-    def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
+    def render(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
         started = clock.time() - (clock.monotonic() - call.started)
         seconds, nanoseconds = divmod(round(started * 1e9), 10**9)
         digits = f"{nanoseconds:09d}"
         text = _FRACTION.sub(lambda found: digits[: int(found.group(1) or 9)], layout).replace("%s", str(seconds))
-        return datetime.fromtimestamp(seconds, timezone.utc).strftime(text).encode()
+        return datetime.fromtimestamp(seconds, UTC).strftime(text).encode()
 
     return render
+
+
+def _query_parameter(name: str) -> Render:
+    return lambda call, _status, _response: unquote_to_bytes(query_parameter(call.target, name) or "")
+
+
+_WITH_ARGUMENT: dict[str, Callable[[Operator], Render]] = {
+    # Environment and host name are taken once, when the policy is compiled, as Envoy does.
+    "ENVIRONMENT": lambda operator: _constant(os.environ.get(operator.argument or "", "").encode()),
+    "HOSTNAME": lambda _operator: _constant(socket.gethostname().encode()),
+    "PATH": lambda operator: _path(operator.argument or ""),
+    "QUERY_PARAM": lambda operator: _query_parameter(operator.argument or ""),
+    "REQ": lambda operator: _first(tuple(map(_request_header, operator.alternatives()))),
+    "RESP": lambda operator: _first(tuple(map(_response_header, operator.alternatives()))),
+}

@@ -11,12 +11,13 @@ import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .mutations import set_header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..call import Call
     from ..policy.model.core import CidrRange
     from ..policy.model.listener import HttpConnectionManager, InternalAddressConfig
@@ -85,7 +86,7 @@ class AddressGate:
             removed = (EDGE_REMOVED if call.edge else EXTERNAL_REMOVED) | self._own_removed
             call.headers[:] = [header for header in call.headers if header[0] not in removed]
         if self._appends:
-            forwarded_for = [*forwarded_for, local_address()]
+            forwarded_for = [*filter(None, forwarded_for), local_address()]
         if forwarded_for:
             call.headers.append((b"x-forwarded-for", b",".join(forwarded_for)))
         if call.internal:
@@ -119,7 +120,7 @@ _SIOCGIFADDR = 0x8915
 def local_address() -> bytes:
     """Return the machine's first IPv4 address that is not loopback: what Envoy appends for a loopback peer."""
     if sys.platform == "linux":
-        import fcntl
+        import fcntl  # not on every platform
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             for _, name in socket.if_nameindex():

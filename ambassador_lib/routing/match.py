@@ -5,50 +5,32 @@ Source: `envoy.config.route.v3.RouteMatch` and its parts; semantics 1.5 for what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_status import is_grpc
 from ..call import Call
 from ..policy.model.core import RuntimeFractionalPercent, StringMatcher
-from ..policy.model.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from .draws import integer, random_value, share
 from .joined import REQUEST_HEADERS
 from .regex import compile_regex
+
+if TYPE_CHECKING:
+    from ..policy.model.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+    from ..runtime.base import Random
 
 Condition = Callable[[Call], bool]
 ValueCondition = Callable[[bytes], bool]
 
-_INTEGER = re.compile(rb"\s*[+-]?[0-9]+\s*")
-_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
-
-class Random(Protocol):
-    """The part of `random.Random` that routing uses."""
-
-    def getrandbits(self, k: int, /) -> int: ...
-
-
-def always(call: Call) -> bool:
+def always(_call: Call) -> bool:
     """Hold for every call."""
     return True
 
 
-def never(call: Call) -> bool:
+def never(_call: Call) -> bool:
     """Hold for no call."""
     return False
-
-
-def random_value(call: Call, random: Random) -> int:
-    """Return the call's one random number, which all its draws share.
-
-    Envoy draws once a stream: `runtime_fraction` and `weighted_clusters` see the same number, so that a route taken
-    by the lower half of it only ever picks from the first half of its weights.
-    """
-    value = call.random_value
-    if value is None:
-        value = call.random_value = random.getrandbits(64)
-    return value
 
 
 def compile_match(match: RouteMatch, *, runtime: Mapping[str, Any], random: Random) -> Condition:
@@ -82,18 +64,18 @@ def _all(conditions: list[Condition]) -> Condition:
 def _path_condition(match: RouteMatch) -> Condition:
     fold = match.case_sensitive is False
     if match.prefix is not None:
-        return _prefix(match.prefix, fold)
+        return _prefix(match.prefix, fold=fold)
     if match.path is not None:
-        return _exact_path(match.path, fold)
+        return _exact_path(match.path, fold=fold)
     if match.path_separated_prefix is not None:
-        return _separated_prefix(match.path_separated_prefix, fold)
+        return _separated_prefix(match.path_separated_prefix, fold=fold)
     if match.safe_regex is not None:
         matches = compile_regex(match.safe_regex.regex).fullmatch
         return lambda call: matches(call.path.encode("latin-1")) is not None
     raise ValueError("a route's match needs one of prefix, path, path_separated_prefix, safe_regex")
 
 
-def _prefix(prefix: str, fold: bool) -> Condition:
+def _prefix(prefix: str, *, fold: bool) -> Condition:
     if not prefix:
         return always
     if "?" in prefix:
@@ -105,7 +87,7 @@ def _prefix(prefix: str, fold: bool) -> Condition:
     return lambda call: call.target.startswith(prefix)
 
 
-def _exact_path(path: str, fold: bool) -> Condition:
+def _exact_path(path: str, *, fold: bool) -> Condition:
     if "?" in path:
         return never
     if fold:
@@ -115,7 +97,7 @@ def _exact_path(path: str, fold: bool) -> Condition:
     return lambda call: call.target == path or call.target.startswith(with_query)
 
 
-def _separated_prefix(prefix: str, fold: bool) -> Condition:
+def _separated_prefix(prefix: str, *, fold: bool) -> Condition:
     if "?" in prefix:
         return never
     length = len(prefix)
@@ -206,45 +188,68 @@ def _value_condition(matcher: HeaderMatcher) -> ValueCondition | None:
     """Return the condition on a single value, `None` if only presence counts."""
     if matcher.range_match is not None:
         return _in_range(matcher.range_match.start, matcher.range_match.end)
-    if matcher.string_match is not None:
-        return compile_string(matcher.string_match)
+    string = matcher.string_match or _deprecated_form(matcher)
+    return None if string is None else compile_string(string)
+
+
+def _deprecated_form(matcher: HeaderMatcher) -> StringMatcher | None:
+    """Return what an old matcher is written as now; an empty value asks for presence only (verified for exact)."""
     if matcher.safe_regex_match is not None:
-        return compile_string(StringMatcher(safe_regex=matcher.safe_regex_match))
-    # The deprecated forms: empty, they ask for presence only (verified for exact_match).
-    if matcher.exact_match:
-        return compile_string(StringMatcher(exact=matcher.exact_match))
-    if matcher.prefix_match:
-        return compile_string(StringMatcher(prefix=matcher.prefix_match))
-    if matcher.suffix_match:
-        return compile_string(StringMatcher(suffix=matcher.suffix_match))
-    if matcher.contains_match:
-        return compile_string(StringMatcher(contains=matcher.contains_match))
-    return None
+        return StringMatcher(safe_regex=matcher.safe_regex_match)
+    old = (matcher.exact_match, matcher.prefix_match, matcher.suffix_match, matcher.contains_match)
+    if not any(old):
+        return None
+    exact, prefix, suffix, contains = (value or None for value in old)
+    return StringMatcher(exact=exact, prefix=prefix, suffix=suffix, contains=contains)
 
 
 def _in_range(start: int, end: int) -> ValueCondition:
-    return lambda value: _INTEGER.fullmatch(value) is not None and start <= int(value) < end
+    def matches(value: bytes) -> bool:
+        number = integer(value)
+        return number is not None and start <= number < end
+
+    return matches
 
 
 def _call_values(name: str) -> Callable[[Call], list[bytes]]:
     """Return how to get all values of a request header."""
-    if name == ":method":
-        return lambda call: [call.method.encode()]
-    if name == ":path":
-        return lambda call: [call.target.encode("latin-1")]
-    if name == ":scheme":
-        return lambda call: [call.scheme.encode()]
-    if name in (":authority", "host"):
-        return lambda call: [call.authority.encode("latin-1")]
+    of_call = REQUEST_LINE.get(name)
+    if of_call is not None:
+        return lambda call: [of_call(call)]
     key = name.encode()
     if key in REQUEST_HEADERS:
 
         def joined(call: Call) -> list[bytes]:
             values = [value for header, value in call.headers if header == key]
-            return values if len(values) < 2 else [b",".join(values)]
+            return values if len(values) < 2 else [b",".join(filter(None, values))]
 
         return joined
     return lambda call: [value for header, value in call.headers if header == key]
+
+
+def scheme_of(call: Call) -> str:
+    """Return `:scheme` as Envoy has it: a valid `x-forwarded-proto` beats the listener's own scheme."""
+    proto = (call.header(b"x-forwarded-proto") or b"").lower()
+    return proto.decode() if proto in (b"http", b"https") else call.scheme
+
+
+REQUEST_LINE: dict[str, Callable[[Call], bytes]] = {
+    ":authority": lambda call: call.authority.encode("latin-1"),
+    ":method": lambda call: call.method.encode(),
+    ":path": lambda call: call.target.encode("latin-1"),
+    ":scheme": lambda call: scheme_of(call).encode(),
+    "host": lambda call: call.authority.encode("latin-1"),
+}
+"""Names that conditions and command operators use like headers."""
+
+
+def _fraction_condition(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any], random: Random) -> Condition:
+    numerator, denominator = share(fraction, runtime)
+    if numerator <= 0:
+        return never
+    if numerator >= denominator:
+        return always
+    return lambda call: random_value(call, random) % denominator < numerator
 
 
 def _is_grpc(call: Call) -> bool:
@@ -279,39 +284,3 @@ def _parameter_condition(matcher: QueryParameterMatcher) -> Callable[[str | None
         return lambda value: value is not None and condition(value.encode("latin-1"))
     wanted = matcher.present_match is not False
     return lambda value: (value is not None) == wanted
-
-
-# Shares of traffic.
-
-
-def _fraction_condition(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any], random: Random) -> Condition:
-    numerator, denominator = _share(fraction, runtime)
-    if numerator <= 0:
-        return never
-    if numerator >= denominator:
-        return always
-    return lambda call: random_value(call, random) % denominator < numerator
-
-
-def _share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tuple[int, int]:
-    """Return numerator and denominator; an integer under the runtime key counts in per cent."""
-    default = fraction.default_value
-    override = runtime.get(fraction.runtime_key) if fraction.runtime_key else None
-    if isinstance(override, Mapping):
-        name = override.get("denominator", "HUNDRED")
-        return int(override.get("numerator", 0)), _DENOMINATORS.get(str(name), 100)
-    number = runtime_integer(override)
-    if number is not None:
-        return number, 100
-    return default.numerator, _DENOMINATORS[default.denominator]
-
-
-def runtime_integer(value: Any) -> int | None:
-    """Return a runtime value as the unsigned integer that Envoy would read, `None` if it reads none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return int(number) if number >= 0 and number.is_integer() else None

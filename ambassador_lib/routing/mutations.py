@@ -5,13 +5,17 @@ Source: `request_headers_to_add` and its three siblings; semantics 1.6 for the o
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from ..call import Call, Header
-from ..policy.model.core import HeaderValueOption
-from .format import Render, WallClock, compile_value
+from .format import Render, compile_value
 from .joined import REQUEST_HEADERS, RESPONSE_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..call import Call, Header
+    from ..policy.model.core import HeaderValueOption
+    from ..runtime.base import Clock
 
 
 class HeaderMutation:
@@ -25,7 +29,7 @@ class HeaderMutation:
         remove: Iterable[str],
         *,
         joined: frozenset[bytes],
-        clock: WallClock = time,
+        clock: Clock,
     ) -> None:
         self._add = [_Addition(option, clock) for option in add]
         self._remove = frozenset(name.lower().encode() for name in remove)
@@ -65,7 +69,7 @@ class _Addition:
 
     __slots__ = ("action", "keep_empty", "name", "render", "value")
 
-    def __init__(self, option: HeaderValueOption, clock: WallClock) -> None:
+    def __init__(self, option: HeaderValueOption, clock: Clock) -> None:
         self.name = option.header.key.lower().encode()
         compiled = compile_value(option.header.value, clock)
         self.value = compiled if isinstance(compiled, bytes) else b""
@@ -77,7 +81,7 @@ class _Addition:
 
 
 def compile_request(
-    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: WallClock = time
+    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: Clock
 ) -> tuple[HeaderMutation, ...]:
     """Compile one level of request mutations; empty if there is nothing to do."""
     add, remove = tuple(add), tuple(remove)
@@ -85,7 +89,7 @@ def compile_request(
 
 
 def compile_response(
-    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: WallClock = time
+    add: Iterable[HeaderValueOption], remove: Iterable[str], clock: Clock
 ) -> tuple[HeaderMutation, ...]:
     """Compile one level of response mutations; empty if there is nothing to do."""
     add, remove = tuple(add), tuple(remove)
@@ -99,9 +103,10 @@ def set_header(headers: list[Header], name: bytes, value: bytes) -> None:
 
 
 def append_to_header(headers: list[Header], name: bytes, value: bytes) -> None:
-    """Join `value` with a comma to the header `name`, or add it."""
-    for index, (key, present) in enumerate(headers):
+    """Join `value` with a comma to the header `name` (to the last line of it), or add it."""
+    for index in range(len(headers) - 1, -1, -1):
+        key, present = headers[index]
         if key.lower() == name:
-            headers[index] = (key, present + b"," + value if present else value)
+            headers[index] = (key, b",".join(filter(None, (present, value))))
             return
     headers.append((name, value))

@@ -11,18 +11,20 @@ if TYPE_CHECKING:
 
 _SLASHES = re.compile("/{2,}")
 _ESCAPE = re.compile("%([0-9a-fA-F]{2})")
+_DOT_PARAMETERS = re.compile(r"(?<=/)(\.{1,2});[^/]*")
 _UNESCAPED = frozenset(string.ascii_letters + string.digits + "-._~")
-_KEPT = frozenset(string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@%/[]|^")
+_KEPT = frozenset(string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@%/[]")
 
 
 def normalize_path(target: str) -> str | None:
-    """Resolve dot segments, decode what needs no escape, turn `\\` into `/`; `None` if the path is not acceptable.
+    r"""Resolve dot segments, decode what needs no escape, turn `\` into `/`; `None` if the path is not acceptable.
 
     Source: `HttpConnectionManager.normalize_path` (RFC 3986, 6.2.2). The query is left alone.
     """
     path, mark, query = target.partition("?")
     if not path.startswith("/") or "%00" in path:
         return None
+    path = _DOT_PARAMETERS.sub(r"\1", path)  # "..;x" counts as "..", but only where no dot is encoded
     path = _ESCAPE.sub(_decode, path).replace("\\", "/")
     path = "".join(character if character in _KEPT else _escape(character) for character in path)
     return _without_dots(path) + mark + query

@@ -7,10 +7,12 @@ without a wheel.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..policy.model.core import RegexMatchAndSubstitute
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..policy.model.core import RegexMatchAndSubstitute
 
 _REFERENCE = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -18,24 +20,34 @@ _REFERENCE = re.compile(rb"\\(.)", re.DOTALL)
 class Match(Protocol):
     """The part of a google-re2 match that is used."""
 
-    def start(self) -> int: ...
-    def end(self) -> int: ...
-    def group(self, group: int, /) -> bytes | None: ...
+    def start(self) -> int:
+        """Return where the match begins."""
+
+    def end(self) -> int:
+        """Return where it ends."""
+
+    def group(self, group: int, /) -> bytes | None:
+        """Return what a group matched, `None` if it took no part."""
 
 
 class Pattern(Protocol):
     """The part of a compiled google-re2 expression that is used."""
 
     @property
-    def groups(self) -> int: ...
-    def fullmatch(self, text: bytes) -> Match | None: ...
-    def finditer(self, text: bytes) -> Iterator[Match]: ...
+    def groups(self) -> int:
+        """How many groups it has."""
+
+    def fullmatch(self, text: bytes) -> Match | None:
+        """Match the whole text."""
+
+    def finditer(self, text: bytes) -> Iterator[Match]:
+        """Find match after match."""
 
 
 def compile_regex(regex: str) -> Pattern:
     """Compile an RE2 expression; `ValueError` if it is none, or if google-re2 is not installed."""
     try:
-        import re2
+        import re2  # most policies need no expression, and some platforms have no wheel
     except ImportError:
         raise ValueError("safe_regex needs the package google-re2, which is not installed") from None
     options = re2.Options()
@@ -50,9 +62,9 @@ def compile_regex(regex: str) -> Pattern:
 
 
 def compile_substitution(rewrite: RegexMatchAndSubstitute) -> Callable[[str], str]:
-    """Return a function that replaces all matches as `RE2::GlobalReplace` does.
+    r"""Return a function that replaces all matches as `RE2::GlobalReplace` does.
 
-    Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`. `\\0` is the whole match, `\\1`-`\\9` are groups.
+    Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`. `\0` is the whole match, `\1`-`\9` are groups.
     """
     pattern = compile_regex(rewrite.pattern.regex)
     parts = _template(rewrite.substitution.encode(), pattern.groups)

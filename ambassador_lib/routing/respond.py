@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
-from ..call import Call, Header
-from ..policy.model.core import DataSource
-from ..policy.model.route import DirectResponseAction, RedirectAction, Route
+from .match import scheme_of
 from .rewrite import compile_path_rewrite, rewrite_path
+
+if TYPE_CHECKING:
+    from ..call import Call, Header
+    from ..policy.model.core import DataSource
+    from ..policy.model.route import DirectResponseAction, RedirectAction, Route
 
 _REDIRECT_STATUS = {
     "MOVED_PERMANENTLY": 301,
@@ -29,7 +32,8 @@ class Answer(Protocol):
     details: str
     flag: str
 
-    def headers(self, call: Call) -> list[Header]: ...
+    def headers(self, call: Call) -> list[Header]:
+        """Return the headers that the answer has of itself; a rewrite may change the call."""
 
 
 def compile_answer(route: Route, *, suppress_envoy_headers: bool) -> Answer | None:
@@ -54,8 +58,9 @@ class DirectResponse:
         self.body = b"" if action.body is None or action.status in _BODILESS else read(action.body)
 
     def headers(self, call: Call) -> list[Header]:
+        """Return a location where the status has one."""
         if self.status == 201 or 300 <= self.status < 400:  # Envoy adds the request's own URL to these
-            return [_location(f"{call.scheme}://{call.authority}{call.target}")]
+            return [_location(f"{scheme_of(call)}://{call.authority}{call.target}")]
         return []
 
 
@@ -75,14 +80,17 @@ class Redirect:
         self._keep_original = not suppress_envoy_headers
 
     def headers(self, call: Call) -> list[Header]:
+        """Return the location."""
         if self._rewrite is not None:
             rewrite_path(call, self._rewrite, keep_original=self._keep_original)
-        scheme = self._scheme or call.scheme
+        scheme = self._scheme or scheme_of(call)
         host = self._action.host_redirect or self._host(call, scheme)
-        return [_location(f"{scheme}://{host}{self._port}{self._target(call.target)}")]
+        target = self._target(call.target)
+        slash = "" if target.startswith("/") else "/"  # a rewrite may have lost it
+        return [_location(f"{scheme}://{host}{self._port}{slash}{target}")]
 
     def _host(self, call: Call, scheme: str) -> str:
-        """The request's host, without a port that is replaced, or that was the default of the scheme left."""
+        """Return the request's host, without a port that is replaced or was the default of the scheme left."""
         host = call.authority
         at = host.rfind("]:") + 1 if host.startswith("[") else host.rfind(":")
         if at <= 0:
@@ -112,6 +120,7 @@ class TlsRedirect:
     flag = ""
 
     def headers(self, call: Call) -> list[Header]:
+        """Return the location."""
         return [_location(f"https://{call.authority}{call.target}")]
 
 
@@ -123,7 +132,8 @@ class NotForwarded:
     details = "cluster_not_found"
     flag = "NC"
 
-    def headers(self, call: Call) -> list[Header]:
+    def headers(self, call: Call) -> list[Header]:  # noqa: ARG002 - the protocol's
+        """Return nothing."""
         return []
 
 
@@ -136,7 +146,9 @@ def frame(call: Call, status: int, headers: list[Header], body: bytes) -> tuple[
         if body:
             headers.append((b"grpc-message", grpc_message(body.decode("utf-8", "replace"))))
         return 200, headers, b""
-    if body and all(name != b"content-type" for name, _ in headers):
+    if not body:
+        headers = [header for header in headers if header[0] != b"content-type"]
+    elif all(name != b"content-type" for name, _ in headers):
         headers.append((b"content-type", b"text/plain"))
     if status not in _BODILESS:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -144,7 +156,7 @@ def frame(call: Call, status: int, headers: list[Header], body: bytes) -> tuple[
 
 
 def forwarded_proto(call: Call) -> str:
-    """The scheme that the caller is believed to have used: `x-forwarded-proto`, which every request carries."""
+    """Return what the caller is believed to have used: `x-forwarded-proto`, which every request carries."""
     value = call.header(b"x-forwarded-proto")
     return value.decode("latin-1") if value else call.scheme
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..call import Call
-from ..policy.model.core import RegexMatchAndSubstitute
-from ..policy.model.route import RouteAction, RouteMatch
 from .mutations import append_to_header, set_header
 from .regex import compile_substitution
 
-PathRewrite = Callable[[str], str]
-"""Maps a target (path and query) to the one that the upstream sees."""
+if TYPE_CHECKING:
+    from ..policy.model.core import RegexMatchAndSubstitute
+    from ..policy.model.route import RouteAction, RouteMatch
+
+PathRewrite = Callable[[str], str | None]
+"""Maps a target (path and query) to the one that the upstream sees, `None` to leave it."""
 
 HostRewrite = Callable[[Call], str | None]
 """Names the new host, `None` to leave it."""
@@ -27,9 +30,10 @@ def compile_path_rewrite(
         return None
     replace = compile_substitution(regex_rewrite)
 
-    def rewrite(target: str) -> str:
+    def rewrite(target: str) -> str | None:
         path, mark, query = target.partition("?")
-        return replace(path) + mark + query
+        path = replace(path)
+        return path + mark + query if path else None  # Envoy does not rewrite to nothing
 
     return rewrite
 
@@ -50,16 +54,19 @@ def _prefix_rewrite(match: RouteMatch, replacement: str) -> PathRewrite:
 
 def rewrite_path(call: Call, rewrite: PathRewrite, *, keep_original: bool) -> None:
     """Rewrite the target; `x-envoy-original-path` tells the old one, even if nothing changed."""
+    target = rewrite(call.target)
+    if target is None:
+        return
     if keep_original:
         set_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
-    call.target = rewrite(call.target)
+    call.target = target
 
 
 def compile_host_rewrite(action: RouteAction) -> HostRewrite | None:
     """Compile the host rewrites that do not depend on the endpoint (all but `auto_host_rewrite`)."""
     if action.host_rewrite_literal:
         literal = action.host_rewrite_literal
-        return lambda call: literal
+        return lambda _call: literal
     if action.host_rewrite_header:
         name = action.host_rewrite_header.lower().encode()
         return lambda call: (call.header(name) or b"").decode("latin-1") or None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..call import Call
 from ..policy.model.route import Route, RouteConfiguration, RouteMatch
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
-from .format import WallClock
-from .match import Condition, Random
+from .match import Condition
 from .normalize import port_start
 from .respond import TlsRedirect, forwarded_proto
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..call import Call
+    from ..runtime.base import Clock, Random
 
 _INDEX_FROM = 16
 """Routes from which on looking prefixes up beats trying one route after the other."""
@@ -34,9 +36,9 @@ class RouteTable:
         runtime: Mapping[str, Any],
         random: Random,
         suppress_envoy_headers: bool = False,
-        clock: WallClock = time,
+        clock: Clock,
     ) -> None:
-        settings = Settings(config, runtime, random, clock, suppress_envoy_headers)
+        settings = Settings(config, runtime, random, clock, suppress_envoy_headers=suppress_envoy_headers)
         hosts = [_Host(CompiledVirtualHost(model, settings), settings) for model in config.virtual_hosts]
         self.model = config
         self.virtual_hosts = tuple(host.compiled for host in hosts)
@@ -85,9 +87,8 @@ class _Host:
         self.index = _PrefixIndex(self.entries) if len(self.entries) >= _INDEX_FROM else None
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
-            # Envoy gives this answer before it has a route, so no level's mutations reach it.
-            bare = Settings(RouteConfiguration(), settings.runtime, settings.random)
-            self.tls_redirect = CompiledRoute(Route(match=RouteMatch(prefix="")), compiled, bare, answer=TlsRedirect())
+            everything = Route(match=RouteMatch(prefix=""))
+            self.tls_redirect = CompiledRoute(everything, compiled, settings, answer=TlsRedirect())
 
     def all_routes(self) -> tuple[CompiledRoute, ...]:
         routes = self.compiled.routes

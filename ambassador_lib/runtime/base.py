@@ -52,6 +52,9 @@ class BodyWatch(Protocol):
     def reading(self) -> Deadline:
         """Before each read: return the deadline that the read is under."""
 
+    def received(self) -> None:
+        """After each read: raise `DeadlineExpired` where a stream that cannot be interrupted came too late."""
+
     def failed(self, error: Exception) -> Exception:
         """A read failed: return what the application shall see instead."""
 

@@ -114,6 +114,7 @@ class WatchedBody(httpx.SyncByteStream):
             watch.reading()
             try:
                 chunk = next(chunks)
+                watch.received()
             except StopIteration:
                 return
             except Exception as error:

@@ -16,17 +16,18 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from .base import Clock, Random
 
-T = TypeVar("T")
 MakeCoroutine = Callable[[], Coroutine[Any, Any, None]]
 
 log = logging.getLogger("ambassador_lib.control")
 
 RESTART_BASE = 0.5
 RESTART_MAX = 30.0
+STRAYS_TIMEOUT = 1.0
+"""Seconds that a task which outlived its watch has to clean up."""
 
 
 def restart_delay(crashes: int, random: Random) -> float:
@@ -35,68 +36,47 @@ def restart_delay(crashes: int, random: Random) -> float:
     return full * (0.5 + random.random() / 2)
 
 
-async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` for at most `seconds` of the injected clock; then it is cancelled and `TimeoutError` raised."""
-    task = asyncio.ensure_future(work)
-    timer = asyncio.ensure_future(clock.sleep_async(seconds))
-    try:
-        await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    finally:
-        task.cancel()
-        timer.cancel()
-        await asyncio.gather(task, timer, return_exceptions=True)
+class _Job:
+    """What a watch is on the inside: a coroutine that is made, run, and made again."""
 
-
-class Watch:
-    """One thing that the control thread looks after, until it returns or is cancelled."""
-
-    def __init__(self, control: ControlThread, make: MakeCoroutine, name: str, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, make: MakeCoroutine, name: str, clock: Clock, random: Random, on_ended: Callable[[_Job], None]
+    ) -> None:
         self.name = name
-        self._control = control
+        self.ended = threading.Event()
+        self.thread: _LoopThread | None = None
+        self.task: asyncio.Task[None] | None = None
         self._make = make
         self._clock = clock
         self._random = random
-        self._task: asyncio.Task[None] | None = None
-        self._thread: _LoopThread | None = None
-        self._ended = threading.Event()
+        self._on_ended = on_ended
 
-    @property
-    def ended(self) -> bool:
-        """True once nothing of it runs any more."""
-        return self._ended.is_set()
-
-    def cancel(self, timeout: float = 1.0) -> bool:
-        """End the watch and wait up to `timeout` (real) seconds for it; True when it has ended. Safe to repeat.
-
-        With a timeout of 0, and on the control thread itself, it is only told to end.
-        """
-        return self._control._cancel(self, timeout)
-
-    def _attach(self, thread: _LoopThread) -> None:
+    def attach(self, thread: _LoopThread) -> None:
         """Run on `thread` from now on; in a forked child, for the second time."""
-        self._thread = thread
-        self._ended = threading.Event()
-        thread.running += 1
+        self.thread = thread
+        self.ended = threading.Event()
+        thread.jobs += 1
         thread.call(self._start)
 
-    def _start(self) -> None:
-        """On the control thread."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
-        self._task.add_done_callback(self._on_done)
+    def abandon(self) -> None:
+        """Have the task stopped; the rest happens when it has ended."""
+        if self.thread is not None:
+            self.thread.call(self.stop)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """On the control thread, after `_start` (the loop keeps their order)."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
+
+    def _start(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
+        self.task.add_done_callback(self._on_done)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.error("watch %s has ended for good", self.name, exc_info=task.exception())
-        self._ended.set()
-        self._control._on_ended(self)
+        self._on_ended(self)
+        self.ended.set()
 
     async def _run(self) -> None:
         crashes = 0
@@ -111,15 +91,43 @@ class Watch:
                 log.exception("watch %s crashed (%d in a row) and will be started again", self.name, crashes)
             await self._clock.sleep_async(restart_delay(crashes, self._random))
 
+
+class Watch:
+    """One thing that the control thread looks after, until it returns or is cancelled."""
+
+    def __init__(self, control: ControlThread, job: _Job) -> None:
+        self._control = control
+        self._job = job
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing of it runs any more."""
+        return self._job.ended.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` (real) seconds for its end; True when it has ended."""
+        return self._job.ended.wait(timeout)
+
+    def cancel(self, timeout: float = 1.0) -> bool:
+        """End the watch and wait up to `timeout` (real) seconds for it; True when it has ended. Safe to repeat.
+
+        With a timeout of 0, and on the control thread itself, it is only told to end.
+        """
+        return self._control.end(self._job, timeout)
+
+    def abandon(self) -> None:
+        """Tell it to end, taking no lock: for finalizers, which run wherever a garbage collection happens to start."""
+        self._job.abandon()
+
     def __repr__(self) -> str:
-        return f"<Watch {self.name} {'ended' if self.ended else 'running'}>"
+        return f"<Watch {self._job.name} {'ended' if self.ended else 'running'}>"
 
 
 class _LoopThread:
     """A daemon thread that runs an event loop until it is retired and its last watch has ended."""
 
     def __init__(self) -> None:
-        self.running = 0
+        self.jobs = 0
         self.retired = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ambassador_lib-control", daemon=True)
@@ -135,10 +143,12 @@ class _LoopThread:
             self._loop.call_soon_threadsafe(function)
 
     def stop_when_idle(self) -> None:
-        if self.retired and self.running == 0:
+        if self.retired and self.jobs == 0:
             self.call(self._loop.stop)
 
     def join(self, timeout: float) -> bool:
+        if self.is_current:
+            return False
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -154,11 +164,11 @@ class _LoopThread:
 
 async def _end_strays() -> None:
     """Cancel whatever the watches may have left behind."""
-    strays = asyncio.all_tasks() - {asyncio.current_task()}
+    strays = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in strays:
-        if task is not None:
-            task.cancel()
-    await asyncio.gather(*[task for task in strays if task is not None], return_exceptions=True)
+        task.cancel()
+    if strays:
+        await asyncio.wait(strays, timeout=STRAYS_TIMEOUT)
 
 
 class ControlThread:
@@ -167,9 +177,9 @@ class ControlThread:
     _shared: ClassVar[ControlThread | None] = None
 
     def __init__(self) -> None:
-        # Reentrant: a garbage collection under the lock may finalize a client, which cancels its watches.
+        # Reentrant: a signal handler may close a client while the lock is held.
         self._lock = threading.RLock()
-        self._watches: set[Watch] = set()
+        self._jobs: set[_Job] = set()
         self._thread: _LoopThread | None = None
         _instances.add(self)
 
@@ -188,95 +198,98 @@ class ControlThread:
 
     def watch(self, make: MakeCoroutine, *, name: str, clock: Clock, random: Random) -> Watch:
         """Run what `make` returns on the control thread, until it returns or the watch is cancelled."""
-        watch = Watch(self, make, name, clock, random)
+        job = _Job(make, name, clock, random, self._on_ended)
         with self._lock:
             if self._thread is None:
                 self._thread = _LoopThread()
-            self._watches.add(watch)
-            watch._attach(self._thread)
-        return watch
+            self._jobs.add(job)
+            job.attach(self._thread)
+        return Watch(self, job)
 
     def close(self, timeout: float = 1.0) -> bool:
         """Cancel every watch; True when all have ended within `timeout` seconds together."""
         with self._lock:
-            watches = list(self._watches)
-            threads = {watch._thread for watch in watches}
-        until = time.monotonic() + timeout
-        for watch in watches:
-            watch.cancel(0)
-        return all([t is None or t.is_current or t.join(max(0.0, until - time.monotonic())) for t in threads])
+            thread, jobs = self._thread, list(self._jobs)
+        for job in jobs:
+            self.end(job, 0)
+        return thread is None or thread.join(timeout)
 
-    def _cancel(self, watch: Watch, timeout: float) -> bool:
+    def end(self, job: _Job, timeout: float) -> bool:
+        """Do what `Watch.cancel` says."""
         until = time.monotonic() + timeout
+        thread = job.thread
+        assert thread is not None, "a job is attached when it becomes a watch"
         with self._lock:
-            thread = watch._thread
-            self._forget_locked(watch)
-        if thread is None:
-            return watch.ended
-        thread.call(watch._stop)
+            self._forget_locked(job)
+        job.abandon()
         if timeout <= 0 or thread.is_current:
-            return watch.ended
-        ended = watch._ended.wait(timeout)
-        if thread.retired:
-            return thread.join(max(0.0, until - time.monotonic())) and ended
-        return ended
+            return job.ended.is_set()
+        ended = job.ended.wait(timeout)
+        return ended and (not thread.retired or thread.join(max(0.0, until - time.monotonic())))
 
-    def _on_ended(self, watch: Watch) -> None:
-        """On the control thread, once for every watch."""
-        with self._lock:
-            thread = watch._thread
-            self._forget_locked(watch)
-            if thread is not None:
-                thread.running -= 1
-                thread.stop_when_idle()
+    def hold(self) -> None:
+        """Before a fork: let no other thread be in the middle of something."""
+        self._lock.acquire()
 
-    def _forget_locked(self, watch: Watch) -> None:
-        self._watches.discard(watch)
-        if not self._watches and self._thread is not None:
-            self._thread.retired = True
-            self._thread.stop_when_idle()
-            self._thread = None
+    def release(self) -> None:
+        """After a fork, in both processes."""
+        self._lock.release()
 
-    def _start_anew_in_child(self) -> None:
-        """After `fork()`: the thread is gone, what it watched is wanted still."""
+    def start_anew(self) -> None:
+        """After a fork, in the child: the thread is gone, what it watched is wanted still."""
         if self._thread is None:
             return
         # The loop of the parent is kept for good: to close it would take the parent's wake-up socket out of the epoll
         # set that both processes share.
         _lost_in_fork.append(self._thread)
         self._thread = _LoopThread()
-        for watch in self._watches:
-            _lost_in_fork.append(watch._task)
-            watch._attach(self._thread)
+        for job in self._jobs:
+            _lost_in_fork.append(job.task)
+            job.attach(self._thread)
+
+    def _on_ended(self, job: _Job) -> None:
+        """On the control thread, once for every job."""
+        with self._lock:
+            self._forget_locked(job)
+            if job.thread is not None:
+                job.thread.jobs -= 1
+                job.thread.stop_when_idle()
+
+    def _forget_locked(self, job: _Job) -> None:
+        self._jobs.discard(job)
+        if not self._jobs and self._thread is not None:
+            self._thread.retired = True
+            self._thread.stop_when_idle()
+            self._thread = None
 
     def __repr__(self) -> str:
-        return f"<ControlThread {'running' if self.is_running else 'idle'}, {len(self._watches)} watches>"
+        return f"<ControlThread {'running' if self.is_running else 'idle'}, {len(self._jobs)} watches>"
 
 
 _shared_lock = threading.Lock()
 _instances: weakref.WeakSet[ControlThread] = weakref.WeakSet()
-_lost_in_fork: list[object] = []
 _held_for_fork: list[ControlThread] = []
+_lost_in_fork: list[object] = []
 
 
 def _before_fork() -> None:
     # Taken so that the child does not inherit a lock that another thread holds.
     _shared_lock.acquire()
-    _held_for_fork[:] = list(_instances)
+    _held_for_fork[:] = _instances
     for control in _held_for_fork:
-        control._lock.acquire()
+        control.hold()
 
 
 def _after_fork() -> None:
     for control in _held_for_fork:
-        control._lock.release()
+        control.release()
     _held_for_fork.clear()
     _shared_lock.release()
 
 
 def _after_fork_in_child() -> None:
     for control in _held_for_fork:
-        control._start_anew_in_child()
+        control.start_anew()
     _after_fork()
 
 

@@ -236,7 +236,9 @@ class WatchedBody(httpx.AsyncByteStream):
         assert self._chunks is not None, "iterated without aiter()"
         watch = self._watch
         try:
-            return await self._runtime.within(watch.reading(), _next_chunk(self._chunks))
+            chunk = await self._runtime.within(watch.reading(), _next_chunk(self._chunks))
+            watch.received()
+            return chunk
         except StopAsyncIteration:
             raise
         except Exception as error:

@@ -47,6 +47,20 @@ def try_attributes(call: Call, attempt: Attempt) -> Attributes:
     return found
 
 
+def story_attributes(call: Call) -> Attributes:
+    """Tell what became of the logical request, under the names of Envoy's span tags."""
+    report = call.report
+    found: Attributes = {}
+    if report.flags:
+        found["response_flags"] = ",".join(report.flags)
+    if report.cluster:
+        found["upstream_cluster.name"] = report.cluster
+    request_id = call.header(b"x-request-id")
+    if request_id is not None:
+        found["guid:x-request-id"] = request_id.decode("latin-1")
+    return found
+
+
 def peer_attributes(peer: str) -> Attributes:
     """Describe the other end of a connection, `address:port`."""
     address, port = split_address(peer)

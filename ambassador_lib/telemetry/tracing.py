@@ -22,6 +22,7 @@ from .attributes import (
     error_type,
     method_name,
     peer_attributes,
+    story_attributes,
     try_attributes,
 )
 
@@ -93,7 +94,7 @@ class Tracing:
     @property
     def enabled(self) -> bool:
         """Whether an SDK is set up; asked anew each time, since one may be set up later."""
-        return self._tracer() is not None
+        return self._provider() is not None and self._tracer() is not None
 
     def start_call(self, call: Call, *, provider: str | None = None, sampled: bool = True) -> None:
         """Start the span of the logical request, below the caller's current span, and keep it in `call.span`.
@@ -119,35 +120,18 @@ class Tracing:
             span = self._unrecorded(parent)
         call.span = CallSpan(span, trace.set_span_in_context(span, parent), tracer if sampled else None, wire)
 
-    def end_call(
-        self,
-        call: Call,
-        response_status: int | None,
-        error: BaseException | None,
-        *,
-        operation: str = "",
-    ) -> None:
-        """End the logical request's span, once; call it when the body has ended, whichever way.
-
-        `operation` is the route's `decorator.operation`, the span's name in Envoy.
-        """
+    def end_call(self, call: Call, response_status: int | None, error: BaseException | None) -> None:
+        """End the logical request's span, once; call it when the body has ended, whichever way."""
         held: CallSpan | None = call.span
         if held is None:
             return
         call.span = None
-        span = held.span
-        if span.is_recording():
-            report = call.report
+        if held.span.is_recording():
+            operation = _operation(call)
             if operation:
-                span.update_name(operation)
-            if report.flags:
-                span.set_attribute("response_flags", ",".join(report.flags))
-            if report.cluster:
-                span.set_attribute("upstream_cluster.name", report.cluster)
-            request_id = call.header(b"x-request-id")
-            if request_id is not None:
-                span.set_attribute("guid:x-request-id", request_id.decode("latin-1"))
-        self._end(span, response_status, error)
+                held.span.update_name(operation)
+            held.span.set_attributes(story_attributes(call))
+        self._end(held.span, response_status, error)
 
     def start_try(self, call: Call, attempt: Attempt, headers: list[Header]) -> TrySpan | None:
         """Start the span of one try and put its identity into `headers`, in place of what stood there."""
@@ -239,6 +223,12 @@ def _tracer_of(provider: TracerProvider) -> Tracer | None:
     if isinstance(provider, (trace.NoOpTracerProvider, trace.ProxyTracerProvider)):
         return None
     return provider.get_tracer(SCOPE, schema_url=SCHEMA_URL)
+
+
+def _operation(call: Call) -> str:
+    """Return what Envoy names the span by: the route's `decorator.operation`, if it has one."""
+    model = getattr(call.route, "model", None)
+    return model.decorator.operation if model is not None and model.decorator is not None else ""
 
 
 def _parent(headers: list[Header], wire: TextMapPropagator | None) -> Context:

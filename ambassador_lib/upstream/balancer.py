@@ -11,145 +11,104 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..algorithms.edf import Edf, strides
 from ..algorithms.least_request import DEFAULT_CHOICES, least_loaded, loaded_stride
 from ..algorithms.priority import DEFAULT_OVERPROVISIONING, DEFAULT_PANIC_THRESHOLD, Level, split_load
-from ..policy.model.cluster import Cluster
-from ..runtime.base import Random
 from .host import DEGRADED, EXCLUDED, UNHEALTHY, Host
+
+if TYPE_CHECKING:
+    from ..policy.model.cluster import Cluster
+    from ..runtime.base import Random
 
 T = TypeVar("T")
 _Source = tuple[object, ...]
 
-
-class Picker(Protocol):
-    """Chooses a host of one snapshot, from any thread; `None` where there is none."""
-
-    def pick(self) -> Host | None: ...
+Picker = Callable[[], Host | None]
+"""Chooses a host of one snapshot, from any thread; `None` where there is none."""
 
 
-class Nobody:
-    """There is no host."""
-
-    __slots__ = ()
-
-    def pick(self) -> Host | None:
-        return None
+def nobody() -> Host | None:
+    """Pick where there is no host."""
+    return None
 
 
-class Cyclic:
+def cyclic(hosts: Sequence[Host], cursor: Iterator[int]) -> Picker:
     """ROUND_ROBIN among equal weights."""
+    count = len(hosts)
 
-    __slots__ = ("_cursor", "_hosts")
+    def pick() -> Host | None:
+        return hosts[next(cursor) % count]
 
-    def __init__(self, hosts: Sequence[Host], cursor: Iterator[int]) -> None:
-        self._hosts = hosts
-        self._cursor = cursor
-
-    def pick(self) -> Host | None:
-        hosts = self._hosts
-        return hosts[next(self._cursor) % len(hosts)]
+    return pick
 
 
-class Turns(Generic[T]):
-    """Weighted turns; `stride_of` may stretch a turn by what the item is doing at the moment."""
-
-    __slots__ = ("_edf", "_items", "_lock", "_stride_of", "_strides")
-
-    def __init__(
-        self,
-        items: Sequence[T],
-        weights: Sequence[int | Fraction],
-        random: Random,
-        stride_of: Callable[[T, int], int] | None = None,
-    ) -> None:
-        self._items = items
-        self._strides = strides(weights)
-        self._stride_of = stride_of
-        self._edf = Edf(self._strides)
-        self._lock = threading.Lock()
-        for _ in range(int(random.random() * len(items))):  # the start is random, as it is among equals
-            self.next()
-
-    def next(self) -> T:
-        with self._lock:
-            index = self._edf.peek()
-            item = self._items[index]
-            stride = self._strides[index]
-            self._edf.advance(stride if self._stride_of is None else self._stride_of(item, stride))
-            return item
-
-
-class Weighted:
-    """ROUND_ROBIN or LEAST_REQUEST among unequal weights."""
-
-    __slots__ = ("_turns",)
-
-    def __init__(self, turns: Turns[Host]) -> None:
-        self._turns = turns
-
-    def pick(self) -> Host | None:
-        return self._turns.next()
-
-
-class LeastRequest:
+def least_request(hosts: Sequence[Host], choices: int, random: Random) -> Picker:
     """LEAST_REQUEST among equal weights."""
 
-    __slots__ = ("_choices", "_hosts", "_random")
+    def pick() -> Host | None:
+        return least_loaded(hosts, _active, choices, random.random)
 
-    def __init__(self, hosts: Sequence[Host], choices: int, random: Random) -> None:
-        self._hosts = hosts
-        self._choices = choices
-        self._random = random.random
-
-    def pick(self) -> Host | None:
-        return least_loaded(self._hosts, _active, self._choices, self._random)
+    return pick
 
 
-class Uniform:
+def uniform(hosts: Sequence[Host], random: Random) -> Picker:
     """RANDOM: weights are not looked at."""
+    count = len(hosts)
 
-    __slots__ = ("_hosts", "_random")
+    def pick() -> Host | None:
+        return hosts[int(random.random() * count)]
 
-    def __init__(self, hosts: Sequence[Host], random: Random) -> None:
-        self._hosts = hosts
-        self._random = random.random
-
-    def pick(self) -> Host | None:
-        hosts = self._hosts
-        return hosts[int(self._random() * len(hosts))]
+    return pick
 
 
-class ByLocality:
-    """A locality by weighted turns, then a host in it."""
+def by_locality(pickers: Sequence[Picker], weights: Sequence[Fraction], random: Random) -> Picker:
+    """Pick a locality by weighted turns, then a host in it."""
+    next_picker = turns(pickers, weights, random)
 
-    __slots__ = ("_turns",)
+    def pick() -> Host | None:
+        return next_picker()()
 
-    def __init__(self, turns: Turns[Picker]) -> None:
-        self._turns = turns
-
-    def pick(self) -> Host | None:
-        return self._turns.next().pick()
+    return pick
 
 
-class ByPriority:
-    """A priority by its percent of the load, then a host in it."""
+def by_priority(shares: Sequence[tuple[int, Picker]], random: Random) -> Picker:
+    """Pick by percent of the load, a priority's healthy or degraded part, then a host in it."""
+    limits = itertools.accumulate(load for load, _ in shares)
+    upto = [(limit, picker) for limit, (_, picker) in zip(limits, shares, strict=True)]
 
-    __slots__ = ("_random", "_shares")
-
-    def __init__(self, shares: Sequence[tuple[int, Picker]], random: Random) -> None:
-        limits = itertools.accumulate(load for load, _ in shares)
-        self._shares = tuple((limit, picker) for limit, (_, picker) in zip(limits, shares, strict=True))
-        self._random = random.random
-
-    def pick(self) -> Host | None:
-        draw = int(self._random() * 100)
-        for limit, picker in self._shares:
+    def pick() -> Host | None:
+        draw = int(random.random() * 100)
+        for limit, picker in upto:
             if draw < limit:
-                return picker.pick()
+                return picker()
         return None
+
+    return pick
+
+
+def turns(
+    items: Sequence[T],
+    weights: Sequence[int | Fraction],
+    random: Random,
+    stretch: Callable[[T, int], int] | None = None,
+) -> Callable[[], T]:
+    """Return what gives items their weighted turns; `stretch` lengthens a turn by what the item is doing just now."""
+    lengths = strides(weights)
+    edf = Edf(lengths)
+    lock = threading.Lock()
+
+    def take() -> T:
+        with lock:
+            index = edf.peek()
+            item = items[index]
+            edf.advance(lengths[index] if stretch is None else stretch(item, lengths[index]))
+            return item
+
+    for _ in range(int(random.random() * len(items))):  # the start is random, as it is among equals
+        take()
+    return take
 
 
 class Members:
@@ -173,20 +132,20 @@ class Balancer:
         self._policy = cluster.lb_policy
         self._random = random
         self._cursors: dict[_Source, Iterator[int]] = {}
-        choices = cluster.least_request_lb_config and cluster.least_request_lb_config.choice_count
-        self._choices = max(2, choices or DEFAULT_CHOICES)
+        least = cluster.least_request_lb_config
+        self._choices = max(2, (least.choice_count if least is not None else None) or DEFAULT_CHOICES)
         common = cluster.common_lb_config
-        threshold = common and common.healthy_panic_threshold
+        threshold = common.healthy_panic_threshold if common is not None else None
         self._panic_threshold = DEFAULT_PANIC_THRESHOLD if threshold is None else min(100, int(threshold.value))
         self._by_locality = common is not None and common.locality_weighted_lb_config is not None
-        assignment = cluster.load_assignment
-        factor = assignment and assignment.policy and assignment.policy.overprovisioning_factor
-        self._overprovisioning = factor or DEFAULT_OVERPROVISIONING
+        endpoints = cluster.load_assignment.policy if cluster.load_assignment is not None else None
+        factor = endpoints.overprovisioning_factor if endpoints is not None else None
+        self._overprovisioning = DEFAULT_OVERPROVISIONING if factor is None else factor
 
     def picker(self, hosts: Sequence[Host]) -> Picker:
         """Return the picker for `hosts` in their present health."""
         if not hosts:
-            return Nobody()
+            return nobody
         ranks = range(max(host.priority for host in hosts) + 1)
         members = [Members([host for host in hosts if host.priority == priority]) for priority in ranks]
         loads = split_load(
@@ -194,22 +153,22 @@ class Balancer:
             overprovisioning=self._overprovisioning,
             panic_threshold=self._panic_threshold,
         )
-        # The healthy shares of all priorities come before the degraded ones.
-        shares = [(load, self._healthy(p, members[p], loads.panic[p])) for p, load in enumerate(loads.healthy) if load]
-        shares += [
-            (load, self._degraded(p, members[p], loads.panic[p])) for p, load in enumerate(loads.degraded) if load
+        # The healthy parts of all priorities come before the degraded ones.
+        parts = [
+            *((load, priority, "healthy") for priority, load in enumerate(loads.healthy) if load),
+            *((load, priority, "degraded") for priority, load in enumerate(loads.degraded) if load),
         ]
-        return shares[0][1] if len(shares) == 1 else ByPriority(shares, self._random)
+        shares = [
+            (load, self._part(priority, "all" if loads.panic[priority] else health, members[priority]))
+            for load, priority, health in parts
+        ]
+        return shares[0][1] if len(shares) == 1 else by_priority(shares, self._random)
 
-    def _healthy(self, priority: int, members: Members, panic: bool) -> Picker:
-        if panic:
-            return self._among(members.all, (priority, "all"))
-        return self._localities(members, members.healthy, (priority, "healthy"))
-
-    def _degraded(self, priority: int, members: Members, panic: bool) -> Picker:
-        if panic:
-            return self._among(members.all, (priority, "all"))
-        return self._localities(members, members.degraded, (priority, "degraded"))
+    def _part(self, priority: int, health: str, members: Members) -> Picker:
+        source = (priority, health)
+        if health == "all":  # panic looks at neither health nor localities
+            return self._among(members.all, source)
+        return self._localities(members, members.healthy if health == "healthy" else members.degraded, source)
 
     def _localities(self, members: Members, hosts: tuple[Host, ...], source: _Source) -> Picker:
         """Balance over localities where the policy asks for it; without any weight all hosts are one pool."""
@@ -225,10 +184,10 @@ class Balancer:
                 pickers.append(self._among(inside, (*source, locality)))
         if not pickers:
             return self._among(hosts, source)
-        return pickers[0] if len(pickers) == 1 else ByLocality(Turns(pickers, weights, self._random))
+        return pickers[0] if len(pickers) == 1 else by_locality(pickers, weights, self._random)
 
     def _locality_weight(self, members: Sequence[Host], usable: tuple[Host, ...]) -> Fraction:
-        """The locality's weight, cut by the share of its hosts that are usable (overprovisioned; semantics 6.5)."""
+        """Return the locality's weight, cut by the overprovisioned share of its hosts that are usable."""
         eligible = sum(1 for host in members if not host.flags & EXCLUDED)
         available = sum(1 for host in members if host in usable)
         if not eligible:
@@ -237,18 +196,18 @@ class Balancer:
         return (members[0].locality_weight or 0) * availability
 
     def _among(self, hosts: tuple[Host, ...], source: _Source) -> Picker:
-        """The cluster's `lb_policy` over one set of hosts."""
+        """Apply the cluster's `lb_policy` to one set of hosts."""
         if not hosts:
-            return Nobody()
+            return nobody
         if self._policy == "RANDOM":
-            return Uniform(hosts, self._random)
+            return uniform(hosts, self._random)
         weights = [host.weight for host in hosts]
-        least_request = self._policy == "LEAST_REQUEST"
+        by_load = self._policy == "LEAST_REQUEST"
         if len(set(weights)) > 1:
-            return Weighted(Turns(hosts, weights, self._random, _stretched if least_request else None))
-        if least_request:
-            return LeastRequest(hosts, self._choices, self._random)
-        return Cyclic(hosts, self._cursor(source))
+            return turns(hosts, weights, self._random, _stretched if by_load else None)
+        if by_load:
+            return least_request(hosts, self._choices, self._random)
+        return cyclic(hosts, self._cursor(source))
 
     def _cursor(self, source: _Source) -> Iterator[int]:
         cursor = self._cursors.get(source)

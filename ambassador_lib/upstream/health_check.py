@@ -5,7 +5,7 @@ Runs as one watch on the control thread. `algorithms/health` counts and times, `
 
 from __future__ import annotations
 
-import asyncio
+import asyncio  # noqa: TID251 - runs on the control thread's loop
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +18,7 @@ from ..engine.wire import Network
 from ..policy.model.cluster import HealthCheck
 from ..policy.model.tls import UpstreamTlsContext
 from ..runtime.base import Clock, Random
-from ..runtime.control import within
+from ..runtime.within import within
 from .host import HealthFlag, Host
 from .probes import Probe, probe_for
 from .upstream import Upstream
@@ -80,8 +80,9 @@ class CheckedHost:
         self._publish(now)
         if result.passed and not self._failed:
             self._upstream.uneject(self.host, now)
-        traffic_seen = self._upstream.traffic_seen
-        return state.rules.delay(result.passed, transition, traffic_seen=traffic_seen, random=random.random)
+        return state.rules.delay(
+            transition, passed=result.passed, traffic_seen=self._upstream.traffic_seen, random=random.random
+        )
 
     @property
     def _failed(self) -> bool:
@@ -121,8 +122,8 @@ class HealthChecker:
         self._rules = [rules_of(check) for check in self._checks]
         self._make_probe = make_probe or _probes_of(upstream, clock)
         self._hosts: dict[Host, CheckedHost] = {}
-        self._on_membership: Callable[[], None] = _nobody
-        upstream.on_membership(lambda: self._on_membership())
+        self._wake: Callable[[], None] = _nobody
+        upstream.on_membership(self._on_membership)
 
     @property
     def all_checked(self) -> bool:
@@ -132,6 +133,9 @@ class HealthChecker:
             for host in self._upstream.hosts
             if host.spec.actively_checked
         )
+
+    def _on_membership(self) -> None:
+        self._wake()
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -144,7 +148,7 @@ class HealthChecker:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(changed.set)
 
-        self._on_membership = wake
+        self._wake = wake
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -152,12 +156,12 @@ class HealthChecker:
                     self._follow(group, running)
                     await changed.wait()
         finally:
-            self._on_membership = _nobody
+            self._wake = _nobody
 
     def _follow(self, group: asyncio.TaskGroup, running: dict[Host, list[asyncio.Task[None]]]) -> None:
         """Begin with hosts that came, stop with those that went."""
         wanted = [host for host in self._upstream.hosts if host.spec.actively_checked]
-        for host in [host for host in running if host not in wanted]:
+        for host in running.keys() - set(wanted):
             del self._hosts[host]
             for task in running.pop(host):
                 task.cancel()
@@ -177,16 +181,16 @@ class HealthChecker:
             while True:
                 if delay > 0:
                     await self._clock.sleep_async(delay)
-                result = await self._check(probe, self._checks[index].timeout, checked.host)
+                result = await self._check(probe, self._checks[index], checked.host)
                 delay = checked.record(index, result, self._random, self._clock.monotonic())
                 self.on_checked()
         finally:
             await probe.close()
 
-    async def _check(self, probe: Probe, timeout: float, host: Host) -> CheckResult:
-        deadline = Deadline(self._clock.monotonic() + timeout)
+    async def _check(self, probe: Probe, check: HealthCheck, host: Host) -> CheckResult:
+        deadline = Deadline(self._clock.monotonic() + check.timeout)
         try:
-            result = await within(self._clock, timeout, probe.check(deadline))
+            result = await within(self._clock, check.timeout, probe.check(deadline))
         except TimeoutError:
             result = CheckResult.TIMED_OUT
         except Exception:
@@ -213,7 +217,7 @@ class _LoopParts:
     def network(self) -> Network:
         from ..engine.loop import LoopNetwork
 
-        return LoopNetwork(self._clock)
+        return LoopNetwork()
 
 
 def _probes_of(upstream: Upstream, clock: Clock) -> MakeProbe:

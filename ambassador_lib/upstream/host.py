@@ -11,10 +11,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.cluster import Endpoint
-from ..policy.model.core import Metadata
-
 if TYPE_CHECKING:
+    from ..policy.model.cluster import Endpoint
+    from ..policy.model.core import Metadata
     from .outlier import HostMonitor
 
 
@@ -38,10 +37,7 @@ class HealthFlag(enum.IntFlag):
 
 NO_FLAGS = HealthFlag(0)
 UNHEALTHY = (
-    HealthFlag.FAILED_ACTIVE_HC
-    | HealthFlag.FAILED_OUTLIER_CHECK
-    | HealthFlag.FAILED_EDS_HEALTH
-    | HealthFlag.DRAINING
+    HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_OUTLIER_CHECK | HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DRAINING
 )
 DEGRADED = HealthFlag.DEGRADED_ACTIVE_HC | HealthFlag.DEGRADED_EDS_HEALTH
 EXCLUDED = HealthFlag.DRAINING | HealthFlag.PENDING_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL

@@ -5,151 +5,30 @@ has to wait for its `Ticket`, or is too much; nothing here waits. The connection
 reports them through `HostLimits` (a `ConnectionGauge`): `opened` before the exchange's `on_connected`, and back in its
 pool or `closed` before the grant is released, so that whoever is woken next finds what was promised.
 
-Requests in the states of a `Verdict` hold:
-
-    GO        a busy connection (HTTP/1.1) and an active request
-    CONNECT   a connection in the making and a pending request, until `Grant.connected`
-    WAIT      a pending request and a place in the host's queue
-    others    nothing
-
-Giving back never blocks. It may run anywhere, even in the `finally` of an abandoned coroutine that the garbage
-collector ends while this very thread is inside a locked section. Therefore what is given back is posted as mail, and
-who holds the lock, or comes next, reads it.
+Giving back never blocks (`mailbox`).
 """
 
 from __future__ import annotations
 
-import enum
-import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..algorithms.budget import DEFAULT_MIN_CONCURRENCY, DEFAULT_PERCENT, retry_limit
-from ..policy.model.cluster import CircuitBreakers, Cluster
-from ..runtime.base import Ticket
+from ..policy.model.cluster import CircuitBreakers
+from .grant import Grant, HostLimits, Verdict
+from .mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..policy.model.cluster import Cluster
+    from ..runtime.base import Ticket
+
+__all__ = ["Grant", "HostLimits", "Limits", "Verdict"]
 
 DEFAULT_MAXIMUM = 1024
 DEFAULT_MAX_RETRIES = 3
 
 _DEFAULTS = CircuitBreakers.Thresholds()
-
-
-class Verdict(enum.Enum):
-    """What a request may do."""
-
-    GO = enum.auto()
-    """Send it: a connection is idle (or takes more streams), or connections are not counted."""
-    CONNECT = enum.auto()
-    """Send it on a new connection, and call `Grant.connected` when that is there."""
-    WAIT = enum.auto()
-    """Wait for `Grant.ticket`, then look at the verdict again."""
-    PENDING_OVERFLOW = enum.auto()
-    """Refused: `max_pending_requests`."""
-    REQUESTS_OVERFLOW = enum.auto()
-    """Refused: `max_requests`."""
-    FAILED = enum.auto()
-    """The connection that the request waited for could not be made: `Grant.failure` says why."""
-
-
-class HostLimits:
-    """The connections to one host, and who waits for one. The engine's gauge for that host."""
-
-    __slots__ = ("_limits", "busy", "connecting", "key", "open", "queue", "reserved")
-
-    def __init__(self, limits: Limits, key: str) -> None:
-        self._limits = limits
-        self.key = key
-        self.open = 0
-        """Established connections."""
-        self.busy = 0
-        """Requests in state GO; over HTTP/1.1 each has a connection."""
-        self.connecting = 0
-        """Requests in state CONNECT."""
-        self.reserved = 0
-        """Established connections that belong to one of those, which has not said `connected` yet."""
-        self.queue: OrderedDict[Grant, None] = OrderedDict()
-
-    def opened(self) -> None:
-        """A connection was established."""
-        self._limits.post(self._opened_locked)
-
-    def closed(self) -> None:
-        """A connection was closed."""
-        self._limits.post(self._closed_locked)
-
-    @property
-    def connections(self) -> int:
-        """Connections established and in the making."""
-        return self.open + self.connecting - self.reserved
-
-    @property
-    def idle(self) -> int:
-        """Established connections (HTTP/1.1) that nobody uses."""
-        return self.open - self.busy - self.reserved
-
-    def _opened_locked(self) -> None:
-        self.open += 1
-        self.reserved = min(self.reserved + 1, self.connecting)
-
-    def _closed_locked(self) -> None:
-        self.open -= 1
-        self.reserved = min(self.reserved, max(0, self.open))
-
-    def __repr__(self) -> str:
-        return (
-            f"<HostLimits {self.key} open={self.open} busy={self.busy} connecting={self.connecting}"
-            f" waiting={len(self.queue)}>"
-        )
-
-
-class Grant:
-    """What one try was allowed, and has to `release` when its body has ended, it failed, or it was cancelled."""
-
-    __slots__ = ("_limits", "_released", "counted", "failure", "host", "multiplexed", "number", "ticket", "verdict")
-
-    def __init__(self, limits: Limits, host: HostLimits, *, multiplexed: bool, counted: bool) -> None:
-        self.verdict = Verdict.WAIT
-        self.ticket: Ticket | None = None
-        """To wait for while the verdict is WAIT."""
-        self.failure: BaseException | None = None
-        self.host = host
-        self.multiplexed = multiplexed
-        self.counted = counted
-        """Whether connections are modelled."""
-        self.number = 0
-        self._limits = limits
-        self._released = False
-
-    @property
-    def refused(self) -> bool:
-        """Whether a threshold was full."""
-        return self.verdict is Verdict.PENDING_OVERFLOW or self.verdict is Verdict.REQUESTS_OVERFLOW
-
-    def connected(self) -> bool:
-        """A connection is in hand; False where `max_requests` is full, so that nothing may be sent on it.
-
-        May be called for every verdict that lets the request through, and again.
-        """
-        return self.verdict is Verdict.GO or self._limits.connected(self)
-
-    def connect_failed(self, error: BaseException) -> None:
-        """The new connection could not be made: release, and fail all that wait for one to this host.
-
-        Envoy fails a pool's pending requests together; to try them one after the other would keep the last waiting for
-        as many connect timeouts as there are requests.
-        """
-        if not self._released:
-            self._released = True
-            self._limits.post(lambda: self._limits.fail_locked(self, error))
-
-    def release(self) -> None:
-        """Give everything back; safe to call again, from any thread, and while waiting."""
-        if not self._released:
-            self._released = True
-            self._limits.post(lambda: self._limits.release_locked(self))
-
-    def __repr__(self) -> str:
-        return f"<Grant {self.verdict.name} {self.host.key}{' released' if self._released else ''}>"
 
 
 class Limits:
@@ -167,13 +46,13 @@ class Limits:
         """Requests that wait for one, connecting included."""
         self.retries = 0
         """Retries under way, sleeping included."""
+        self.connections = 0
+        """Connections to all hosts, established and in the making."""
         self._hosts: dict[str, HostLimits] = {}
-        self._connected: dict[HostLimits, None] = {}
         self._crowded: dict[HostLimits, None] = {}
         self._numbers = 0
-        self._woken: list[Ticket] = []
-        self._mail: deque[Callable[[], None]] = deque()
-        self._lock = threading.Lock()
+        self.mailbox: Mailbox[Any] = Mailbox(self._serve_waiting_locked)
+        """Guards all of this; what is given back goes through it."""
 
     @classmethod
     def of(cls, cluster: Cluster) -> dict[str, Limits]:
@@ -182,17 +61,12 @@ class Limits:
         limits = {thresholds.priority: cls(thresholds) for thresholds in reversed(given)}
         return {priority: limits.get(priority) or cls() for priority in ("DEFAULT", "HIGH")}
 
-    @property
-    def connections(self) -> int:
-        """Connections to all hosts, established and in the making."""
-        return sum(host.connections for host in self._connected)
-
     def host(self, key: str) -> HostLimits:
         """Return the limits' part for one host, the same object each time."""
         return self._hosts.get(key) or self._hosts.setdefault(key, HostLimits(self, key))
 
     def forget(self, key: str) -> None:
-        """The host is gone: what still runs there is counted on, but the next host of that key begins anew."""
+        """Forget a host that is gone: what still runs there is counted on, the next host of that key begins anew."""
         self._hosts.pop(key, None)
 
     def admit(
@@ -204,80 +78,63 @@ class Limits:
         connections, so that only `max_requests` applies.
         """
         grant = Grant(self, host, multiplexed=multiplexed, counted=accounts)
-        self._lock.acquire()
-        try:
-            self._read_mail_locked()
+        with self.mailbox:
             self._admit_locked(grant, ticket_factory)
-        finally:
-            self._unlock()
         return grant
 
     def connected(self, grant: Grant) -> bool:
         """See `Grant.connected`."""
-        self._lock.acquire()
-        try:
-            self._read_mail_locked()
+        with self.mailbox:
             if grant.verdict is Verdict.CONNECT:
-                self._stop_connecting_locked(grant)
+                grant.host.change_locked(connecting=-1, reserved=-1)
+                self.pending -= 1
                 self._go_locked(grant)
                 self._serve_waiting_locked()
             return grant.verdict is Verdict.GO
-        finally:
-            self._unlock()
 
     def try_retry(self) -> Callable[[], None] | None:
         """Take a place for a retry and return what gives it back (safe to call again); `None` where none is left.
 
         Ask while the failed request still holds its grant: a budget counts it.
         """
-        self._lock.acquire()
-        try:
-            self._read_mail_locked()
+        with self.mailbox:
             if self.retries >= self._retry_limit():
                 return None
             self.retries += 1
-        finally:
-            self._unlock()
-        return _Once(lambda: self.post(self._end_retry_locked))
-
-    def post(self, change: Callable[[], None]) -> None:
-        """Have `change` made under the lock, now or by whoever holds it; never blocks."""
-        self._mail.append(change)
-        while self._mail and self._lock.acquire(blocking=False):
-            try:
-                self._read_mail_locked()
-            finally:
-                self._unlock(again=False)
+        return _RetrySlot(self)
 
     def release_locked(self, grant: Grant) -> None:
         """Give back what the grant holds by its verdict."""
         host, verdict = grant.host, grant.verdict
+        grant.verdict = Verdict.ENDED
         if verdict is Verdict.GO:
             self.active -= 1
             if grant.counted:
                 host.busy -= 1
         elif verdict is Verdict.CONNECT:
-            self._stop_connecting_locked(grant)
+            host.change_locked(connecting=-1)
+            self.pending -= 1
         elif verdict is Verdict.WAIT:
             self._leave_queue_locked(grant)
             self.pending -= 1
 
-    def fail_locked(self, grant: Grant, error: BaseException) -> None:
-        """Release the grant and everybody who waits for a connection to its host."""
+    def fail_locked(self, grant: Grant) -> None:
+        """Release the grant and let all who wait for a connection to its host fail as it did."""
         if grant.verdict is Verdict.CONNECT:
             for waiting in list(grant.host.queue):
-                waiting.failure = error
+                waiting.failure = grant.failure
+                waiting.verdict = Verdict.FAILED
                 self.pending -= 1
-                self._wake_locked(waiting, Verdict.FAILED)
+                self._wake_locked(waiting)
         self.release_locked(grant)
 
     def _admit_locked(self, grant: Grant, ticket_factory: Callable[[], Ticket]) -> None:
         host = grant.host
-        if not grant.counted or self._usable(host, grant.multiplexed):
+        if not grant.counted or _usable(grant):
             self._go_locked(grant)
         elif self.pending >= self.max_pending_requests:
             grant.verdict = Verdict.PENDING_OVERFLOW
-        elif self._may_connect(host, grant.multiplexed):
+        elif self._may_connect(grant):
             self.pending += 1
             self._connect_locked(grant)
         else:
@@ -288,14 +145,9 @@ class Limits:
             host.queue[grant] = None
             self._crowded[host] = None
 
-    def _usable(self, host: HostLimits, multiplexed: bool) -> bool:
-        return host.open > 0 if multiplexed else host.idle > 0
-
-    def _may_connect(self, host: HostLimits, multiplexed: bool) -> bool:
-        """A host without a connection may always open one; one HTTP/2 connection in the making serves everybody."""
-        if host.connections <= 0:
-            return True
-        return not multiplexed and self.connections < self.max_connections
+    def _may_connect(self, grant: Grant) -> bool:
+        """Whether a connection may be opened: always the host's first, and of HTTP/2 no second one."""
+        return grant.host.connections <= 0 or (not grant.multiplexed and self.connections < self.max_connections)
 
     def _go_locked(self, grant: Grant) -> None:
         """Make it active, if there is room: the connection is opened all the same where there is none."""
@@ -309,14 +161,7 @@ class Limits:
 
     def _connect_locked(self, grant: Grant) -> None:
         grant.verdict = Verdict.CONNECT
-        grant.host.connecting += 1
-        self._connected[grant.host] = None
-
-    def _stop_connecting_locked(self, grant: Grant) -> None:
-        host = grant.host
-        host.connecting -= 1
-        host.reserved = max(0, min(host.reserved - (grant.verdict is Verdict.CONNECT), host.connecting))
-        self.pending -= 1
+        grant.host.change_locked(connecting=1)
 
     def _leave_queue_locked(self, grant: Grant) -> None:
         queue = grant.host.queue
@@ -324,31 +169,26 @@ class Limits:
         if not queue:
             self._crowded.pop(grant.host, None)
 
-    def _wake_locked(self, grant: Grant, verdict: Verdict) -> None:
-        """Hand a waiter its verdict, with all that it holds from now on; the ticket is woken after the lock."""
+    def _wake_locked(self, grant: Grant) -> None:
+        """Tell a waiter that it has a verdict, and holds what goes with it; its ticket is woken after the lock."""
         self._leave_queue_locked(grant)
-        grant.verdict = verdict
         if grant.ticket is not None:
-            self._woken.append(grant.ticket)
+            self.mailbox.afterwards(grant.ticket.wake)
 
     def _serve_waiting_locked(self) -> None:
         """Let waiters go on for as long as there is something for one of them, the longest waiting first."""
         while self._crowded:
             heads = [next(iter(host.queue)) for host in self._crowded]
-            able = [
-                grant
-                for grant in heads
-                if self._usable(grant.host, grant.multiplexed) or self._may_connect(grant.host, grant.multiplexed)
-            ]
+            able = [grant for grant in heads if _usable(grant) or self._may_connect(grant)]
             if not able:
                 return
             grant = min(able, key=lambda head: head.number)
-            if self._usable(grant.host, grant.multiplexed):
+            if _usable(grant):
                 self.pending -= 1
                 self._go_locked(grant)
             else:
                 self._connect_locked(grant)
-            self._wake_locked(grant, grant.verdict)
+            self._wake_locked(grant)
 
     def _retry_limit(self) -> int:
         budget = self.retry_budget
@@ -359,26 +199,6 @@ class Limits:
             self.active + self.pending, percent, _or_default(budget.min_retry_concurrency, DEFAULT_MIN_CONCURRENCY)
         )
 
-    def _end_retry_locked(self) -> None:
-        self.retries -= 1
-
-    def _read_mail_locked(self) -> None:
-        """Make the posted changes in their order, then see who can go on."""
-        if self._mail:
-            while self._mail:
-                self._mail.popleft()()
-            self._serve_waiting_locked()
-
-    def _unlock(self, *, again: bool = True) -> None:
-        woken = self._woken
-        if woken:
-            self._woken = []
-        self._lock.release()
-        for ticket in woken:
-            ticket.wake()
-        if again and self._mail:
-            self.post(_nothing)
-
     def __repr__(self) -> str:
         return (
             f"<Limits active={self.active}/{self.max_requests} pending={self.pending}/{self.max_pending_requests}"
@@ -386,22 +206,28 @@ class Limits:
         )
 
 
-class _Once:
-    """Calls `work` the first time only."""
+class _RetrySlot:
+    """Gives a retry's place back, once however often it is called."""
 
-    __slots__ = ("_work",)
+    __slots__ = ("_held", "_limits")
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work: Callable[[], None] | None = work
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = True
 
     def __call__(self) -> None:
-        work, self._work = self._work, None
-        if work is not None:
-            work()
+        self._limits.mailbox.post(_RetrySlot._end_locked, self)
+
+    def _end_locked(self) -> None:
+        if self._held:
+            self._held = False
+            self._limits.retries -= 1
 
 
-def _nothing() -> None:
-    pass
+def _usable(grant: Grant) -> bool:
+    """Whether an established connection takes the request at once; a reserved one serves its own request first."""
+    host = grant.host
+    return host.open > host.reserved if grant.multiplexed else host.idle > 0
 
 
 def _or_default(value: int | None, default: int) -> int:

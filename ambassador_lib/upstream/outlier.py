@@ -11,13 +11,17 @@ import enum
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..algorithms import ejection
-from ..policy.model.cluster import OutlierDetection
-from ..runtime.base import Random
 from .host import HealthFlag, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..policy.model.cluster import OutlierDetection
+    from ..runtime.base import Random
 
 
 class LocalOrigin(enum.Enum):
@@ -103,7 +107,15 @@ class Tally:
 class HostMonitor:
     """What the detector knows of one host; `Host.outlier` holds it for as long as the host lives."""
 
-    __slots__ = ("consecutive_5xx", "consecutive_gateway", "consecutive_local", "ends", "external", "local", "multiplier")
+    __slots__ = (
+        "consecutive_5xx",
+        "consecutive_gateway",
+        "consecutive_local",
+        "ends",
+        "external",
+        "local",
+        "multiplier",
+    )
 
     def __init__(self) -> None:
         self.multiplier = 0
@@ -172,7 +184,7 @@ class OutlierDetector:
             self.next_tick = tick + interval * (missed + 1)
 
     def uneject(self, host: Host, now: float) -> None:
-        """An active health check passed: bring the host back, unless the policy keeps ejections timed."""
+        """Bring a host back since an active health check passed, unless the policy keeps ejections timed."""
         if not self.settings.successful_active_health_check_uneject_host:
             return
         with self._lock:
@@ -218,7 +230,7 @@ class OutlierDetector:
             monitor.consecutive_local = 0
 
     def _caught_locked(self, host: Host, kind: str, now: float) -> bool:
-        """A host was caught: eject it if allowed. False where it is ejected already, or gone: nothing is counted."""
+        """Eject a host that was caught, if allowed; False, with nothing counted, where it is ejected or gone."""
         if host.flags & HealthFlag.FAILED_OUTLIER_CHECK or host not in self._hosts():
             return False
         self.stats[f"ejections_detected_{kind}"] += 1

@@ -17,6 +17,7 @@ from ..algorithms.header_format import Operator, parse
 from ..algorithms.health import CheckResult, matches_in_order
 from ..call import Deadline, Header
 from ..engine.base import Destination, Engine, Exchange
+from ..engine.wire import Network, PeerReset, Wire
 from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
 from ..policy.model.cluster import Cluster, HealthCheck
 from ..policy.model.core import HeaderValueOption, Int64Range
@@ -24,9 +25,8 @@ from .host import Host
 
 if TYPE_CHECKING:
     from ..engine.tls import TlsSettings
-    from ..engine.wire import Network, Wire
 
-USER_AGENT = b"Envoy/HC"
+USER_AGENT = "Envoy/HC"
 DEFAULT_EXPECTED = (Int64Range(start=200, end=201),)
 DEFAULT_RESPONSE_BUFFER_SIZE = 1024
 DEFAULT_METHOD = "GET"
@@ -47,8 +47,11 @@ class Probe(Protocol):
 class NetworkParts(Protocol):
     """Where probes get connections from."""
 
-    def engine(self) -> Engine: ...
-    def network(self) -> Network: ...
+    def engine(self) -> Engine:
+        """Return an engine that nobody else uses: to close it is to close one probe's connection."""
+
+    def network(self) -> Network:
+        """Return what dials below engines."""
 
 
 def probe_for(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings | None, parts: NetworkParts) -> Probe:
@@ -56,8 +59,8 @@ def probe_for(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings
     target = destination(check, host, cluster, tls)
     reuse = check.reuse_connection is not False
     if check.http_health_check is not None:
-        return HttpProbe(HttpQuestion(check.http_health_check, host, cluster), target, parts, reuse)
-    return TcpProbe(check.tcp_health_check or HealthCheck.TcpHealthCheck(), target, parts, reuse)
+        return HttpProbe(HttpQuestion(check.http_health_check, host, cluster), target, parts, reuse=reuse)
+    return TcpProbe(check.tcp_health_check or HealthCheck.TcpHealthCheck(), target, parts, reuse=reuse)
 
 
 def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings | None) -> Destination:
@@ -72,7 +75,7 @@ def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettin
         pool=f"{cluster.name}/health-check",
         address=address,
         port=port,
-        connect_timeout=check.timeout,
+        connect_timeout=check.timeout + 1,  # never the first to pass: the check's own timeout spans connecting, too
         idle_timeout=None,  # the interval between two checks may be long, and the connection is to last
     )
     if tls is None:
@@ -108,7 +111,7 @@ class HttpQuestion:
 class HttpProbe:
     """Asks over HTTP/1.1."""
 
-    def __init__(self, question: HttpQuestion, target: Destination, parts: NetworkParts, reuse: bool) -> None:
+    def __init__(self, question: HttpQuestion, target: Destination, parts: NetworkParts, *, reuse: bool) -> None:
         self._question = question
         self._target = target
         self._parts = parts
@@ -169,7 +172,7 @@ class TcpProbe:
     """Connects and, where there is something to receive, sends and waits for it."""
 
     def __init__(
-        self, config: HealthCheck.TcpHealthCheck, target: Destination, parts: NetworkParts, reuse: bool
+        self, config: HealthCheck.TcpHealthCheck, target: Destination, parts: NetworkParts, *, reuse: bool
     ) -> None:
         self._send = payload(config.send)
         self._receive = [payload(part) for part in config.receive]
@@ -201,8 +204,6 @@ class TcpProbe:
             await wire.close()
 
     async def _talk(self, wire: Wire, deadline: Deadline) -> CheckResult:
-        from ..engine.wire import PeerReset
-
         received = b""
         try:
             if self._send:
@@ -253,44 +254,39 @@ def _request_head(
 ) -> tuple[str, list[Header]]:
     """Return the authority and the headers of the check's request."""
     override = host.health_check_config.hostname if host.health_check_config is not None else ""
-    headers = {":authority": [override or config.host or cluster.name], "user-agent": [USER_AGENT.decode()]}
-    if body_size:
-        headers["content-length"] = [str(body_size)]
+    headers = {"user-agent": USER_AGENT}
     for name in config.request_headers_to_remove:
         headers.pop(name.lower(), None)
     for option in config.request_headers_to_add:
-        _add(headers, option, host, cluster)
-    authority = headers.pop(":authority")[0]
-    lines = [(name.encode(), value.encode()) for name, values in headers.items() for value in values]
-    return authority, lines
+        _add(headers, option, host)
+    if body_size:
+        headers["content-length"] = str(body_size)
+    return override or config.host or cluster.name, [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _add(headers: dict[str, list[str]], option: HeaderValueOption, host: Host, cluster: Cluster) -> None:
+def _add(headers: dict[str, str], option: HeaderValueOption, host: Host) -> None:
     name = option.header.key.lower()
-    if name == "host":
-        name = ":authority"
-    value = _render(option.header.value, host, cluster)
+    value = "".join(
+        _rendered(part, host) if isinstance(part, Operator) else part for part in parse(option.header.value)
+    )
     action = option.append_action
     if option.append is not None:  # the deprecated field, where it is set
         action = "APPEND_IF_EXISTS_OR_ADD" if option.append else "OVERWRITE_IF_EXISTS_OR_ADD"
-    exists = name in headers
-    if (not value and not option.keep_empty_value) or (action == "ADD_IF_ABSENT" and exists):
+    before = headers.get(name)
+    if not value and not option.keep_empty_value:
         return
-    if action == "OVERWRITE_IF_EXISTS" and not exists:
-        return
-    if action == "APPEND_IF_EXISTS_OR_ADD" and exists and name != ":authority":
-        headers[name].append(value)
-    else:
-        headers[name] = [value]
+    if before is None:
+        if action != "OVERWRITE_IF_EXISTS":
+            headers[name] = value
+    elif action == "APPEND_IF_EXISTS_OR_ADD":
+        headers[name] = f"{before},{value}"
+    elif action != "ADD_IF_ABSENT":
+        headers[name] = value
 
 
-def _render(value: str, host: Host, cluster: Cluster) -> str:
-    known = {"UPSTREAM_CLUSTER": cluster.name, "UPSTREAM_CLUSTER_RAW": cluster.name, "UPSTREAM_HOST": host.key}
-    return "".join(_operand(part, known) if isinstance(part, Operator) else part for part in parse(value))
-
-
-def _operand(operator: Operator, known: dict[str, str]) -> str:
-    # There is no request of the application's here: operators that ask about it give "-", as Envoy writes nothing.
+def _rendered(operator: Operator, host: Host) -> str:
+    # There is no request of the application's here: operators that ask about it render to nothing.
+    known = {"UPSTREAM_HOST": host.key, "PROTOCOL": "HTTP/1.1"}
     if operator.name == "ENVIRONMENT":
         return os.environ.get(operator.argument or "", "-")[: operator.length]
-    return known.get(operator.name, "-")[: operator.length]
+    return known.get(operator.name, "")[: operator.length]

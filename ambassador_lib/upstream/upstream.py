@@ -8,19 +8,20 @@ their tick has passed, so nothing here needs a thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..policy.model.cluster import Cluster
-from ..runtime.base import Clock, Random
 from .balancer import Balancer
 from .host import NO_FLAGS, HealthFlag, Host, HostSpec
 from .limits import Limits
-from .outlier import OutlierDetector, Outcome
+from .outlier import Outcome, OutlierDetector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import pybreaker
 
+    from ..policy.model.cluster import Cluster
+    from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
 
 __all__ = ["Outcome", "Upstream"]
@@ -51,11 +52,11 @@ class Upstream:
         self.limits = Limits.of(cluster)
         self.traffic_seen = False
         """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
-        self.breaker = _breaker(cluster, breaker_listeners, breaker_storage)
+        self.breaker = _breaker(cluster, clock, breaker_listeners, breaker_storage)
         self.outlier: OutlierDetector | None = None
         self._health_checked = health_checked and bool(cluster.health_checks)
         self._balancer = Balancer(cluster, random)
-        self._pick: Callable[[], Host | None] = self._balancer.picker(()).pick
+        self._pick: Callable[[], Host | None] = self._balancer.picker(())
         self._next_tick = _NEVER
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._lock = threading.Lock()
@@ -69,9 +70,7 @@ class Upstream:
             )
             self._next_tick = self.outlier.next_tick
 
-    def pick(
-        self, now: float, *, reject: Callable[[Host], bool] | None = None, reselect: int = 0
-    ) -> Host | None:
+    def pick(self, now: float, *, reject: Callable[[Host], bool] | None = None, reselect: int = 0) -> Host | None:
         """Choose a host, `None` where there is none.
 
         While `reject` says no, pick again, at most `reselect` times; the last pick is used whatever `reject` says
@@ -96,7 +95,7 @@ class Upstream:
         outlier.record(host, outcome, now)
 
     def uneject(self, host: Host, now: float) -> None:
-        """An active health check passed: end the host's ejection, unless the policy keeps it timed."""
+        """End the host's ejection since an active health check passed, unless the policy keeps it timed."""
         if self.outlier is not None:
             self.outlier.uneject(host, now)
 
@@ -121,7 +120,7 @@ class Upstream:
         if changed:
             self._notify()
 
-    def set_flag(self, host: Host, flag: HealthFlag, on: bool, now: float) -> None:
+    def set_flag(self, host: Host, flag: HealthFlag, on: bool, now: float) -> None:  # noqa: ARG002, FBT001
         """Change a host's health; a host that only waited for its health to go is removed with it."""
         with self._lock:
             flags = host.flags | flag if on else host.flags & ~flag
@@ -147,7 +146,7 @@ class Upstream:
             outlier.sweep(now)
             self._next_tick = outlier.next_tick
 
-    def _set_ejected(self, host: Host, ejected: bool, now: float) -> None:
+    def _set_ejected(self, host: Host, ejected: bool, now: float) -> None:  # noqa: FBT001 - as `set_flag`
         self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected, now)
 
     def _host_locked(self, spec: HostSpec, known: Host | None, now: float) -> Host:
@@ -185,7 +184,7 @@ class Upstream:
     def _publish_locked(self, hosts: tuple[Host, ...], before: tuple[Host, ...]) -> bool:
         """Swap the next snapshot in; True when hosts came or went."""
         self.hosts = hosts
-        self._pick = self._balancer.picker(hosts).pick
+        self._pick = self._balancer.picker(hosts)
         gone = set(before) - set(hosts)
         for host in gone:
             for limits in self.limits.values():
@@ -202,6 +201,7 @@ class Upstream:
 
 def _breaker(
     cluster: Cluster,
+    clock: Clock,
     listeners: Sequence[pybreaker.CircuitBreakerListener],
     storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None,
 ) -> ClusterBreaker | None:
@@ -210,6 +210,5 @@ def _breaker(
     # pybreaker is slow to import: only a cluster that has a breaker pays for it.
     from .breaker import ClusterBreaker
 
-    return ClusterBreaker(
-        cluster.name, cluster.circuit_breaker, listeners=listeners, storage=None if storage is None else storage(cluster.name)
-    )
+    own_storage = None if storage is None else storage(cluster.name)
+    return ClusterBreaker(cluster.name, cluster.circuit_breaker, clock=clock, listeners=listeners, storage=own_storage)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ambassador_lib.testing import Upstream
 
 BASE = "http://127.0.0.1:15001"
+TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 Document = dict[str, Any]
 Ask = Callable[..., httpx.Response]
@@ -25,7 +26,7 @@ def policy_for(
 ) -> Document:
     """Return a bootstrap: one listener on port 15001, one route, one STATIC cluster `up` of the given upstreams."""
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "test",
         "route_config": {
             "name": "routes",
@@ -40,7 +41,7 @@ def policy_for(
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{TYPES}.http.router.v3.Router"},
             }
         ],
     }

@@ -24,7 +24,7 @@ PolicyFor = Callable[..., Document]
 
 TIMEOUT = {"cluster": "up", "timeout": "0.1s"}
 PER_TRY = {"cluster": "up", "retry_policy": {"retry_on": "gateway-error", "num_retries": 0, "per_try_timeout": "0.1s"}}
-RETRY = {
+RETRY: Document = {
     "cluster": "up",
     "retry_policy": {
         "retry_on": "5xx",
@@ -69,7 +69,10 @@ def test_a_failure_is_the_contracts_exception(failure: str, ask: Ask, policy_for
     with Upstream(script or 200, listening=script is not None) as upstream, pytest.raises(also) as caught:
         ask(policy_for(upstream, **arguments))
     error = caught.value
+    assert isinstance(error, ambassador_lib.AmbassadorError)
     assert type(error) is getattr(ambassador_lib, name)
+    assert error.response is not None
+    assert error.call is not None
     assert error.response.status_code == status
     assert flag in error.call.flags
     assert error.call.details
@@ -281,9 +284,17 @@ def test_many_threads_share_one_client(policy_for: PolicyFor) -> None:
         return lambda _: 503 if next(turn) % 5 == 0 else 200
 
     thresholds = {"circuit_breakers": {"thresholds": [{"max_retries": 100}]}}
+    predicate = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    elsewhere = {  # threads take turns in one rotation, so without it a retry may well meet the dead endpoint again
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {"@type": predicate}}
+        ],
+        "host_selection_retry_max_attempts": 100,
+    }
+    route = {"cluster": "up", "retry_policy": {**RETRY["retry_policy"], **elsewhere}}
     with Upstream() as good, Upstream(flaky()) as poor, Upstream(listening=False) as dead:
         with (
-            Client(policy_for(good, poor, dead, route=RETRY, cluster=thresholds)) as app,
+            Client(policy_for(good, poor, dead, route=route, cluster=thresholds)) as app,
             ThreadPoolExecutor(8) as pool,
         ):
             statuses = list(pool.map(lambda _: app.get(BASE).status_code, range(160)))

@@ -215,9 +215,9 @@ def test_the_request_id_is_one_for_all_tries(send: Send) -> None:
 
 def test_a_request_id_of_the_application_is_kept(send: Send) -> None:
     """Any string is kept to the letter, with tracing configured as well."""
-    for tracing in (None, {}):
+    for document in (policy(), policy({})):
         upstream = Upstream()
-        send(upstream, policy(tracing), **{"x-request-id": "mine"})
+        send(upstream, document, **{"x-request-id": "mine"})
         assert upstream.requests[0].headers["x-request-id"] == "mine"
 
 
@@ -243,3 +243,11 @@ def test_without_an_sdk_trace_headers_pass_through(send: Send, monkeypatch: pyte
     send(upstream, policy(), traceparent=TRACEPARENT)
     assert upstream.requests[0].headers["traceparent"] == TRACEPARENT
     assert not any(name.startswith("x-b3") for name in upstream.requests[0].headers)
+
+
+def test_a_client_without_a_policy_has_a_span_for_each_call(ledger: Ledger) -> None:
+    """The library's safe defaults are traced as well, retries and failures included."""
+    with Client(transport=httpx.MockTransport(refuse)) as client, pytest.raises(httpx.ConnectError):
+        client.get(URL)
+    assert ledger.balanced
+    assert [span.kind for span in ledger.ended] == [SpanKind.INTERNAL]

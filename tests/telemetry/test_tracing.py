@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ambassador_lib.call import Attempt, Call, Header
 from ambassador_lib.errors import connect_failure
+from ambassador_lib.policy.model.route import Decorator, Route, RouteMatch
 from ambassador_lib.telemetry.tracing import Tracing, TrySpan
 from ambassador_lib.testing.clock import FakeClock
 
@@ -28,6 +30,13 @@ MakeCall = Callable[..., Call]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+
+
+@dataclass
+class CompiledRoute:
+    """As much of a compiled route as tracing looks at."""
+
+    model: Route
 
 
 @pytest.fixture
@@ -264,7 +273,8 @@ def test_the_story_of_the_call_is_told_in_envoys_tags(
     call.flag("UF")
     call.flag("URX")
     call.report.cluster = "billing_upstream"
-    tracing.end_call(call, 503, None, operation="charge")
+    call.route = CompiledRoute(Route(match=RouteMatch(prefix="/"), decorator=Decorator(operation="charge")))
+    tracing.end_call(call, 503, None)
     (span,) = exporter.get_finished_spans()
     assert span.name == "charge"
     assert attributes(span)["response_flags"] == "UF,URX"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .core import Address, HeaderValueOption, Int64Range, Metadata, Percent
+from .core import Address, HeaderValueOption, Int64Range, Locality, Metadata, Percent
 from .route import RetryPolicy
 
 
@@ -38,16 +38,6 @@ class LbEndpoint:
     health_status: str = "UNKNOWN"
     metadata: Metadata | None = None
     load_balancing_weight: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locality:
-    """Where endpoints are. Source: `envoy.config.core.v3.Locality`."""
-
-    PROTO: ClassVar[str] = "envoy.config.core.v3.Locality"
-    region: str = ""
-    zone: str = ""
-    sub_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +99,7 @@ class CircuitBreakers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierDetection:
-    """Passive ejection; unset fields take the defaults of semantics 5. Source: `envoy.config.cluster.v3.OutlierDetection`."""
+    """Passive ejection; unset is the documented default. Source: `envoy.config.cluster.v3.OutlierDetection`."""
 
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.OutlierDetection"
     consecutive_5xx: int | None = None
@@ -263,6 +253,21 @@ class TransportSocket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """The cluster's breaker, from `metadata.filter_metadata["ambassador_lib"].circuit_breaker`.
+
+    Closed, open and half-open by error rate. `failure_rate` is 0 to 1; `window` and `open_for` are seconds.
+    """
+
+    failure_rate: float = 0.5
+    minimum_requests: int = 20
+    window: float = 10.0
+    open_for: float = 30.0
+    half_open_requests: int = 1
+    success_threshold: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
 
@@ -293,20 +298,3 @@ class Cluster:
     metadata: Metadata | None = None
     per_connection_buffer_limit_bytes: int | None = None
     circuit_breaker: CircuitBreaker | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreaker:
-    """The cluster's breaker, from `metadata.filter_metadata["ambassador_lib"].circuit_breaker`.
-
-    Closed, open and half-open by error rate. `failure_rate` is 0 to 1; `window` and `open_for` are seconds.
-    """
-
-    failure_rate: float = 0.5
-    minimum_requests: int = 20
-    window: float = 10.0
-    open_for: float = 30.0
-    half_open_requests: int = 1
-    success_threshold: int = 1
-
-

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-_V = TypeVar("_V", covariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 
-class FrozenDict(Mapping[str, _V]):
+class FrozenDict(Mapping[str, V_co]):
     """A mapping that nobody can change, so that a policy can be compared, hashed and shared."""
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: Mapping[str, _V] | None = None) -> None:
+    def __init__(self, items: Mapping[str, V_co] | None = None) -> None:
         self._items = dict(items or {})
 
-    def __getitem__(self, key: str) -> _V:
+    def __getitem__(self, key: str) -> V_co:
         return self._items[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -149,7 +149,7 @@ class RegexMatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegexMatchAndSubstitute:
-    """RE2 global replacement, `\\1` for groups. Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`."""
+    r"""RE2 global replacement, `\1` for groups. Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`."""
 
     PROTO: ClassVar[str] = "envoy.type.matcher.v3.RegexMatchAndSubstitute"
     pattern: RegexMatcher
@@ -167,3 +167,23 @@ class StringMatcher:
     contains: str | None = None
     safe_regex: RegexMatcher | None = None
     ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locality:
+    """Where endpoints are. Source: `envoy.config.core.v3.Locality`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Locality"
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Who runs the policy; spans carry `cluster` as the service's name. Source: `envoy.config.core.v3.Node`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Node"
+    id: str = ""
+    cluster: str = ""
+    locality: Locality | None = None

@@ -51,7 +51,7 @@ class RouteMatch:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class GrpcRouteMatchOptions:
-        """Matches requests with a gRPC content type. Source: `envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions`."""
+        """The content type is gRPC's. Source: `envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions`."""
 
         PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
 
@@ -68,12 +68,20 @@ class RouteMatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousHostsPredicate:
+    """Rejects the hosts that were tried already.
+    Source: `envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """When and how often a failed try is repeated. Source: `envoy.config.route.v3.RetryPolicy`."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class RetryBackOff:
-        """Seconds; `max_interval` unset is ten times the base. Source: `envoy.config.route.v3.RetryPolicy.RetryBackOff`."""
+        """`max_interval` unset is ten times the base. Source: `envoy.config.route.v3.RetryPolicy.RetryBackOff`."""
 
         PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.RetryBackOff"
         base_interval: float
@@ -269,9 +277,3 @@ class RouteConfiguration:
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
 
-
-__all__ = [
-    "Decorator", "DirectResponseAction", "HeaderMatcher", "NonForwardingAction", "QueryParameterMatcher",
-    "RedirectAction", "RetryPolicy", "Route", "RouteAction", "RouteConfiguration", "RouteMatch", "VirtualHost",
-    "WeightedCluster",
-]

@@ -1,0 +1,262 @@
+"""The one file that knows private names of httpx and httpcore (0.28 and 1.0; httpx's own test suite guards it).
+
+It holds what lets a policy into httpx's clients: the marker of a timeout that nobody set, the check that nobody has
+patched httpx, and the clients' last step (`_send_single_request`), where auth, redirects and event hooks lie behind
+and a transport is chosen. Wrapping the transport itself (`_init_transport`) would hide it from those who look for it.
+"""
+
+# ruff: noqa: SLF001 - private names are what this file is for
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar
+from types import FunctionType
+from typing import Any, ClassVar, TypedDict
+
+import httpcore
+import httpx
+from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream, EventHook, logger
+from httpx._exceptions import request_context
+from httpx._types import (
+    AsyncByteStream,
+    AuthTypes,
+    CertTypes,
+    CookieTypes,
+    HeaderTypes,
+    ProxyTypes,
+    QueryParamTypes,
+    SyncByteStream,
+    TimeoutTypes,
+)
+
+
+class _CommonOptions(TypedDict, total=False):
+    auth: AuthTypes | None
+    params: QueryParamTypes | None
+    headers: HeaderTypes | None
+    cookies: CookieTypes | None
+    verify: ssl.SSLContext | str | bool
+    cert: CertTypes | None
+    trust_env: bool
+    http1: bool
+    http2: bool
+    proxy: ProxyTypes | None
+    timeout: TimeoutTypes
+    follow_redirects: bool
+    limits: httpx.Limits
+    max_redirects: int
+    event_hooks: Mapping[str, list[EventHook]] | None
+    base_url: httpx.URL | str
+    default_encoding: str | Callable[[bytes], str]
+
+
+class ClientOptions(_CommonOptions, total=False):
+    """Everything that `httpx.Client` takes; each is documented there."""
+
+    mounts: Mapping[str, httpx.BaseTransport | None] | None
+    transport: httpx.BaseTransport | None
+
+
+class AsyncClientOptions(_CommonOptions, total=False):
+    """Everything that `httpx.AsyncClient` takes; each is documented there."""
+
+    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None
+    transport: httpx.AsyncBaseTransport | None
+
+
+# --- a timeout that nobody set ---------------------------------------------------------------------------------------
+
+
+class DefaultTimeout(dict[str, float | None]):
+    """`request.extensions["timeout"]` where neither the client nor the call set one; equal to httpx's own value.
+
+    A URL that the policy claims gets its timeouts from the policy then; any other transport reads the numbers.
+    """
+
+
+class UnsetTimeout(httpx.Timeout):
+    """`client.timeout` as long as nobody sets it: httpx's default, recognisable in every request built from it."""
+
+    __hash__ = None  # type: ignore[assignment]  # as httpx.Timeout
+
+    def __init__(self, timeout: httpx.Timeout) -> None:
+        super().__init__(timeout)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the timeouts by phase, in seconds."""
+        return DefaultTimeout(super().as_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return httpx.Timeout(self) == (httpx.Timeout(other) if isinstance(other, UnsetTimeout) else other)
+
+    def __repr__(self) -> str:
+        return repr(httpx.Timeout(self))
+
+
+# --- has anybody patched httpx? --------------------------------------------------------------------------------------
+
+
+def _genuine(owner: type, name: str) -> object:
+    """Return the method that `owner`'s own module defines, or `None` while something stands in its place."""
+    method = vars(owner).get(name)
+    genuine = (
+        type(method) is FunctionType and method.__code__.co_filename == vars(owner)["__init__"].__code__.co_filename
+    )
+    return method if genuine else None
+
+
+_PATCHED: list[tuple[type, str]] = [
+    (httpx.HTTPTransport, "handle_request"),
+    (httpx.AsyncHTTPTransport, "handle_async_request"),
+    (httpcore.ConnectionPool, "handle_request"),
+    (httpcore.AsyncConnectionPool, "handle_async_request"),
+]
+"""What pytest-httpx, respx and instrumentations replace."""
+
+_sync_transport, _async_transport, _sync_pool, _async_pool = (_genuine(*place) for place in _PATCHED)
+
+
+def pristine() -> bool:
+    """Tell whether httpx's transports and httpcore's pools are as their authors wrote them; asked for every request.
+
+    While they are not, somebody wants to see the application's requests, and the library's own engine, which uses
+    neither, would hide them.
+    """
+    return (
+        httpx.HTTPTransport.handle_request is _sync_transport
+        and httpx.AsyncHTTPTransport.handle_async_request is _async_transport
+        and httpcore.ConnectionPool.handle_request is _sync_pool
+        and httpcore.AsyncConnectionPool.handle_async_request is _async_pool
+    ) or _pristine_after_all()
+
+
+def _pristine_after_all() -> bool:
+    # This module may have been imported while a patch was on: what was missed then is recorded when it is off.
+    global _sync_transport, _async_transport, _sync_pool, _async_pool
+    if None not in (_sync_transport, _async_transport, _sync_pool, _async_pool):
+        return False
+    _sync_transport, _async_transport, _sync_pool, _async_pool = (_genuine(*place) for place in _PATCHED)
+    return None not in (_sync_transport, _async_transport, _sync_pool, _async_pool)
+
+
+# --- the clients' last step ------------------------------------------------------------------------------------------
+
+
+class PolicyClient(BaseClient):
+    """What the two clients change in httpx's `BaseClient`."""
+
+    _transport: Any
+    _mounts: Any
+    _transport_for_url: Any
+    _choice: ClassVar[object]
+    _own_transport: ClassVar[tuple[type, str]]
+
+    _origin: httpx.URL | None = None
+    """The address of the policy's only listener: where relative URLs go that have no other base."""
+
+    def _forget_timeout(self) -> None:
+        """Mark httpx's default timeout as not set by the application; assigning `client.timeout` ends that."""
+        self._timeout = UnsetTimeout(self._timeout)
+
+    def _set_timeout(self, request: httpx.Request) -> None:
+        # httpx copies the client's timeout here, for a request that the client has not built, and loses the mark.
+        if "timeout" not in request.extensions:
+            request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+
+    def _merge_url(self, url: httpx.URL | str) -> httpx.URL:
+        merged = super()._merge_url(url)
+        # "http:///path" has a scheme and no host: that is no relative URL, and left for httpx to refuse.
+        if self._origin is not None and not merged.scheme and not merged.host and not httpx.URL(url).scheme:
+            return self._origin.copy_with(raw_path=merged.raw_path)
+        return merged
+
+    def _is_mounted(self, url: httpx.URL) -> bool:
+        """Tell whether `mounts=` or a proxy has a transport of its own for `url`."""
+        for pattern, transport in self._mounts.items():
+            if pattern.matches(url):
+                return transport is not None  # None: the client's default transport
+        return False
+
+    def _is_rewired(self, constructed: object) -> bool:
+        """Tell whether the transport, or how it is chosen, is no longer what the constructor made it.
+
+        respx replaces the choice, instrumentations of one client a method of its transport, tests the transport.
+        """
+        owner, method = self._own_transport
+        transport = self._transport
+        return (
+            transport is not constructed
+            or type(self)._transport_for_url is not type(self)._choice
+            or (type(transport) is owner and method in transport.__dict__)
+        )
+
+    def _rewired_transport(self, url: httpx.URL) -> Any:
+        """Return the transport that whoever patched httpx watches."""
+        return self._transport if type(self)._transport_for_url is type(self)._choice else self._transport_for_url(url)
+
+    def _receive(
+        self, request: httpx.Request, response: httpx.Response, stream: SyncByteStream | AsyncByteStream
+    ) -> httpx.Response:
+        """Make the client's response of a transport's, as the end of httpx's `_send_single_request` does."""
+        response.request = request
+        response.stream = stream
+        if _may_set_cookies(response) or type(self.cookies.jar) is not CookieJar:
+            self.cookies.extract_cookies(response)
+        response.default_encoding = self._default_encoding
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                'HTTP Request: %s %s "%s %d %s"',
+                request.method,
+                request.url,
+                response.http_version,
+                response.status_code,
+                response.reason_phrase,
+            )
+        return response
+
+
+def _may_set_cookies(response: httpx.Response) -> bool:
+    # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
+    return any(name in (b"set-cookie", b"set-cookie2") for _, name, _ in response.headers._list)
+
+
+class SyncPolicyClient(PolicyClient, httpx.Client):
+    """`httpx.Client`, but `_handle` carries a request out in place of a transport."""
+
+    _choice = _genuine(httpx.Client, "_transport_for_url")
+    _own_transport = (httpx.HTTPTransport, "handle_request")
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
+        raise NotImplementedError
+
+    def _send_single_request(self, request: httpx.Request) -> httpx.Response:
+        start = time.perf_counter()
+        if not isinstance(request.stream, SyncByteStream):
+            raise RuntimeError("Attempted to send an async request with a sync Client instance.")  # noqa: TRY004 - as httpx
+        with request_context(request=request):
+            response = self._handle(request)
+        assert isinstance(response.stream, SyncByteStream)
+        return self._receive(request, response, BoundSyncStream(response.stream, response=response, start=start))
+
+
+class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
+    """`httpx.AsyncClient`, but `_handle` carries a request out in place of a transport."""
+
+    _choice = _genuine(httpx.AsyncClient, "_transport_for_url")
+    _own_transport = (httpx.AsyncHTTPTransport, "handle_async_request")
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        raise NotImplementedError
+
+    async def _send_single_request(self, request: httpx.Request) -> httpx.Response:
+        start = time.perf_counter()
+        if not isinstance(request.stream, AsyncByteStream):
+            raise RuntimeError("Attempted to send an sync request with an AsyncClient instance.")  # noqa: TRY004 - as httpx
+        with request_context(request=request):
+            response = await self._handle(request)
+        assert isinstance(response.stream, AsyncByteStream)
+        return self._receive(request, response, BoundAsyncStream(response.stream, response=response, start=start))

@@ -1,0 +1,315 @@
+"""`Client` and `AsyncClient`: httpx's clients, with a policy between them and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack
+
+import httpx
+
+from ._httpx import AsyncClientOptions, AsyncPolicyClient, ClientOptions, SyncPolicyClient, pristine
+from .policy import Policy
+from .transport import READY_TIMEOUT, AmbassadorTransport, AsyncAmbassadorTransport, PolicySource, load
+
+if TYPE_CHECKING:
+    import pybreaker
+    import tenacity
+
+    from .runtime.base import Clock, Random
+
+Ambassador = TypeVar("Ambassador", bound=AmbassadorTransport | AsyncAmbassadorTransport)
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a listener says, not what is bound
+
+
+class Client(SyncPolicyClient):
+    """`httpx.Client` under a policy: the URLs that a sidecar listened on are served from within the process.
+
+        with Client("envoy.yaml") as client:
+            client.get("http://127.0.0.1:15001/charges")
+
+    A URL is the policy's where its host and port are a listener's address, or where its host is a domain of a virtual
+    host (other than a bare `*`) or a cluster's name. All other URLs go their way as with httpx. An entry of `mounts=`
+    or a proxy comes before domains and cluster names, never before a listener's address. Where the policy has exactly
+    one listener, relative URLs go to it (unless `base_url` says otherwise). May be shared between threads.
+
+    Parameters:
+    - `policy`: what to enforce: the path of an Envoy v3 bootstrap file, a parsed document (`dict`), a `Policy`, or
+      `None` (default) for safe defaults on every host: bounded retries of idempotent requests on connection trouble,
+      and a breaker per host.
+    - `local_replies`: what a failure looks like that the ambassador itself decides on: `"raise"` (default), an
+      exception that is also the httpx exception one expects; `"response"`, the very response that the sidecar would
+      have sent, with replies of upstreams dressed as the sidecar would, too.
+    - `retry_safety`: `"idempotent"` (default) retries a request that is not idempotent and has no `Idempotency-Key`
+      only where the upstream cannot have started on it; `"policy"` retries every method as the policy says.
+    - `retry`: a `tenacity.Retrying`, or `None` (default). Both it and the policy must want a retry; the longer wait
+      and the earlier stop win.
+    - `breaker_listeners`: pybreaker listeners, told of every breaker's changes of state, calls and failures.
+    - `breaker_storage`: makes a `pybreaker.CircuitBreakerStorage` for a breaker's name; by default in memory.
+    - `unmatched`: what becomes of a URL that nothing in the policy claims: `"passthrough"` (default) as httpx,
+      `"reject"` raises `NoRouteError`, whatever `mounts=` and proxies say. Without a policy it has no effect.
+    - `clock`, `random`: the only sources of time and randomness; by default the system's.
+    - `timeout`: in seconds or an `httpx.Timeout`. For the policy's URLs its default is the policy's timeouts, not
+      httpx's 5 s; one that is set, here or for a call, bounds the wait between bytes (`read`, `write`) over all tries
+      together and raises httpx's plain timeouts. `connect` and `pool` concern other URLs only.
+    - `transport`: the connection engine underneath, any httpx transport, for the policy's URLs and all others. It is
+      closed with the client. By default the library's own engine serves the policy's URLs, and httpx's the others.
+    - everything else that `httpx.Client` takes, with its meaning.
+
+    Raises `PolicyError` for a policy that cannot be used, `ValueError` for an unknown value of a parameter.
+    """
+
+    def __init__(
+        self,
+        policy: PolicySource | None = None,
+        *,
+        local_replies: Literal["raise", "response"] = "raise",
+        retry_safety: Literal["idempotent", "policy"] = "idempotent",
+        retry: tenacity.BaseRetrying | None = None,
+        breaker_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
+        unmatched: Literal["passthrough", "reject"] = "passthrough",
+        clock: Clock | None = None,
+        random: Random | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        self._policy = load(policy)
+        super().__init__(**options)
+        if "timeout" not in options:
+            self._forget_timeout()
+        self._origin = _only_listener(self._policy)
+        self._constructed: httpx.BaseTransport = self._transport
+        self._given = options.get("transport")
+        make = partial(
+            AmbassadorTransport,
+            self._policy,
+            local_replies=local_replies,
+            retry_safety=retry_safety,
+            retry=retry,
+            breaker_listeners=breaker_listeners,
+            breaker_storage=breaker_storage,
+            unmatched=unmatched,
+            clock=clock,
+            random=random,
+        )
+        self._ambassadors = _Ambassadors(
+            lambda watched: make(inner=_Watched(self._rewired_transport) if watched else self._given)
+        )
+        self._ambassador()
+
+    @property
+    def policy(self) -> Policy | None:
+        """What is enforced; `None` for the safe defaults."""
+        return self._policy
+
+    def ready(self, timeout: float = READY_TIMEOUT) -> None:
+        """Wait, as Envoy's start-up does, for first resolutions and first health checks.
+
+        `timeout` is in seconds, 60 by default. Raises `NotReadyError` when it is over. Calls need not wait for this:
+        a call that is made earlier waits within its own timeout.
+        """
+        self._ambassador().ready(timeout)
+
+    def close(self) -> None:
+        """End everything that the client started, and close its transports."""
+        try:
+            super().close()
+        finally:
+            self._close_ambassadors()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        finally:
+            self._close_ambassadors()
+
+    def _close_ambassadors(self) -> None:
+        for ambassador in self._ambassadors.drain():
+            ambassador.close()
+
+    def _ambassador(self) -> AmbassadorTransport:
+        return self._ambassadors.get(watched=self._is_watched())
+
+    def _is_watched(self) -> bool:
+        return self._policy is not None and (
+            self._is_rewired(self._constructed) or (self._given is None and not pristine())
+        )
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
+        ambassador = self._ambassador()
+        otherwise: httpx.BaseTransport = self._transport_for_url(request.url)
+        if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
+            return otherwise.handle_request(request)
+        return ambassador.handle_over(request, otherwise)
+
+
+class AsyncClient(AsyncPolicyClient):
+    """`httpx.AsyncClient` under a policy: `Client` for asyncio and trio.
+
+        async with AsyncClient("envoy.yaml") as client:
+            await client.get("http://127.0.0.1:15001/charges")
+
+    The parameters are those of `Client`; `ready` is awaited, and `aclose` ends everything. May be shared between tasks.
+    """
+
+    def __init__(
+        self,
+        policy: PolicySource | None = None,
+        *,
+        local_replies: Literal["raise", "response"] = "raise",
+        retry_safety: Literal["idempotent", "policy"] = "idempotent",
+        retry: tenacity.BaseRetrying | None = None,
+        breaker_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
+        unmatched: Literal["passthrough", "reject"] = "passthrough",
+        clock: Clock | None = None,
+        random: Random | None = None,
+        **options: Unpack[AsyncClientOptions],
+    ) -> None:
+        self._policy = load(policy)
+        super().__init__(**options)
+        if "timeout" not in options:
+            self._forget_timeout()
+        self._origin = _only_listener(self._policy)
+        self._constructed: httpx.AsyncBaseTransport = self._transport
+        self._given = options.get("transport")
+        make = partial(
+            AsyncAmbassadorTransport,
+            self._policy,
+            local_replies=local_replies,
+            retry_safety=retry_safety,
+            retry=retry,
+            breaker_listeners=breaker_listeners,
+            breaker_storage=breaker_storage,
+            unmatched=unmatched,
+            clock=clock,
+            random=random,
+        )
+        watched = _AsyncWatched(self._rewired_transport)
+        self._ambassadors = _Ambassadors(lambda is_watched: make(inner=watched if is_watched else self._given))
+        self._ambassador()
+
+    @property
+    def policy(self) -> Policy | None:
+        """What is enforced; `None` for the safe defaults."""
+        return self._policy
+
+    async def ready(self, timeout: float = READY_TIMEOUT) -> None:
+        """Wait, as Envoy's start-up does, for first resolutions and first health checks.
+
+        `timeout` is in seconds, 60 by default. Raises `NotReadyError` when it is over. Calls need not wait for this:
+        a call that is made earlier waits within its own timeout.
+        """
+        await self._ambassador().ready(timeout)
+
+    async def aclose(self) -> None:
+        """End everything that the client started, and close its transports."""
+        try:
+            await super().aclose()
+        finally:
+            await self._close_ambassadors()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        try:
+            await super().__aexit__(exc_type, exc_value, traceback)
+        finally:
+            await self._close_ambassadors()
+
+    async def _close_ambassadors(self) -> None:
+        for ambassador in self._ambassadors.drain():
+            await ambassador.aclose()
+
+    def _ambassador(self) -> AsyncAmbassadorTransport:
+        return self._ambassadors.get(watched=self._is_watched())
+
+    def _is_watched(self) -> bool:
+        return self._policy is not None and (
+            self._is_rewired(self._constructed) or (self._given is None and not pristine())
+        )
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        ambassador = self._ambassador()
+        otherwise: httpx.AsyncBaseTransport = self._transport_for_url(request.url)
+        if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
+            return await otherwise.handle_async_request(request)
+        return await ambassador.handle_over(request, otherwise)
+
+
+class _Ambassadors(Generic[Ambassador]):
+    """A client's ambassadors: the usual one, and one for as long as somebody watches httpx's transports.
+
+    Each is made when it is first needed, so that a client made under a mock resolves no name and dials nobody.
+    """
+
+    def __init__(self, make: Callable[[bool], Ambassador]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._made: dict[bool, Ambassador] = {}
+        self._is_drained = False
+
+    def get(self, *, watched: bool) -> Ambassador:
+        ambassador = self._made.get(watched)
+        if ambassador is None:
+            with self._lock:
+                ambassador = self._get_locked(watched=watched)
+        return ambassador
+
+    def _get_locked(self, *, watched: bool) -> Ambassador:
+        if self._is_drained:
+            raise RuntimeError("The client has been closed.")
+        if watched not in self._made:
+            ambassador = self._make(watched)
+            ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
+            self._made[watched] = ambassador
+        return self._made[watched]
+
+    def drain(self) -> list[Ambassador]:
+        """Return, once, all that must be closed."""
+        with self._lock:
+            self._is_drained = True
+            made, self._made = self._made, {}
+            return list(made.values())
+
+
+class _Watched(httpx.BaseTransport):
+    """The transport that a client of httpx's would use at this moment: what a mock or an instrumentation sees."""
+
+    def __init__(self, choose: Callable[[httpx.URL], httpx.BaseTransport]) -> None:
+        self._choose = choose
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._choose(request.url).handle_request(request)
+
+
+class _AsyncWatched(httpx.AsyncBaseTransport):
+    """`_Watched` for an `AsyncClient`."""
+
+    def __init__(self, choose: Callable[[httpx.URL], httpx.AsyncBaseTransport]) -> None:
+        self._choose = choose
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._choose(request.url).handle_async_request(request)
+
+
+def _only_listener(policy: Policy | None) -> httpx.URL | None:
+    """Return where the policy's listener is called, if it has exactly one."""
+    if policy is None or len(policy.listeners) != 1:
+        return None
+    address = policy.listeners[0].address.socket_address
+    if address is None:
+        return None
+    host = _ANY_ADDRESS.get(address.address, address.address)
+    return httpx.URL(scheme="http", host=host, port=address.port_value, path="/")

@@ -1,0 +1,44 @@
+"""Asking the system whether a socket is ready, with `poll` where there is one."""
+
+from __future__ import annotations
+
+import math
+import select
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+READABLE = getattr(select, "POLLIN", 1)
+WRITABLE = getattr(select, "POLLOUT", 4)
+HUNG_UP = getattr(select, "POLLRDHUP", 0)
+"""Tells of a peer's FIN behind unread bytes; Linux only, elsewhere nothing does."""
+
+
+def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
+    """Wait for any of `events`; errors and hang-ups count always, and so does a socket that is closed."""
+    descriptor = sock.fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):
+        return _select(descriptor, events, seconds)
+    poll = select.poll()
+    poll.register(descriptor, events)
+    return bool(poll.poll(math.ceil(seconds * 1000)))
+
+
+def has_hung_up(sock: socket.socket) -> bool:
+    """Whether the peer has closed its side."""
+    return is_ready(sock, HUNG_UP)
+
+
+def has_input(sock: socket.socket) -> bool:
+    """Whether a read would return at once."""
+    return is_ready(sock, READABLE | HUNG_UP)
+
+
+def _select(descriptor: int, events: int, seconds: float) -> bool:
+    watched: list[Any] = [descriptor]
+    readers = watched if events & READABLE else []
+    writers = watched if events & WRITABLE else []
+    return bool(readers or writers) and any(select.select(readers, writers, watched, seconds))

@@ -1,0 +1,218 @@
+"""Where the model flattens Envoy's shape: one small function per message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .breaker_metadata import read_circuit_breaker
+from .dns_adapter import dns_cluster, resolution_config
+from .model.cluster import HttpProtocolOptions
+from .model.listener import Router
+from .model.route import PreviousHostsPredicate
+from .model.tls import CommonTlsContext
+from .parsed import ParsedMessage, Place, Value
+
+if TYPE_CHECKING:
+    from .build import Builder
+
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_TYPE = "type.googleapis.com/"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A function that adds to the arguments of a class; `replaces` are fields that it reads itself."""
+
+    function: Callable[[Builder, ParsedMessage, dict[str, Any]], None]
+    replaces: frozenset[str] = frozenset()
+
+
+def _listener(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    chains: tuple[Value, ...] = parsed.get("filter_chains") or ()
+    if len(chains) > 1:
+        builder.fault(chains[1].place, "one filter chain in a listener is supported", "make it a listener of its own")
+    filters: list[Value] = []
+    for chain in chains[:1]:
+        if isinstance(chain.value, ParsedMessage):
+            filters = list(chain.value.get("filters") or ())
+    managers = [found for item in filters if (found := _network_filter(builder, item)) is not None]
+    if managers:
+        arguments["http_connection_manager"] = builder.build(managers[0])
+        if len(managers) > 1:
+            builder.fault(managers[1].place, "the connection manager must be the last filter of its chain")
+    elif filters:
+        parsed.doubtful = True  # each filter has its fault already
+    elif not parsed.doubtful:
+        parsed.doubtful = True
+        builder.fault(parsed.where("filter_chains"), "a listener needs one filter chain with a connection manager")
+
+
+def _network_filter(builder: Builder, item: Value) -> ParsedMessage | None:
+    if not isinstance(item.value, ParsedMessage):
+        return None
+    config = item.value.get("typed_config")
+    if isinstance(config, ParsedMessage) and config.name == _HCM:
+        return config
+    if isinstance(config, ParsedMessage) and config.name != "google.protobuf.Any":
+        builder.fault(config.place, f"{config.name} is not a network filter")
+    elif not item.value.doubtful and not (isinstance(config, ParsedMessage) and config.doubtful):
+        builder.fault(item.place, "typed_config is missing", f'"@type": {_TYPE}{_HCM}')
+    return None
+
+
+def _connection_manager(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    common = parsed.get("common_http_protocol_options")
+    if common is None:
+        return
+    for name, value in common.fields.items():
+        if name == "headers_with_underscores_action":
+            arguments[name] = value.value
+        else:
+            builder.warn(value.place, "no effect: there is no connection between the application and the policy")
+
+
+def _tracing(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    provider = parsed.get("provider")
+    config = provider.get("typed_config") if provider is not None else None
+    if provider is not None:
+        _typed_only(builder, provider, arguments)
+    if config is not None and not config.doubtful and config.name != "google.protobuf.Any":
+        arguments["provider"] = "zipkin" if config.name.endswith(".ZipkinConfig") else "opentelemetry"
+        message = "spans go where the application's OpenTelemetry SDK sends them, not to this collector"
+        builder.warn(config.place, message)
+
+
+def _common_tls_context(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Drop a certificate of which nothing is set, as Envoy does."""
+    certificates: tuple[Value, ...] = parsed.get("tls_certificates") or ()
+    kept = []
+    for item in certificates:
+        if isinstance(item.value, ParsedMessage) and (item.value.fields or item.value.doubtful):
+            kept.append(builder.build(item.value))
+        elif not item.broken:
+            builder.warn(item.place, "no effect: the certificate is empty")
+    arguments["tls_certificates"] = tuple(kept)
+
+
+def _cidr_range(_builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Envoy cuts a prefix that is longer than the address."""
+    if (length := parsed.get("prefix_len")) is not None:
+        arguments["prefix_len"] = min(length, 128 if ":" in str(parsed.get("address_prefix")) else 32)
+
+
+def _typed_only(builder: Builder, parsed: ParsedMessage, _arguments: dict[str, Any]) -> None:
+    config = parsed.get("typed_config")
+    missing = config is None or (config.name == "google.protobuf.Any" and not config.doubtful)
+    if missing and not parsed.doubtful:
+        builder.fault(parsed.where("typed_config"), "typed_config is missing", "it names the type by its @type")
+
+
+def _bare(name: str, type_name: str, default: Callable[[], object]) -> Adapter:
+    """An extension that old files name without `typed_config`, which today's Envoy refuses."""
+
+    def adapt(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+        if parsed.get("name") != name:
+            _typed_only(builder, parsed, arguments)
+            return
+        config = parsed.get("typed_config")
+        if config is not None and (config.name != "google.protobuf.Any" or config.doubtful):
+            return
+        arguments["typed_config"] = default()
+        wanted = f'typed_config: {{"@type": {_TYPE}{type_name}}}'
+        builder.warn(parsed.where("name"), f"{name} has no typed_config, which today's Envoy refuses; add {wanted}")
+
+    return Adapter(adapt)
+
+
+def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    explicit = parsed.get("explicit_http_config")
+    if parsed.get("auto_config") is not None:
+        arguments["protocol"] = "auto"
+    elif explicit is not None and explicit.get("http2_protocol_options") is not None:
+        arguments["protocol"] = "http2"
+    _common_options(builder, parsed, arguments)
+
+
+def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    common = parsed.get("common_http_protocol_options")
+    for name, value in common.fields.items() if common is not None else ():
+        if name in ("idle_timeout", "max_requests_per_connection"):
+            arguments[name] = value.value
+        elif not value.broken:
+            builder.warn(value.place, f"no effect: {name} is not applied to connections with upstreams")
+    upstream = parsed.get("upstream_http_protocol_options")
+    for name, value in upstream.fields.items() if upstream is not None else ():
+        arguments[name] = value.value
+
+
+def _cluster(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    options = _typed_protocol_options(builder, parsed)
+    if options is None:
+        options = _deprecated_protocol_options(builder, parsed)
+    if options is not None:
+        arguments["http_protocol_options"] = options
+    dns_cluster(builder, parsed, arguments)
+    if (config := resolution_config(builder, parsed)) is not None:
+        arguments["dns_resolution_config"] = config
+    metadata = parsed.get("metadata")
+    if metadata is not None and (breaker := read_circuit_breaker(builder, metadata)) is not None:
+        arguments["circuit_breaker"] = breaker
+
+
+def _typed_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any:
+    found = None
+    for name, value in (parsed.get("typed_extension_protocol_options") or {}).items():
+        message = value.value
+        if not isinstance(message, ParsedMessage) or message.name == "google.protobuf.Any":
+            continue
+        if name != _HPO or message.name != _HPO:
+            builder.fault(value.place, f"options {name!r} are not supported: only {_HPO}")
+            continue
+        found = builder.build(message)
+    return found
+
+
+def _deprecated_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any:
+    """Read the fields of `Cluster` that `HttpProtocolOptions` replaced; Envoy takes them where that is absent."""
+    arguments: dict[str, Any] = {}
+    if parsed.get("http2_protocol_options") is not None:
+        arguments["protocol"] = "http2"
+    if (most := parsed.get("max_requests_per_connection")) is not None:
+        arguments["max_requests_per_connection"] = most
+    _common_options(builder, parsed, arguments)
+    if not arguments:
+        return None
+    options = HttpProtocolOptions(**arguments)
+    builder.places.note(options, ParsedMessage(_HPO, parsed.place))
+    return options
+
+
+def place_of(parsed: ParsedMessage, *names: str) -> Place:
+    """Return the place of the first of the fields that is set."""
+    for name in names:
+        if name in parsed.fields:
+            return parsed.where(name)
+    return parsed.place
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "envoy.config.listener.v3.Listener": Adapter(_listener),
+    _HCM: Adapter(_connection_manager),
+    f"{_HCM}.Tracing": Adapter(_tracing, frozenset({"provider"})),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": _bare(
+        "envoy.filters.http.router", Router.PROTO, Router
+    ),
+    "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": _bare(
+        "envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate.PROTO, PreviousHostsPredicate
+    ),
+    "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
+    "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
+    CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),
+    _HPO: Adapter(_protocol_options),
+    "envoy.config.cluster.v3.Cluster": Adapter(
+        _cluster, frozenset({"http_protocol_options", "dns_resolution_config", "max_requests_per_connection"})
+    ),
+}

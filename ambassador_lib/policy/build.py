@@ -1,0 +1,88 @@
+"""From walked messages to the frozen model: generic where the model mirrors Envoy, adapters.py where it flattens it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PolicyFault
+from .adapters import ADAPTERS
+from .findings import Places
+from .messages import CLASSES, FIELDS
+from .model.core import FrozenDict
+from .parsed import ParsedMessage, Place, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PLACEHOLDERS: dict[str, object] = {"str": "", "int": 0, "float": 0.0, "bool": False}
+
+
+class Builder:
+    """Builds model objects and remembers their places."""
+
+    def __init__(self) -> None:
+        self.places = Places()
+        self.faults: list[PolicyFault] = []
+        self.warnings: list[PolicyFault] = []
+
+    def build(self, parsed: ParsedMessage) -> Any:
+        """Return the model's object for a message; `None` if the model has no class for it, or something is missing."""
+        cls = CLASSES.get(parsed.name)
+        if cls is None:
+            return None
+        arguments: dict[str, Any] = {}
+        adapter = ADAPTERS.get(parsed.name)
+        fields = FIELDS[parsed.name]
+        for name, value in parsed.fields.items():
+            if name in fields and (adapter is None or name not in adapter.replaces):
+                arguments[name] = self.value(value)
+        if adapter is not None:
+            adapter.function(self, parsed, arguments)
+        if not self._fill_required(parsed, fields.values(), arguments):
+            return None
+        built = cls(**arguments)
+        self.places.note(built, parsed)
+        return built
+
+    def value(self, value: Value) -> Any:
+        """Return the model's form of a field's value."""
+        bare = value.value
+        if isinstance(bare, ParsedMessage):
+            return self.build(bare)
+        if isinstance(bare, tuple) and all(isinstance(item, Value) for item in bare):
+            items = (self.value(item) for item in bare if not item.broken)
+            return tuple(item for item in items if item is not None)
+        if isinstance(bare, FrozenDict) and all(isinstance(item, Value) for item in bare.values()):
+            return FrozenDict({key: self.value(item) for key, item in bare.items()})
+        return bare
+
+    def replace(self, built: Any, **changes: object) -> Any:
+        """Return a copy with other values, at the same place."""
+        changed = dataclasses.replace(built, **changes)
+        self.places.move(built, changed)
+        return changed
+
+    def fault(self, place: Place, message: str, hint: str = "") -> None:
+        """Note something wrong."""
+        self.faults.append(place.fault(message, hint))
+
+    def warn(self, place: Place, message: str) -> None:
+        """Note something that has no effect, or an effect that nobody expects."""
+        self.warnings.append(place.fault(message))
+
+    def _fill_required(
+        self, parsed: ParsedMessage, fields: Iterable[dataclasses.Field[object]], arguments: dict[str, Any]
+    ) -> bool:
+        complete = True
+        for field in fields:
+            if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING:
+                continue
+            if arguments.get(field.name) is None:
+                placeholder = _PLACEHOLDERS.get(str(field.type), () if str(field.type).startswith("tuple") else None)
+                arguments[field.name] = placeholder
+                complete = complete and placeholder is not None
+                if placeholder is None and not parsed.doubtful and field.name not in parsed.fields:
+                    parsed.doubtful = True
+                    self.fault(parsed.where(field.name), "required field is missing")
+        return complete

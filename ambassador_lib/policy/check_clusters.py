@@ -1,0 +1,118 @@
+"""Envoy's checks of a cluster: endpoints, protocol, health checks, outlier detection."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from .check_routes import check_added, check_regexes, check_removed, check_retry_policy
+from .check_tls import check_tls
+from .findings import Findings
+from .model.cluster import Cluster, Endpoint, HealthCheck
+from .model.core import Int64Range, SocketAddress
+from .model.tls import RawBuffer, UpstreamTlsContext
+
+
+def check_cluster(findings: Findings, cluster: Cluster) -> None:
+    """Check one cluster."""
+    _check_endpoints(findings, cluster)
+    _check_dns(findings, cluster)
+    _check_transport_socket(findings, cluster)
+    for health_check in cluster.health_checks:
+        _check_health_check(findings, health_check)
+    outlier = cluster.outlier_detection
+    if outlier is not None and outlier.max_ejection_time is not None:
+        base = 30.0 if outlier.base_ejection_time is None else outlier.base_ejection_time
+        if outlier.max_ejection_time < base:
+            findings.fault(outlier, "max_ejection_time", f"must not be less than base_ejection_time ({base:g}s)")
+    if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None:
+        check_retry_policy(findings, cluster.http_protocol_options.retry_policy)
+    if cluster.least_request_lb_config is not None and cluster.lb_policy != "LEAST_REQUEST":
+        findings.warn(cluster, "least_request_lb_config", f"no effect: lb_policy is {cluster.lb_policy}")
+    check_regexes(findings, cluster)
+
+
+def _endpoints(cluster: Cluster) -> list[Endpoint]:
+    localities = cluster.load_assignment.endpoints if cluster.load_assignment is not None else ()
+    return [item.endpoint for locality in localities for item in locality.lb_endpoints]
+
+
+def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
+    endpoints = _endpoints(cluster)
+    if cluster.type == "LOGICAL_DNS":
+        localities = cluster.load_assignment.endpoints if cluster.load_assignment is not None else ()
+        if len(localities) != 1 or len(localities[0].lb_endpoints) != 1:
+            findings.fault(cluster, "load_assignment", "a LOGICAL_DNS cluster has one locality with one endpoint",
+                           "use STRICT_DNS for more")  # fmt: skip
+    for endpoint in endpoints:
+        address = endpoint.address.socket_address
+        if address is None:
+            continue
+        if cluster.type == "STATIC" and not _is_ip(address.address):
+            hint = "set the cluster's type to STRICT_DNS or LOGICAL_DNS"
+            findings.fault(address, "address", f"{address.address!r} is not an IP address, as STATIC needs", hint)
+
+
+def _check_dns(findings: Findings, cluster: Cluster) -> None:
+    rate = cluster.dns_failure_refresh_rate
+    if cluster.type != "STATIC" and rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
+        findings.fault(rate, "max_interval", "must not be less than base_interval")
+    config = cluster.dns_resolution_config
+    for resolver in config.resolvers if config is not None else ():
+        address: SocketAddress | None = resolver.socket_address
+        if address is not None and not _is_ip(address.address):
+            findings.fault(address, "address", f"a resolver's address is an IP address, not {address.address!r}")
+
+
+def _check_transport_socket(findings: Findings, cluster: Cluster) -> None:
+    socket = cluster.transport_socket
+    config = socket.typed_config if socket is not None else None
+    if isinstance(config, UpstreamTlsContext):
+        check_tls(findings, config, cluster)
+    elif config is not None and not isinstance(config, RawBuffer):
+        findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
+    options = cluster.http_protocol_options
+    if options is not None and options.protocol == "auto" and not isinstance(config, UpstreamTlsContext):
+        findings.fault(options, "auto_config", "auto_config chooses by ALPN and needs TLS", "add a transport_socket")
+
+
+def _check_health_check(findings: Findings, check: HealthCheck) -> None:
+    if check.http_health_check is None and check.tcp_health_check is None:
+        findings.fault(check, "http_health_check", "a health check needs http_health_check or tcp_health_check")
+    payloads: list[HealthCheck.Payload | None] = []
+    for checker in (check.http_health_check, check.tcp_health_check):
+        if checker is not None:
+            payloads += [checker.send, *checker.receive]
+    for payload in payloads:
+        if payload is not None and payload.text is not None and not _is_hex(payload.text):
+            findings.fault(payload, "text", "a payload's text is hexadecimal")
+    if check.http_health_check is not None:
+        check_added(findings, check.http_health_check.request_headers_to_add)
+        check_removed(findings, check.http_health_check, "request_headers_to_remove")
+        for statuses in (check.http_health_check.expected_statuses, check.http_health_check.retriable_statuses):
+            for status in statuses:
+                _check_status_range(findings, status)
+
+
+def _check_status_range(findings: Findings, status: Int64Range) -> None:
+    if status.start < 100:
+        findings.fault(status, "start", "a range of statuses starts at 100 or above")
+    if status.end > 600:
+        findings.fault(status, "end", "a range of statuses ends at 600 or below")
+    if status.start >= status.end:
+        findings.fault(status, "end", "the range is empty: end is exclusive")
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        return False
+    return " " not in text
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

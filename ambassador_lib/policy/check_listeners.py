@@ -1,0 +1,95 @@
+"""Envoy's checks of a listener, its connection manager and its route table."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
+from .findings import Findings
+from .model.core import CidrRange
+from .model.listener import HttpConnectionManager, Listener, Router
+from .model.route import RouteConfiguration, VirtualHost
+
+
+def check_listener(findings: Findings, listener: Listener, clusters: frozenset[str] | None) -> None:
+    """Check a listener; `clusters` are the names that routes may use, `None` if they are not all known."""
+    address = listener.address.socket_address
+    if address is not None and not _is_ip(address.address):
+        findings.fault(address, "address", f"a listener's address is an IP address, not {address.address!r}")
+    manager = listener.http_connection_manager
+    _check_filters(findings, manager)
+    if manager.strip_matching_host_port and manager.strip_any_host_port:
+        message = "strip_matching_host_port and strip_any_host_port exclude one another"
+        findings.fault(manager, "strip_any_host_port", message)
+    for range_ in manager.internal_address_config.cidr_ranges if manager.internal_address_config else ():
+        _check_range(findings, range_)
+    if manager.route_config is not None:
+        _check_route_table(findings, manager.route_config, clusters)
+    else:
+        findings.fault(manager, "route_config", "required field is missing")
+
+
+def runtime_keys(listener: Listener) -> Iterator[str]:
+    """Yield the runtime keys that the listener's routes read."""
+    table = listener.http_connection_manager.route_config
+    for route in (route for host in (table.virtual_hosts if table else ()) for route in host.routes):
+        if route.match.runtime_fraction is not None:
+            yield route.match.runtime_fraction.runtime_key
+        weighted = route.route.weighted_clusters if route.route is not None else None
+        if weighted is not None and weighted.runtime_key_prefix:
+            yield from (f"{weighted.runtime_key_prefix}.{cluster.name}" for cluster in weighted.clusters)
+
+
+def _check_filters(findings: Findings, manager: HttpConnectionManager) -> None:
+    last = len(manager.http_filters) - 1
+    for position, filter_ in enumerate(manager.http_filters):
+        if filter_.typed_config is None:
+            continue  # reported where it was read
+        if not isinstance(filter_.typed_config, Router):
+            findings.fault(filter_, "typed_config", f"{filter_.name} is not an HTTP filter")
+        elif position != last:
+            findings.fault(filter_, "", "the router must be the last HTTP filter")
+        elif filter_.disabled:
+            findings.fault(filter_, "disabled", "the router cannot be disabled")
+    if not manager.http_filters:
+        message = "there are no http_filters, so nothing sends requests on: add envoy.filters.http.router"
+        findings.warn(manager, "http_filters", message)
+
+
+def _check_range(findings: Findings, range_: CidrRange) -> None:
+    try:
+        ipaddress.ip_address(range_.address_prefix)
+    except ValueError:
+        findings.fault(range_, "address_prefix", f"{range_.address_prefix!r} is not an IP address")
+
+
+def _check_route_table(findings: Findings, table: RouteConfiguration, clusters: frozenset[str] | None) -> None:
+    check_mutations(findings, table)
+    _check_domains(findings, table.virtual_hosts)
+    limit = table.max_direct_response_body_size_bytes
+    for host in table.virtual_hosts:
+        check_mutations(findings, host)
+        if host.retry_policy is not None:
+            check_retry_policy(findings, host.retry_policy)
+        for route in host.routes:
+            validated = None if table.validate_clusters is False else clusters
+            check_route(findings, route, validated, 4096 if limit is None else limit)
+    check_regexes(findings, table)
+
+
+def _check_domains(findings: Findings, hosts: Iterable[VirtualHost]) -> None:
+    domains: set[str] = set()
+    for host in hosts:
+        for index, domain in enumerate(host.domains):
+            if domain.lower() in domains:
+                findings.fault(host, "domains", f"the domain {domain!r} is taken already", index=index)
+            domains.add(domain.lower())
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""Envoy's checks of routes: weights, rewrites, retries, header mutations, regular expressions."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from ..algorithms import header_format
+from .findings import Findings
+from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
+from .model.route import DirectResponseAction, RetryPolicy, Route, RouteAction, WeightedCluster
+from .sources import SourceError, read_source
+
+_LARGEST_TOTAL = 2**32 - 1
+
+
+class Mutating(Protocol):
+    """A level of header mutations: a route table, virtual host, route or weighted cluster."""
+
+    @property
+    def request_headers_to_add(self) -> tuple[HeaderValueOption, ...]: ...
+    @property
+    def request_headers_to_remove(self) -> tuple[str, ...]: ...
+    @property
+    def response_headers_to_add(self) -> tuple[HeaderValueOption, ...]: ...
+    @property
+    def response_headers_to_remove(self) -> tuple[str, ...]: ...
+
+
+def check_route(findings: Findings, route: Route, clusters: frozenset[str] | None, body_limit: int) -> None:
+    """Check one route; `clusters` are the names that it may use, `None` if any."""
+    check_mutations(findings, route)
+    if route.route is not None:
+        _check_action(findings, route.route, clusters)
+    if route.direct_response is not None:
+        _check_direct_response(findings, route.direct_response, body_limit)
+    if not any((route.route, route.redirect, route.direct_response, route.non_forwarding_action)):
+        findings.fault(route, "", "a route needs an action", "one of route, redirect, direct_response")
+
+
+def _check_action(findings: Findings, action: RouteAction, clusters: frozenset[str] | None) -> None:
+    if action.cluster is not None and clusters is not None and action.cluster not in clusters:
+        findings.fault(action, "cluster", f"unknown cluster {action.cluster!r}", _known(clusters))
+    if action.weighted_clusters is not None:
+        _check_weights(findings, action.weighted_clusters, clusters)
+    if action.prefix_rewrite and action.regex_rewrite is not None:
+        findings.fault(action, "regex_rewrite", "prefix_rewrite and regex_rewrite exclude one another")
+    if action.retry_policy is not None:
+        check_retry_policy(findings, action.retry_policy)
+
+
+def _check_weights(findings: Findings, split: WeightedCluster, clusters: frozenset[str] | None) -> None:
+    for cluster in split.clusters:
+        check_mutations(findings, cluster)
+        if cluster.weight is None:
+            findings.fault(cluster, "weight", "required field is missing")
+        if bool(cluster.name) == bool(cluster.cluster_header):
+            findings.fault(cluster, "name", "exactly one of name and cluster_header must be set")
+        elif cluster.name and clusters is not None and cluster.name not in clusters:
+            findings.fault(cluster, "name", f"unknown cluster {cluster.name!r}", _known(clusters))
+    weights = [cluster.weight for cluster in split.clusters if cluster.weight is not None]
+    if len(weights) < len(split.clusters):
+        return
+    if sum(weights) == 0:
+        findings.fault(split, "clusters", "the weights sum to zero", "give one cluster a weight above 0")
+    elif sum(weights) > _LARGEST_TOTAL:
+        findings.fault(split, "clusters", f"the weights sum to more than {_LARGEST_TOTAL}")
+
+
+def _known(clusters: frozenset[str]) -> str:
+    return f"the clusters are {', '.join(sorted(clusters))}" if clusters else "there are no clusters"
+
+
+def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:
+    """Check a retry policy's intervals."""
+    back_off = policy.retry_back_off
+    if back_off is not None and back_off.max_interval is not None and back_off.max_interval < back_off.base_interval:
+        findings.fault(back_off, "max_interval", "must not be less than base_interval")
+
+
+def _check_direct_response(findings: Findings, action: DirectResponseAction, limit: int) -> None:
+    if action.body is None:
+        return
+    try:
+        body = read_source(action.body)
+    except SourceError as error:
+        findings.fault(action.body, error.field, error.message)
+        return
+    if 0 < limit < len(body):  # 0 is no limit, as in Envoy
+        hint = "raise max_direct_response_body_size_bytes of the route_config"
+        findings.fault(action, "body", f"{len(body)} bytes is more than the limit of {limit}", hint)
+
+
+def check_mutations(findings: Findings, level: Mutating) -> None:
+    """Check the header mutations of one level: what routes a request cannot be changed by them."""
+    check_added(findings, (*level.request_headers_to_add, *level.response_headers_to_add))
+    for field in ("request_headers_to_remove", "response_headers_to_remove"):
+        check_removed(findings, level, field)
+
+
+def check_added(findings: Findings, options: Iterable[HeaderValueOption]) -> None:
+    """Check headers to add: their names, and the command operators in their values."""
+    for option in options:
+        if _is_protected(option.header.key):
+            findings.fault(option.header, "key", f"the header {option.header.key!r} cannot be modified")
+        if (reason := header_format.check(option.header.value)) is not None:
+            findings.fault(option.header, "value", reason)
+        if option.append is not None and option.append_action != "APPEND_IF_EXISTS_OR_ADD":
+            findings.fault(option, "append_action", "append and append_action exclude one another")
+
+
+def check_removed(findings: Findings, level: object, field: str) -> None:
+    """Check the names of headers to remove."""
+    for index, name in enumerate(getattr(level, field)):
+        if _is_protected(name):
+            findings.fault(level, field, f"the header {name!r} cannot be removed", index=index)
+
+
+def _is_protected(name: str) -> bool:
+    return name.startswith(":") or name.lower() == "host"
+
+
+def check_regexes(findings: Findings, root: object) -> None:
+    """Compile every regular expression below an object of the model, as RE2 does."""
+    if isinstance(root, RegexMatcher):
+        if (reason := _re2_fault(root.regex)) is not None:
+            findings.fault(root, "regex", reason)
+        return
+    if isinstance(root, RegexMatchAndSubstitute):
+        _check_substitution(findings, root)
+    if isinstance(root, tuple):
+        for item in root:
+            check_regexes(findings, item)
+    elif dataclasses.is_dataclass(root):
+        for field in dataclasses.fields(root):
+            check_regexes(findings, getattr(root, field.name))
+
+
+def _re2_fault(pattern: str) -> str | None:
+    try:
+        import re2
+    except ImportError:
+        return "regular expressions need the package google-re2, which is not installed"
+    try:
+        _compile(pattern)
+    except re2.error as error:
+        reason = error.args[0] if error.args else error
+        return f"not an RE2 expression: {reason.decode() if isinstance(reason, bytes) else reason}"
+    return None
+
+
+def _compile(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False  # else RE2 writes its complaint to stderr, too
+    return re2.compile(pattern, options)
+
+
+def _check_substitution(findings: Findings, rewrite: RegexMatchAndSubstitute) -> None:
+    if _re2_fault(rewrite.pattern.regex) is not None:
+        return  # reported at the pattern
+    groups = _compile(rewrite.pattern.regex).groups
+    for found in re.finditer(r"\\(.?)", rewrite.substitution):
+        if found[1] != "\\" and not (found[1].isdigit() and int(found[1]) <= groups):
+            message = f"nothing will be replaced: {found[0]} is neither a group of the pattern nor an escaped backslash"
+            findings.warn(rewrite, "substitution", message)

@@ -1,0 +1,81 @@
+"""What Envoy checks beyond its schema before it takes a policy (semantics 0, last paragraph).
+
+The checks read the model, so that a policy written in Python is held to the same rules as a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import PolicyError
+from .check_clusters import check_cluster
+from .check_listeners import check_listener, runtime_keys
+from .findings import Findings, Places
+from .policy_warning import PolicyWarning
+
+if TYPE_CHECKING:
+    from .policy import Policy
+
+# Runtime keys that change what Envoy does and that nothing here reads.
+_ENVOYS_KEYS = (
+    "envoy.", "upstream.", "circuit_breakers.", "outlier_detection.", "health_check.", "tracing.", "overload.",
+)  # fmt: skip
+
+
+def check(policy: Policy) -> tuple[PolicyWarning, ...]:
+    """Check a policy that was written in Python; return its warnings, or raise `PolicyError`."""
+    findings = collect(policy, Places())
+    if findings.faults:
+        raise PolicyError(findings.faults)
+    return tuple(PolicyWarning(found.location, found.path, found.message) for found in findings.warnings)
+
+
+def collect(policy: Policy, places: Places) -> Findings:
+    """Return everything wrong with a policy, and what its author should know."""
+    findings = Findings(places)
+    _check_names(findings, policy)
+    clusters = frozenset(cluster.name for cluster in policy.clusters)
+    # A cluster whose name could not be read may be the one that a route means.
+    known = None if "" in clusters else clusters
+    for listener in policy.listeners:
+        check_listener(findings, listener, known)
+    for cluster in policy.clusters:
+        check_cluster(findings, cluster)
+    _check_runtime(findings, policy)
+    return findings
+
+
+def _check_names(findings: Findings, policy: Policy) -> None:
+    for position in _repeated([cluster.name for cluster in policy.clusters]):
+        cluster = policy.clusters[position]
+        findings.fault(cluster, "name", f"a cluster named {cluster.name!r} exists already")
+    for position in _repeated([listener.name or id(listener) for listener in policy.listeners]):
+        listener = policy.listeners[position]
+        findings.fault(listener, "name", f"a listener named {listener.name!r} exists already")
+    addresses = [listener.address.socket_address for listener in policy.listeners]
+    bound: list[object] = [
+        (at.address, at.port_value) if at is not None and at.port_value else index for index, at in enumerate(addresses)
+    ]
+    for position in _repeated(bound):
+        findings.fault(policy.listeners[position], "address", "another listener has this address")
+
+
+def _repeated(names: Sequence[object]) -> Iterable[int]:
+    seen: set[object] = set()
+    for position, name in enumerate(names):
+        if name in seen:
+            yield position
+        seen.add(name)
+
+
+def _check_runtime(findings: Findings, policy: Policy) -> None:
+    read = {key for listener in policy.listeners for key in runtime_keys(listener)}
+    for key in policy.runtime:
+        if key in read:
+            continue
+        place = findings.runtime_place(key)
+        if key.startswith(_ENVOYS_KEYS):
+            findings.fault_at(place, f"the runtime key {key} is not supported yet")
+        else:
+            findings.warn_at(place, f"no effect: nothing in this policy reads the runtime key {key}")

@@ -1,0 +1,71 @@
+"""What the checks find, and the places of the objects that they find it in."""
+
+from __future__ import annotations
+
+from ..errors import PolicyFault
+from .parsed import ParsedMessage, Place
+
+
+class Places:
+    """Where the objects of a model came from, for faults found after it was built.
+
+    A model that was written in Python has no places; its faults name the class and the field.
+    """
+
+    def __init__(self) -> None:
+        self._origins: dict[int, tuple[object, ParsedMessage]] = {}
+        self._doubtful: list[str] = []
+        self.runtime: dict[str, Place] = {}
+
+    def note(self, built: object, parsed: ParsedMessage) -> None:
+        """Remember what `built` was made from; it is kept alive, so that its id stays its own."""
+        self._origins[id(built)] = (built, parsed)
+        if parsed.doubtful and parsed.place.path:
+            self._doubtful.append(parsed.place.path)
+
+    def move(self, built: object, changed: object) -> None:
+        """Give the copy of an object its place."""
+        self._origins[id(changed)] = (changed, self._origins[id(built)][1])
+
+    def of(self, built: object, field: str = "", index: int | None = None) -> Place:
+        """Return the place of an object, of its field, or of one item of the field."""
+        origin = self._origins.get(id(built))
+        if origin is None:
+            path = ".".join(part for part in (type(built).__name__, field) if part)
+            return Place("<python>", path if index is None else f"{path}[{index}]")
+        parsed = origin[1]
+        return parsed.where(field, index) if field else parsed.place
+
+    def is_doubtful(self, place: Place) -> bool:
+        """Tell whether a fault was found in what surrounds the place, so that more about it would mislead."""
+        return any(place.path == path or place.path.startswith((f"{path}.", f"{path}[")) for path in self._doubtful)
+
+
+class Findings:
+    """Collects faults and warnings about objects of the model."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.faults: list[PolicyFault] = []
+        self.warnings: list[PolicyFault] = []
+
+    def fault(self, built: object, field: str, message: str, hint: str = "", *, index: int | None = None) -> None:
+        """Note something wrong with a field of an object."""
+        self.fault_at(self._places.of(built, field, index), message, hint)
+
+    def fault_at(self, place: Place, message: str, hint: str = "") -> None:
+        """Note something wrong at a place, unless its surroundings are known to be broken."""
+        if not self._places.is_doubtful(place):
+            self.faults.append(place.fault(message, hint))
+
+    def warn(self, built: object, field: str, message: str) -> None:
+        """Note something that works and that the author should know."""
+        self.warn_at(self._places.of(built, field), message)
+
+    def warn_at(self, place: Place, message: str) -> None:
+        """Note something that the author should know at a place."""
+        self.warnings.append(place.fault(message))
+
+    def runtime_place(self, key: str) -> Place:
+        """Return the place of a runtime value."""
+        return self._places.runtime.get(key) or Place("<python>", f"Policy.runtime[{key!r}]")

@@ -1,0 +1,114 @@
+"""From a file to a policy: read, walk, build, check. Imports protobuf and YAML, so only policy.py imports it, late."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import PolicyError, PolicyFault
+from .build import Builder
+from .checks import collect
+from .dns_adapter import resolution_config
+from .parsed import ParsedMessage, Place
+from .policy import Policy
+from .policy_warning import PolicyWarning
+from .runtime_layers import read_runtime
+from .scalars import kind
+from .schema import envoy
+from .walk import Walk
+from .yaml_nodes import Node, from_file, from_python
+
+_BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
+_TEXT_FORMATS = (".pb", ".pb_text", ".pb.txt", ".textproto")
+
+
+def load(path: str | os.PathLike[str]) -> Policy:
+    """Read a file."""
+    name = os.fspath(path)
+    if name.endswith(_TEXT_FORMATS):
+        raise _error(name, "protobuf text and binary files are not supported", "write it as YAML or JSON")
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _error(f"{name}:1:1", f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise _error(f"{name}:1:1", f"cannot be read: {error.strerror}", f"looked in {Path.cwd()}") from None
+    return _policy(from_file(text, name, strict_json=name.endswith(".json")))
+
+
+def parse(document: str | Mapping[str, Any], *, source: str | None = None) -> Policy:
+    """Read a document."""
+    if isinstance(document, str):
+        return _policy(from_file(document, source or "<text>"))
+    return _policy(from_python(document, source or "<dict>"))
+
+
+def _policy(root: Node) -> Policy:
+    _refuse_what_is_no_bootstrap(root)
+    walk = Walk(envoy())
+    bootstrap = walk.document(root, _BOOTSTRAP)
+    builder = Builder()
+    resources = bootstrap.get("static_resources") or ParsedMessage("", bootstrap.place)
+    listeners = _built(builder, resources, "listeners")
+    clusters = _with_default_resolver(builder, bootstrap, _built(builder, resources, "clusters"))
+    runtime = read_runtime(builder, bootstrap)
+    node = builder.build(bootstrap.get("node")) if bootstrap.get("node") is not None else None
+    policy = Policy.__new__(Policy)
+    policy._set(listeners, clusters, runtime, node, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
+    found = collect(policy, builder.places)
+    faults = [*walk.faults, *builder.faults, *found.faults]
+    if faults:
+        raise PolicyError(_in_order(faults))
+    warnings = _in_order([*walk.warnings, *builder.warnings, *found.warnings])
+    policy._set(listeners, clusters, runtime, node, tuple(map(_warning, warnings)))  # noqa: SLF001
+    return policy
+
+
+def _refuse_what_is_no_bootstrap(root: Node) -> None:
+    if root.value is None:
+        raise _error(root.at, "the document is empty", "an Envoy v3 bootstrap has static_resources")
+    if not isinstance(root.value, dict):
+        raise _error(root.at, f"an Envoy v3 bootstrap is a mapping, not {kind(root.value)}")
+    version = root.value.get("apiVersion")
+    if version is None:
+        return
+    if isinstance(version.value, str) and version.value.startswith("getambassador.io/"):
+        dialect = "an Ambassador (Emissary-ingress) resource"
+    else:
+        dialect = "a Kubernetes resource"
+    message = f"this is {dialect}, another dialect, which is not supported yet"
+    raise PolicyError([PolicyFault(version.key_at, "apiVersion", message, "give an Envoy v3 bootstrap")])
+
+
+def _built(builder: Builder, resources: ParsedMessage, name: str) -> tuple[Any, ...]:
+    value = resources.fields.get(name)
+    return builder.value(value) if value is not None else ()
+
+
+def _with_default_resolver(builder: Builder, bootstrap: ParsedMessage, clusters: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give the bootstrap's DNS settings to the clusters that have none."""
+    config = resolution_config(builder, bootstrap)
+    if config is None:
+        return clusters
+    return tuple(
+        builder.replace(cluster, dns_resolution_config=config) if cluster.dns_resolution_config is None else cluster
+        for cluster in clusters
+    )
+
+
+def _in_order(faults: list[PolicyFault]) -> list[PolicyFault]:
+    def key(fault: PolicyFault) -> tuple[int, int]:
+        parts = fault.location.rsplit(":", 2)
+        return (int(parts[1]), int(parts[2])) if len(parts) == 3 and parts[2].isdigit() else (0, 0)
+
+    return sorted(dict.fromkeys(faults), key=key)
+
+
+def _warning(fault: PolicyFault) -> PolicyWarning:
+    return PolicyWarning(fault.location, fault.path, fault.message)
+
+
+def _error(at: str, message: str, hint: str = "") -> PolicyError:
+    return PolicyError([Place(at, "").fault(message, hint)])

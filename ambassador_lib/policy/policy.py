@@ -1,0 +1,63 @@
+"""`Policy`: what should happen to calls, immutable and with Envoy's names. Reading a file is in loader.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .model.core import FrozenDict
+from .policy_warning import PolicyWarning
+
+if TYPE_CHECKING:
+    from .model.cluster import Cluster
+    from .model.core import FractionalPercent, Node
+    from .model.listener import Listener
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Policy:
+    """Listeners, clusters and the runtime values that they refer to.
+
+    Made by `Policy.load("envoy.yaml")`, by `Policy.parse(...)`, or in Python with Envoy's names:
+    `Policy(clusters=[Cluster(name="billing", ...)])`. `runtime` maps the keys of the layered runtime's static layers to
+    their values. `warnings` do not count when policies are compared.
+    """
+
+    listeners: tuple[Listener, ...]
+    clusters: tuple[Cluster, ...]
+    runtime: Mapping[str, bool | int | str | FractionalPercent]
+    node: Node | None
+    warnings: tuple[PolicyWarning, ...] = field(compare=False, repr=False)
+
+    def __init__(
+        self,
+        *,
+        listeners: Iterable[Listener] = (),
+        clusters: Iterable[Cluster] = (),
+        runtime: Mapping[str, bool | int | str | FractionalPercent] | None = None,
+        node: Node | None = None,
+    ) -> None:
+        from .checks import check
+
+        self._set(tuple(listeners), tuple(clusters), FrozenDict(runtime), node, ())
+        object.__setattr__(self, "warnings", check(self))
+
+    def _set(self, *values: object) -> None:
+        for name, value in zip(("listeners", "clusters", "runtime", "node", "warnings"), values, strict=True):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """Read an Envoy v3 bootstrap file, YAML or JSON; raise `PolicyError` with everything that is wrong in it."""
+        from .loader import load
+
+        return load(path)
+
+    @classmethod
+    def parse(cls, document: str | Mapping[str, Any], *, source: str | None = None) -> Policy:
+        """Read a document, as text or parsed already; `source` names it in errors."""
+        from .loader import parse
+
+        return parse(document, source=source)

@@ -1,0 +1,57 @@
+"""Shares of traffic: the random number of a call, and the numbers it is compared with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..policy.model.core import RuntimeFractionalPercent
+    from ..runtime.base import Random
+
+_INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
+_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+
+
+def random_value(call: Call, random: Random) -> int:
+    """Return the call's one random number, which all its draws share.
+
+    Envoy draws once a stream: `runtime_fraction` and `weighted_clusters` see the same number, so that a route taken
+    by the lower half of it only ever picks from the first half of its weights.
+    """
+    value = call.random_value
+    if value is None:
+        value = call.random_value = random.getrandbits(64)
+    return value
+
+
+def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tuple[int, int]:
+    """Return numerator and denominator; an integer under the runtime key counts in per cent."""
+    default = fraction.default_value
+    override = runtime.get(fraction.runtime_key) if fraction.runtime_key else None
+    if isinstance(override, Mapping):
+        name = override.get("denominator", "HUNDRED")
+        return int(override.get("numerator", 0)), _DENOMINATORS.get(str(name), 100)
+    number = runtime_integer(override)
+    if number is not None:
+        return number, 100
+    return default.numerator, _DENOMINATORS[default.denominator]
+
+
+def runtime_integer(value: object) -> int | None:
+    """Return a runtime value as the unsigned integer that Envoy reads, fractions cut off; `None` if it reads none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return int(number) if 0 <= number < 2**64 else None
+
+
+def integer(value: bytes) -> int | None:
+    """Return the number that a header's value is, base 10 with an optional sign; no more digits than 64 bits need."""
+    found = _INTEGER.fullmatch(value)
+    return None if found is None else int(found.group(1) + found.group(2))

@@ -1,0 +1,276 @@
+"""The cluster's breaker: closed, open and half-open by error rate (`policy.CircuitBreaker`; Envoy has none).
+
+pybreaker is the state machine: its states, listeners and storages are what users know. Only `open`, `half_open` and
+`close` are asked of it. The error rate, the admission of probes and the time of recovery are ours, because pybreaker
+counts consecutive failures, holds its lock while a request runs, and reads the wall clock.
+
+The request path reads `_state` without a lock. A storage that users pass in may be I/O: it is read and written by
+`sync_storage` alone, which the control thread calls; pybreaker itself always works on memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pybreaker
+
+from ..algorithms.window import ErrorRateWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..policy.model.cluster import CircuitBreaker
+    from ..runtime.base import Clock
+
+_log = logging.getLogger("ambassador_lib.breaker")
+
+
+class Permit:
+    """One try that the breaker let through; exactly one of its verbs counts, the first."""
+
+    __slots__ = ("_breaker", "epoch", "probe", "undecided")
+
+    def __init__(self, breaker: ClusterBreaker, epoch: int, *, probe: bool) -> None:
+        self._breaker = breaker
+        self.epoch = epoch
+        """Which of the breaker's states it belongs to: a verdict that comes late must not judge the next one."""
+        self.probe = probe
+        self.undecided = True
+
+    def success(self, now: float) -> None:
+        """Say that the upstream answered, and well."""
+        self._breaker.settle(self, now, None)
+
+    def failure(self, now: float, error: BaseException | None = None) -> None:
+        """Say that the try failed: with `error`, or (`None`) with a status that counts as failure."""
+        self._breaker.settle(self, now, error or pybreaker.CircuitBreakerError("the upstream answered with a failure"))
+
+    def abandon(self) -> None:
+        """Say that there will be no verdict (cancelled, refused before it was sent): a probe's place is free again."""
+        self._breaker.abandon(self)
+
+
+class ClusterBreaker:
+    """The breaker of one cluster; thread-safe and exact: no probe too many, no verdict counted twice.
+
+    `storage` is the user's, shared with other processes perhaps. Listeners are called while the breaker is locked, in
+    the order of what happened; one that raises is logged and changes nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: CircuitBreaker,
+        *,
+        clock: Clock,
+        listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+        storage: pybreaker.CircuitBreakerStorage | None = None,
+    ) -> None:
+        self.name = name
+        self.policy = policy
+        self._clock = clock
+        self._shared = storage
+        self._memory = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+        self._machine = pybreaker.CircuitBreaker(
+            name=name,
+            fail_max=policy.minimum_requests,
+            reset_timeout=policy.open_for,
+            success_threshold=policy.success_threshold,
+            state_storage=self._memory,
+            listeners=[_Guarded(listener) for listener in listeners],
+        )
+        self._listeners: tuple[pybreaker.CircuitBreakerListener, ...] = self._machine.listeners
+        self._window = ErrorRateWindow(policy.window)
+        self._state: str = pybreaker.STATE_CLOSED
+        self._epoch = 0
+        self._retry_at = 0.0
+        self._probes = 0
+        self._successes = 0
+        self._seen: str = pybreaker.STATE_CLOSED
+        self._synced_epoch = 0
+        # Reentrant: a listener may ask the breaker, and the garbage collector may end an abandoned probe in here.
+        self._lock = threading.RLock()
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open` or `half-open`: an open breaker whose time has passed is half-open from the next try on."""
+        return self._state
+
+    @property
+    def shares_storage(self) -> bool:
+        """Whether somebody has to call `sync_storage` from time to time."""
+        return self._shared is not None
+
+    def admit(self, now: float) -> Permit | None:
+        """Let one try through, or not: `None` while the breaker is open or its probes are all under way."""
+        if self._state == pybreaker.STATE_CLOSED:
+            permit = Permit(self, self._epoch, probe=False)
+        else:
+            with self._lock:
+                probe = self._admit_locked(now)
+            if probe is None:
+                return None
+            permit = probe
+        for listener in self._listeners:
+            listener.before_call(self._machine, self.admit)
+        return permit
+
+    def settle(self, permit: Permit, now: float, error: BaseException | None) -> None:
+        """Count a permit's verdict; `error` is `None` for a success."""
+        with self._lock:
+            if not permit.undecided:
+                return
+            permit.undecided = False
+            self._tell_locked(error)
+            if permit.epoch != self._epoch:
+                return
+            if permit.probe:
+                self._settle_probe_locked(now, failed=error is not None)
+            else:
+                self._window.record(now, failed=error is not None)
+                if self._window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
+                    self._open_locked(now + self.policy.open_for)
+
+    def abandon(self, permit: Permit) -> None:
+        """Forget a permit."""
+        with self._lock:
+            if permit.undecided:
+                permit.undecided = False
+                if permit.probe and permit.epoch == self._epoch:
+                    self._probes -= 1
+
+    def sync_storage(self, now: float) -> None:
+        """Tell the user's storage of our changes, or else take over what others wrote there. One caller at a time.
+
+        What changed here since the last time wins, since it is the fresher knowledge. Whatever the storage raises is
+        raised; the next call tries again.
+        """
+        shared = self._shared
+        if shared is None:
+            return
+        with self._lock:
+            epoch, state, opened_at = self._epoch, self._state, self._memory.opened_at
+        if epoch != self._synced_epoch:
+            if state == pybreaker.STATE_OPEN and opened_at is not None:
+                shared.opened_at = opened_at
+            shared.state = state
+            self._synced_epoch, self._seen = epoch, state
+            return
+        theirs = shared.state
+        if theirs != self._seen:
+            remaining = self._remaining(shared.opened_at) if theirs == pybreaker.STATE_OPEN else 0.0
+            with self._lock:
+                if self._epoch == epoch:
+                    self._adopt_locked(theirs, now + remaining)
+                    self._synced_epoch = self._epoch
+                    self._seen = theirs
+
+    def _admit_locked(self, now: float) -> Permit | None:
+        if self._state == pybreaker.STATE_OPEN:
+            if now < self._retry_at:
+                return None
+            self._half_open_locked()
+        if self._state == pybreaker.STATE_HALF_OPEN:
+            if self._probes >= self.policy.half_open_requests:
+                return None
+            self._probes += 1
+            return Permit(self, self._epoch, probe=True)
+        return Permit(self, self._epoch, probe=False)  # closed in the meantime
+
+    def _settle_probe_locked(self, now: float, *, failed: bool) -> None:
+        self._probes -= 1
+        if failed:
+            self._open_locked(now + self.policy.open_for)
+            return
+        self._successes += 1
+        if self._successes >= self.policy.success_threshold:
+            self._close_locked()
+
+    def _open_locked(self, retry_at: float) -> None:
+        self._retry_at = retry_at
+        self._begin_locked(pybreaker.STATE_OPEN)
+        self._machine.open()
+        # pybreaker wrote the real time; other processes are to read the injected one.
+        self._memory.opened_at = datetime.fromtimestamp(self._clock.time(), UTC)
+
+    def _half_open_locked(self) -> None:
+        self._begin_locked(pybreaker.STATE_HALF_OPEN)
+        self._machine.half_open()
+
+    def _close_locked(self) -> None:
+        self._begin_locked(pybreaker.STATE_CLOSED)
+        self._machine.close()
+
+    def _begin_locked(self, state: str) -> None:
+        """Begin a state: permits of the last one count no longer."""
+        self._epoch += 1
+        self._probes = self._successes = 0
+        self._window.clear()
+        self._state = state
+
+    def _adopt_locked(self, state: str, retry_at: float) -> None:
+        if state == self._state:
+            return
+        if state == pybreaker.STATE_OPEN:
+            self._open_locked(retry_at)
+        elif state == pybreaker.STATE_HALF_OPEN:
+            self._half_open_locked()
+        elif state == pybreaker.STATE_CLOSED:
+            self._close_locked()
+
+    def _remaining(self, opened_at: datetime | None) -> float:
+        """Return how long a breaker that another process opened stays open."""
+        if opened_at is None:
+            return self.policy.open_for
+        return min(self.policy.open_for, max(0.0, opened_at.timestamp() + self.policy.open_for - self._clock.time()))
+
+    def _tell_locked(self, error: BaseException | None) -> None:
+        """Keep pybreaker's counters, and tell the listeners."""
+        if error is None:
+            if self._memory.counter:
+                self._memory.reset_counter()
+            if self._state == pybreaker.STATE_HALF_OPEN:
+                self._memory.increment_success_counter()
+            for listener in self._listeners:
+                listener.success(self._machine)
+        else:
+            self._memory.increment_counter()
+            for listener in self._listeners:
+                listener.failure(self._machine, error)
+
+    def __repr__(self) -> str:
+        return f"<ClusterBreaker {self.name} {self._state} {self._window} probes={self._probes}>"
+
+
+class _Guarded(pybreaker.CircuitBreakerListener):
+    """A user's listener whose mistakes stay its own: one that raises must not stop a change of state half way."""
+
+    def __init__(self, listener: pybreaker.CircuitBreakerListener) -> None:
+        self._listener = listener
+
+    def before_call(self, cb: pybreaker.CircuitBreaker, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self._try(self._listener.before_call, cb, func, *args, **kwargs)
+
+    def failure(self, cb: pybreaker.CircuitBreaker, exc: BaseException) -> None:
+        self._try(self._listener.failure, cb, exc)
+
+    def success(self, cb: pybreaker.CircuitBreaker) -> None:
+        self._try(self._listener.success, cb)
+
+    def state_change(
+        self,
+        cb: pybreaker.CircuitBreaker,
+        old_state: pybreaker.CircuitBreakerState | None,
+        new_state: pybreaker.CircuitBreakerState,
+    ) -> None:
+        self._try(self._listener.state_change, cb, old_state, new_state)
+
+    @staticmethod
+    def _try(notify: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        try:
+            notify(*args, **kwargs)
+        except Exception:  # noqa: BLE001 - whatever a listener does wrong
+            _log.exception("a breaker listener failed")

@@ -1,0 +1,174 @@
+"""Whoever watches httpx from outside still sees the requests: respx, pytest-httpx, instrumentations, replacements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+import respx
+from pytest_httpx import HTTPXMock
+
+from ambassador_lib import AmbassadorTransport
+from ambassador_lib._httpx import pristine
+from ambassador_lib.testing import Upstream
+
+from .conftest import MakeClient, Recorder
+from .documents import BASE, cluster, policy
+
+
+def handler_of(transport: type) -> str:
+    return "handle_async_request" if "Async" in transport.__name__ else "handle_request"
+
+
+@pytest.fixture
+def patched(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
+    """httpx's transports replaced at class level, as pytest-httpx does; returns what they were asked."""
+    seen: list[httpx.Request] = []
+
+    def handle(_: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, text="patched")
+
+    async def handle_async(_: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        return handle(None, request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle_async)
+    return seen
+
+
+def test_a_patched_transport_sees_the_logical_url(make_client: MakeClient, patched: list[httpx.Request]) -> None:
+    """A class-level patch sees what the application asked for, and where it would have gone."""
+    response = make_client(policy()).get(f"{BASE}/charges")
+
+    assert response.text == "patched"
+    assert [str(request.url) for request in patched] == [f"{BASE}/charges"]
+    assert patched[0].headers["host"] == "127.0.0.1:15001"
+    assert "ambassador_endpoint" in patched[0].extensions
+    assert response.extensions["ambassador"].cluster == "up"
+
+
+def test_a_patch_may_come_and_go(make_client: MakeClient) -> None:
+    """A client made before the patch uses it while it is there, and the network afterwards."""
+    with Upstream(name="network") as upstream:
+        client = make_client(policy(clusters=[cluster("up", upstream.port)]))
+        for _ in range(2):
+            assert client.get(BASE).text == "network"
+            with respx.mock:
+                respx.get(BASE).respond(text="mock")
+                assert client.get(BASE).text == "mock"
+        assert len(upstream.requests) == 2
+
+
+def test_a_client_made_under_a_patch_uses_the_network_afterwards(make_client: MakeClient) -> None:
+    """What was made while httpx was patched is no different when it no longer is."""
+    with Upstream(name="network") as upstream:
+        with respx.mock:
+            client = make_client(policy(clusters=[cluster("up", upstream.port)]))
+        assert client.get(BASE).text == "network"
+
+
+@pytest.mark.parametrize("using", ["httpcore", "httpx"])
+def test_respx_sees_every_try(make_client: MakeClient, using: str) -> None:
+    """respx answers the tries of a call, whichever way it is hooked in; the policy's retries are made."""
+    document = policy()
+    routes = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    routes["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["retry_policy"] = {
+        "retry_on": "5xx",
+        "num_retries": 1,
+        "retry_back_off": {"base_interval": "0.001s"},
+    }
+    client = make_client(document)
+
+    with respx.mock(using=using) as mock:
+        route = mock.get(f"{BASE}/charges").mock(side_effect=[httpx.Response(503), httpx.Response(200, text="mock")])
+        response = client.get("/charges")
+
+    assert response.text == "mock"
+    assert route.call_count == 2
+    assert len(response.extensions["ambassador"].attempts) == 2
+
+
+def test_respx_sees_passthrough_and_calls_without_a_policy(make_client: MakeClient) -> None:
+    """Unclaimed URLs, and all of `Client()`, go where respx looks for them."""
+    with respx.mock:
+        respx.get("https://example.org/").respond(text="mock")
+        assert make_client(policy()).get("https://example.org/").text == "mock"
+        assert make_client().get("https://example.org/").text == "mock"
+
+
+def test_pytest_httpx_sees_the_policys_requests(make_client: MakeClient, httpx_mock: HTTPXMock) -> None:
+    """pytest-httpx answers for the policy's URLs as it does for httpx's."""
+    httpx_mock.add_response(url=f"{BASE}/charges", text="mock")
+
+    assert make_client(policy()).get("/charges").text == "mock"
+
+
+def test_an_instrumented_transport_of_one_client_is_used(make_client: MakeClient, kind: str) -> None:
+    """An instrumentation that replaces a method of this client's transport sees the policy's requests, too."""
+    client = make_client(policy())
+    seen = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, text="instrumented")
+
+    async def handle_async(request: httpx.Request) -> httpx.Response:
+        return handle(request)
+
+    if kind == "sync":
+        client._transport.handle_request = handle
+    else:
+        client._transport.handle_async_request = handle_async
+
+    assert client.get("/x").text == "instrumented"
+    assert seen == [f"{BASE}/x"]
+
+
+def test_a_replaced_transport_is_used(make_client: MakeClient) -> None:
+    """Tests that put their own transport into a client get the policy's requests."""
+    client = make_client(policy(), transport=Recorder("given"))
+    client._transport = Recorder("replaced")
+
+    assert client.get("/x").text == "replaced"
+
+
+def test_a_mock_of_one_transport_does_not_reach_a_given_one(
+    make_client: MakeClient, patched: list[httpx.Request]
+) -> None:
+    """With `transport=` given, that one is asked, patched classes or not."""
+    assert make_client(policy(), transport=Recorder()).get(BASE).text == "inner"
+    assert patched == []
+
+
+def test_a_plain_client_over_our_transport_is_seen(patched: list[httpx.Request]) -> None:
+    """`httpx.Client(transport=AmbassadorTransport(...))` notices the patch as well."""
+    with httpx.Client(transport=AmbassadorTransport(policy())) as client:
+        assert client.get(f"{BASE}/x").text == "patched"
+    assert [str(request.url) for request in patched] == [f"{BASE}/x"]
+
+
+@pytest.mark.parametrize(
+    "owner", [httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpcore.ConnectionPool, httpcore.AsyncConnectionPool]
+)
+def test_pristine_notices_each_patch(monkeypatch: pytest.MonkeyPatch, owner: type[Any]) -> None:
+    """`pristine` is false exactly while one of the four methods is replaced."""
+    name = handler_of(owner)
+    assert pristine()
+    monkeypatch.setattr(owner, name, lambda *_: None)
+    assert not pristine()
+    monkeypatch.undo()
+    assert pristine()
+
+
+def test_an_untouched_client_does_not_use_httpx_transports(make_client: MakeClient, kind: str) -> None:
+    """Unpatched, the policy's URLs are served by the library's own engine: the client's transport is not asked."""
+    pool = httpcore.ConnectionPool if kind == "sync" else httpcore.AsyncConnectionPool
+    with Upstream() as upstream:
+        client = make_client(policy(clusters=[cluster("up", upstream.port)]))
+        httpx_pool = client._transport._pool
+        assert isinstance(httpx_pool, pool)
+        assert client.get(BASE).status_code == 200
+        assert httpx_pool.connections == []

@@ -1,0 +1,65 @@
+"""A client that was opened before `fork()` works on both sides of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ambassador_lib.testing import Upstream
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FORKING = """
+import os, sys
+from ambassador_lib import Client
+
+url = "http://127.0.0.1:15001/"
+with Client(sys.argv[1]) as client:
+    assert client.get(url + "before").status_code == 200
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = int(client.get(url + "child").status_code != 200)
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert client.get(url + "parent").status_code == 200
+"""
+
+STRICT_DNS = {
+    "type": "STRICT_DNS",
+    "dns_lookup_family": "V4_ONLY",
+    "dns_refresh_rate": "0.05s",  # keeps the control thread busy, which does not live on in the child
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@pytest.mark.parametrize("discovery", ["STATIC", "STRICT_DNS"])
+def test_both_processes_call_on_their_own_connections(
+    discovery: str, policy_for: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The child neither hangs nor shares a socket with its parent, with and without a control thread."""
+    with Upstream() as upstream:
+        document = policy_for(upstream, cluster=STRICT_DNS if discovery == "STRICT_DNS" else None)
+        text = json.dumps(document)
+        if discovery == "STRICT_DNS":
+            at = f'"port_value": {upstream.port}'
+            text = text.replace(f'"{upstream.host}", {at}', f'"localhost", {at}')
+            assert "localhost" in text
+        policy = tmp_path / "envoy.yaml"
+        policy.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-c", FORKING, policy], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+        )
+        assert done.returncode == 0, done.stderr
+        connections = {seen.path: seen.connection for seen in upstream.requests}
+    assert connections["/before"] == connections["/parent"] != connections["/child"]

@@ -1,0 +1,175 @@
+"""The pool: what cancellation, forks and other loops do to kept connections and to the gauge."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+from typing import Any
+
+import anyio
+import pytest
+
+from ambassador_lib.engine.blocking import step
+from ambassador_lib.engine.pooled import AsyncPooledEngine, PooledEngine
+
+from .conftest import Mode
+from .servers import OK, answering, once, read_request, serving, until_closed
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_cancellation_at_any_point_gives_everything_back(backend: str, protocol: str) -> None:
+    """Whenever the caller goes away, no connection stays counted without being kept."""
+
+    def handler(sock: socket.socket) -> None:
+        if protocol == "http1":
+            read_request(sock)
+            for byte in OK:
+                sock.sendall(bytes([byte]))
+        until_closed(sock)
+
+    mode = Mode(backend)
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            for steps in range(25):
+                with anyio.CancelScope() as scope:
+                    async with anyio.create_task_group() as group:
+
+                        async def one() -> None:
+                            response = await engine.send(mode.exchange(server, protocol=protocol, idle_timeout=0.0))
+                            try:
+                                await response.aread()
+                            finally:
+                                await response.aclose()
+                            scope.cancel()
+
+                        group.start_soon(one)
+                        for _ in range(steps):
+                            await anyio.lowlevel.checkpoint()
+                        scope.cancel()
+            engine._next_sweep = 0.0
+            await engine._sweep()
+            assert mode.gauge.now == 0
+            assert not engine._open
+            assert not engine._dialling
+
+        mode.run(main)
+
+
+def test_an_engine_outlives_its_loop() -> None:
+    """Connections of a loop that is gone are not used in the next one."""
+    mode = Mode("asyncio")
+    engine = AsyncPooledEngine(mode.clock)
+    with serving(answering(OK)) as server:
+
+        async def main() -> None:
+            response = await engine.send(mode.exchange(server))
+            assert await response.aread() == b"ok"
+            if mode.gauge.opens == 2:
+                await engine.close()
+
+        def run_twice() -> None:
+            anyio.run(main)
+            anyio.run(main)
+            gc.collect()
+
+        with pytest.warns(ResourceWarning):  # asyncio's, of the transport that its loop left open
+            run_twice()
+    assert server.connections == 2
+    assert mode.gauge.now == 0
+
+
+def test_many_threads_share_an_engine() -> None:
+    """Each thread gets its own answer; connections are reused; the gauge comes back to what is kept."""
+    mode = Mode("sync")
+
+    def handler(sock: socket.socket) -> None:
+        while True:
+            target = read_request(sock).split(b" ")[1]
+            sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(target), target))
+
+    wrong: list[object] = []
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            def work(number: int) -> None:
+                for index in range(30):
+                    target = f"/{number}/{index}"
+                    body = step(engine.send(mode.exchange(server, target=target))).read()
+                    if body != target.encode():
+                        wrong.append((target, body))
+
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+            assert mode.gauge.now == len(engine._open) <= 8
+
+        mode.run(main)
+    assert wrong == []
+    assert server.connections <= 8
+
+
+def test_idle_connections_nobody_asks_for_are_swept() -> None:
+    """A connection to a destination out of use is closed after its idle timeout, at some later call."""
+
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock: Any = Clock()
+    mode = Mode("sync")
+    engine = PooledEngine(clock)
+    with serving(answering(OK)) as old, serving(answering(OK)) as new:
+        step(engine.send(mode.exchange(old, idle_timeout=60))).read()
+        step(engine.send(mode.exchange(new, idle_timeout=60))).read()
+        clock.now = 50
+        step(engine.send(mode.exchange(new, idle_timeout=60))).read()
+        assert mode.gauge.now == 2
+        clock.now = 100
+        step(engine.send(mode.exchange(new, idle_timeout=60))).read()
+        assert mode.gauge.now == 1
+        step(engine.close())
+    assert (old.connections, new.connections) == (1, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_leaves_the_parents_connections_alone() -> None:
+    """After a fork the child dials anew, and the parent's connection goes on."""
+    mode = Mode("sync")
+    engine = PooledEngine(mode.clock)
+    with serving(answering(OK)) as server:
+        step(engine.send(mode.exchange(server))).read()
+        child = os.fork()
+        if child == 0:
+            try:
+                assert mode.gauge.now == 0
+                response = step(engine.send(mode.exchange(server)))
+                os._exit(0 if response.read() == b"ok" and mode.gauge.opens == 2 else 1)
+            except BaseException:  # noqa: BLE001 - a child must not run the parent's tests
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert step(engine.send(mode.exchange(server))).read() == b"ok"
+        step(engine.close())
+    assert (mode.gauge.opens, mode.gauge.now) == (1, 0)
+    assert server.connections == 2
+
+
+def test_close_with_a_response_unread(mode: Mode) -> None:
+    """A response that is still open when the engine closes gives its connection back when it is closed."""
+    with serving(once(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart", until_closed)) as server:
+
+        async def main(engine: Any) -> None:
+            response = await engine.send(mode.exchange(server))
+            await engine.close()
+            await mode.close(response)
+            assert mode.gauge.now == 0
+
+        mode.run(main)

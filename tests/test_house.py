@@ -1,0 +1,124 @@
+"""The house's own rules: which room may import which, what the core may not touch, and that the public names are whole."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+import ambassador_lib
+
+PACKAGE = pathlib.Path(ambassador_lib.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A room may import the rooms before it. `engine` stands beside `upstream`: it carries bytes and knows no cluster.
+# `runtime.base` is a protocol that anybody may name.
+ORDER: dict[str, set[str]] = {
+    "algorithms": set(),
+    "call": set(),
+    "errors": {"call", "_circuit_open"},
+    "_circuit_open": {"errors"},
+    "policy": {"algorithms", "errors"},
+    "engine": {"call", "errors", "policy", "runtime", "_httpx"},
+    "runtime": {"call", "errors", "algorithms"},
+    "telemetry": {"call", "errors", "policy", "runtime"},
+    "routing": {"algorithms", "call", "errors", "policy", "runtime"},
+    "upstream": {"algorithms", "call", "errors", "policy", "runtime", "engine", "discovery", "routing", "_circuit_open"},
+    "discovery": {"algorithms", "call", "errors", "policy", "runtime", "engine", "upstream"},
+    "handlers": {
+        "algorithms", "call", "errors", "_circuit_open", "policy", "runtime", "engine", "upstream", "routing",
+        "telemetry", "discovery",
+    },
+}  # fmt: skip
+WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}
+"""Rooms where something may wait; everybody else asks the runtime."""
+CLOCKS_AND_DICE = {"time.sleep", "time.time", "time.monotonic", "random.random", "random.randrange", "random.choice"}
+BANNED = {"asyncio", "anyio", "trio", "sniffio"}
+
+
+def room(module: pathlib.Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(module: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """Yield line and absolute name of all that a module imports, inside functions as well."""
+    package = ["ambassador_lib", *module.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if not node.level:
+                yield node.lineno, node.module or ""
+                continue
+            base = package[: len(package) - node.level + 1]
+            if node.module:
+                yield node.lineno, ".".join([*base, node.module])
+            else:
+                yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(module: pathlib.Path) -> None:
+    """A room imports only the rooms below it, and a handler no other handler."""
+    here = room(module)
+    allowed = ORDER.get(here)
+    if allowed is None:
+        return
+    for line, name in imports(module):
+        parts = name.split(".")
+        if parts[0] != "ambassador_lib" or len(parts) < 2:
+            continue
+        if here == "handlers":
+            assert parts[1] != "handlers", f"{module}:{line}: a handler imports a handler: {name}"
+        assert parts[1] == here or parts[1] in allowed, f"{module}:{line}: {here} may not import {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_waiting_rooms_know_event_loops_and_clocks(module: pathlib.Path) -> None:
+    """Outside the rooms that wait nobody imports an event loop or reads a clock of his own."""
+    if room(module) in WAITING_ROOMS:
+        return
+    imported = set()
+    for line, name in imports(module):
+        imported.add(name)
+        assert name.split(".")[0] not in BANNED, f"{module}:{line}: imports {name}"
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = ast.unparse(node.func)
+            assert called not in CLOCKS_AND_DICE or called.partition(".")[0] not in imported, (
+                f"{module}:{node.lineno}: {called}() instead of the injected clock or random"
+            )
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_lock_is_held_across_an_await(module: pathlib.Path) -> None:
+    """`await` never stands inside `with ...lock`."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.With) and any("lock" in ast.unparse(item.context_expr).lower() for item in node.items):
+            awaits = [inner.lineno for inner in ast.walk(node) if isinstance(inner, ast.Await)]
+            assert not awaits, f"{module}:{awaits}: await under a lock"
+
+
+def test_every_public_name_can_be_imported() -> None:
+    """`__all__` is complete, sorted and true."""
+    names = [name for name in ambassador_lib.__all__ if name != "__version__"]
+    assert names == sorted(names)
+    for name in names:
+        home = importlib.import_module(f"ambassador_lib.{ambassador_lib._HOME[name]}")
+        assert getattr(ambassador_lib, name) is getattr(home, name)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """The lazy `__getattr__` invents nothing."""
+    with pytest.raises(AttributeError, match="no attribute 'Cleint'"):
+        ambassador_lib.Cleint  # noqa: B018
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_what_lives_there(module: pathlib.Path) -> None:
+    """A module that holds anything begins with a docstring."""
+    tree = ast.parse(module.read_text())
+    assert not tree.body or ast.get_docstring(tree), f"{module} has no docstring"

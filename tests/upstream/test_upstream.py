@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from threading import Barrier, Thread
+
+import pytest
+
+from ambassador_lib.policy.model.cluster import CommonLbConfig, Endpoint, HealthCheck
+from ambassador_lib.upstream.host import HealthFlag, Host, HostSpec
+
+CHECKS = (HealthCheck(timeout=1, interval=1, unhealthy_threshold=1, healthy_threshold=1),)
+
+
+def spec(port: int, **fields) -> HostSpec:
+    return HostSpec("10.0.0.1", port, "", **fields)
+
+
+@pytest.mark.parametrize(("address", "key"), [("10.0.0.1", "10.0.0.1:80"), ("::1", "[::1]:80")])
+def test_a_hosts_key_is_its_address_and_port(address: str, key: str) -> None:
+    """IPv6 addresses stand in brackets."""
+    assert HostSpec(address, 80, "name").key == key
+    assert Host(HostSpec(address, 80, "name"), 0.0).key == key
+
+
+def test_hosts_survive_a_refresh(make_upstream) -> None:
+    """A host whose address stays is the same object with its state, described anew."""
+    upstream = make_upstream([spec(1), spec(2)])
+    kept = upstream.hosts[1]
+    upstream.set_flag(kept, HealthFlag.FAILED_OUTLIER_CHECK, True, 0.0)
+    upstream.update_hosts([spec(2, weight=7, health_status="DEGRADED"), spec(3)], 5.0)
+    assert upstream.hosts[0] is kept
+    assert kept.flags == HealthFlag.FAILED_OUTLIER_CHECK | HealthFlag.DEGRADED_EDS_HEALTH
+    assert (kept.weight, kept.created, upstream.hosts[1].created) == (7, 0.0, 5.0)
+
+
+def test_health_that_discovery_takes_back_is_gone(make_upstream) -> None:
+    """`health_status` is discovery's own flag: the next update replaces it."""
+    upstream = make_upstream([spec(1, health_status="DRAINING")])
+    upstream.update_hosts([spec(1)], 0.0)
+    assert not upstream.hosts[0].flags
+
+
+def test_an_address_listed_twice_is_one_host(make_upstream) -> None:
+    """The first entry of an address counts."""
+    upstream = make_upstream([spec(1, weight=2), spec(1, weight=3)])
+    assert [host.weight for host in upstream.hosts] == [2]
+
+
+def test_listeners_hear_of_comings_and_goings_alone(make_upstream) -> None:
+    """`on_membership` is called when hosts came or went, not for new weights or health, and not under the lock."""
+    upstream = make_upstream([spec(1)])
+    heard = []
+    upstream.on_membership(lambda: heard.append(len(upstream.hosts)) or upstream.update_hosts([*specs], 0.0))
+    specs = [spec(1), spec(2)]
+    upstream.update_hosts(specs, 0.0)
+    upstream.update_hosts([spec(1, weight=5), spec(2)], 0.0)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, True, 0.0)
+    assert heard == [2]
+    specs = [spec(2)]
+    upstream.update_hosts(specs, 0.0)
+    assert heard == [2, 1]
+
+
+def test_a_new_host_waits_for_its_first_check(make_upstream) -> None:
+    """Semantics 6.2: with active health checks a host starts unhealthy, unless the endpoint opts out."""
+    opted_out = spec(2, health_check_config=Endpoint.HealthCheckConfig(disable_active_health_check=True))
+    upstream = make_upstream([spec(1), opted_out], health_checks=CHECKS)
+    assert [host.flags for host in upstream.hosts] == [HealthFlag.FAILED_ACTIVE_HC, HealthFlag(0)]
+
+
+def test_unchecked_hosts_can_be_left_out_of_percentages(make_upstream) -> None:
+    """`ignore_new_hosts_until_first_hc` marks new hosts as pending, which excludes them."""
+    upstream = make_upstream(
+        [spec(1)], health_checks=CHECKS, common_lb_config=CommonLbConfig(ignore_new_hosts_until_first_hc=True)
+    )
+    assert upstream.hosts[0].flags == HealthFlag.FAILED_ACTIVE_HC | HealthFlag.PENDING_ACTIVE_HC
+
+
+def test_a_checked_host_outlives_discovery_until_a_check_fails(make_upstream) -> None:
+    """Semantics 6.2: a removed host that passes its checks stays in rotation; its first failure removes it."""
+    upstream = make_upstream([spec(1), spec(2)], health_checks=CHECKS)
+    staying, _ = upstream.hosts
+    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    heard = []
+    upstream.on_membership(lambda: heard.append(upstream.hosts))
+    upstream.update_hosts([], 1.0)
+    assert upstream.hosts == (staying,)
+    assert upstream.pick(1.0) is staying
+    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, True, 2.0)
+    assert (upstream.hosts, upstream.pick(2.0)) == ((), None)
+    assert heard == [(staying,), ()]
+
+
+def test_a_host_that_comes_back_stays(make_upstream) -> None:
+    """Listed again, a host no longer leaves with its next failed check."""
+    upstream = make_upstream([spec(1)], health_checks=CHECKS)
+    host = upstream.hosts[0]
+    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    upstream.update_hosts([], 1.0)
+    upstream.update_hosts([spec(1)], 2.0)
+    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, True, 3.0)
+    assert upstream.hosts == (host,)
+
+
+def test_a_logical_host_keeps_its_health_when_its_address_moves(make_upstream) -> None:
+    """LOGICAL_DNS is one host: the next address takes over what is known of it, and the last one is gone."""
+    upstream = make_upstream([spec(1)], type="LOGICAL_DNS", health_checks=CHECKS)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    upstream.update_hosts([spec(2)], 1.0)
+    assert [(host.port, host.flags) for host in upstream.hosts] == [(2, HealthFlag(0))]
+
+
+def test_limits_forget_a_host_that_is_gone(make_upstream) -> None:
+    """Names that change their addresses for ever must not fill the memory."""
+    upstream = make_upstream([spec(1)])
+    before = upstream.limits["DEFAULT"].host("10.0.0.1:1")
+    upstream.update_hosts([spec(2)], 0.0)
+    assert upstream.limits["DEFAULT"].host("10.0.0.1:1") is not before
+
+
+@pytest.mark.usefixtures("hectic")
+def test_health_changes_from_many_threads_are_all_kept(make_upstream) -> None:
+    """Flags that threads set at once do not overwrite each other, and the picker shows the last state."""
+    upstream = make_upstream(1, common_lb_config=None)
+    host, barrier = upstream.hosts[0], Barrier(8)
+
+    def work(flag: HealthFlag) -> None:
+        barrier.wait()
+        for turn in range(201):
+            upstream.set_flag(host, flag, turn % 2 == 0, 0.0)
+
+    flags = list(HealthFlag)[:8]
+    threads = [Thread(target=work, args=(flag,)) for flag in flags]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(host.flags) == set(flags)
+
+
+@pytest.mark.usefixtures("hectic")
+def test_requests_in_flight_are_counted_exactly(make_upstream) -> None:
+    """`begin` and `end` from many threads cancel each other out."""
+    host = make_upstream(1).hosts[0]
+
+    def work() -> None:
+        for _ in range(2000):
+            host.begin()
+            host.end()
+
+    threads = [Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert host.active == 0
