@@ -17,8 +17,9 @@ from http.cookiejar import CookieJar
 from types import FunctionType
 from typing import Any, ClassVar, TypedDict
 
-import httpcore
 import httpx
+from httpcore import AsyncConnectionPool, ConnectionPool
+from httpx import AsyncHTTPTransport, HTTPTransport
 from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream, EventHook, logger
 from httpx._exceptions import request_context
 from httpx._types import (
@@ -110,10 +111,10 @@ def _genuine(owner: type, name: str) -> object:
 
 
 _PATCHED: list[tuple[type, str]] = [
-    (httpx.HTTPTransport, "handle_request"),
-    (httpx.AsyncHTTPTransport, "handle_async_request"),
-    (httpcore.ConnectionPool, "handle_request"),
-    (httpcore.AsyncConnectionPool, "handle_async_request"),
+    (HTTPTransport, "handle_request"),
+    (AsyncHTTPTransport, "handle_async_request"),
+    (ConnectionPool, "handle_request"),
+    (AsyncConnectionPool, "handle_async_request"),
 ]
 """What pytest-httpx, respx and instrumentations replace."""
 
@@ -127,10 +128,10 @@ def pristine() -> bool:
     neither, would hide them.
     """
     return (
-        httpx.HTTPTransport.handle_request is _sync_transport
-        and httpx.AsyncHTTPTransport.handle_async_request is _async_transport
-        and httpcore.ConnectionPool.handle_request is _sync_pool
-        and httpcore.AsyncConnectionPool.handle_async_request is _async_pool
+        HTTPTransport.handle_request is _sync_transport
+        and AsyncHTTPTransport.handle_async_request is _async_transport
+        and ConnectionPool.handle_request is _sync_pool
+        and AsyncConnectionPool.handle_async_request is _async_pool
     ) or _pristine_after_all()
 
 
@@ -141,6 +142,75 @@ def _pristine_after_all() -> bool:
         return False
     _sync_transport, _async_transport, _sync_pool, _async_pool = (_genuine(*place) for place in _PATCHED)
     return None not in (_sync_transport, _async_transport, _sync_pool, _async_pool)
+
+
+# --- parts made ready ------------------------------------------------------------------------------------------------
+# httpx's constructors find out what is known here already: they take 5 to 12 µs for what takes 1.
+
+
+def target_of(url: httpx.URL) -> str:
+    """Return path and query as they are sent."""
+    parts = url._uri_reference
+    path = parts.path or "/"
+    return path if parts.query is None else f"{path}?{parts.query}"
+
+
+def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port (`None` where it is the scheme's own)."""
+    parts = url._uri_reference
+    return parts.scheme, parts.host, parts.port
+
+
+def with_target(url: httpx.URL, target: str) -> httpx.URL:
+    """Return `url` with another path and query, which are taken as they are."""
+    path, mark, query = target.partition("?")
+    parts = url._uri_reference
+    if parts.path == path and parts.query == (query if mark else None):
+        return url
+    made = httpx.URL.__new__(httpx.URL)
+    made._uri_reference = parts._replace(path=path, query=query if mark else None, fragment=None)
+    return made
+
+
+def lower_case(headers: httpx.Headers) -> list[tuple[bytes, bytes, bytes]]:
+    """Return each header's name as it was written, its name in lower case, and its value."""
+    return headers._list
+
+
+def make_headers(headers: list[tuple[bytes, bytes]], *, lower: bool = False) -> httpx.Headers:
+    """Make httpx's headers of a list; `lower`: all names in it are in lower case."""
+    made = httpx.Headers.__new__(httpx.Headers)
+    if lower:
+        made._list = [(name, name, value) for name, value in headers]
+    else:
+        made._list = [(name, name.lower(), value) for name, value in headers]
+    made._encoding = None
+    return made
+
+
+def content_of(stream: object) -> bytes | None:
+    """Return the whole body where it is at hand, `None` where it must be iterated over."""
+    return stream._stream if type(stream) is httpx.ByteStream else None
+
+
+def make_request(
+    method: str,
+    url: httpx.URL,
+    headers: list[tuple[bytes, bytes]],
+    stream: SyncByteStream | AsyncByteStream,
+    content: bytes | None,
+    extensions: dict[str, Any],
+) -> httpx.Request:
+    """Make a request of its parts; `content` is the whole body where it is at hand, and `stream` yields the same."""
+    request = httpx.Request.__new__(httpx.Request)
+    request.method = method
+    request.url = url
+    request.headers = make_headers(headers, lower=True)
+    request.stream = stream
+    request.extensions = extensions
+    if content is not None:  # mocks look at `request.content`
+        request._content = content
+    return request
 
 
 # --- the clients' last step ------------------------------------------------------------------------------------------
@@ -228,7 +298,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
     """`httpx.Client`, but `_handle` carries a request out in place of a transport."""
 
     _choice = _genuine(httpx.Client, "_transport_for_url")
-    _own_transport = (httpx.HTTPTransport, "handle_request")
+    _own_transport = (HTTPTransport, "handle_request")
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
@@ -247,7 +317,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
     """`httpx.AsyncClient`, but `_handle` carries a request out in place of a transport."""
 
     _choice = _genuine(httpx.AsyncClient, "_transport_for_url")
-    _own_transport = (httpx.AsyncHTTPTransport, "handle_async_request")
+    _own_transport = (AsyncHTTPTransport, "handle_async_request")
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError

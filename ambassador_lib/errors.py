@@ -23,7 +23,7 @@ Everything but `PolicyError` and `NotReadyError` carries `.response`, the reply 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -31,7 +31,7 @@ import httpx
 from .call import Call, CallReport
 
 if TYPE_CHECKING:
-    from ._circuit_open import CircuitOpenError as CircuitOpenError
+    from ._circuit_open import CircuitOpenError as CircuitOpenError  # noqa: PLC0414 - exported
 
 RESET = "upstream connect error or disconnect/reset before headers. "
 
@@ -172,7 +172,7 @@ def per_try_timeout() -> PerTryTimeoutError:
 
 def expired(call: Call) -> AmbassadorError | httpx.TimeoutException:
     """Which bound of the call has passed: the one that struck first."""
-    bounds = (call.deadline, call.attempt.try_at, call.idle_at, call.app_at)
+    bounds = (call.route_at, call.attempt.try_at, call.idle_at, call.app_at)
     first = bounds.index(min(bounds))
     if first == 0:
         return route_timeout()
@@ -234,6 +234,15 @@ def after_headers(error: UpstreamResetError) -> UpstreamResetError:
     """The same reset, come after the response's headers: it breaks the body off, whatever the reply would be."""
     error.reply.details = error.reply.details.replace("_before_response_started", "_after_response_started")
     return error
+
+
+def again(error: BaseException) -> BaseException:
+    """The same failure for another call: each call's exception tells its own story."""
+    if not isinstance(error, AmbassadorError):
+        return error
+    other = type(error)(*error.args, reply=replace(error.reply, headers=error.reply.headers.copy()))
+    other.__cause__ = error.__cause__
+    return other
 
 
 def _reset_reply(reason: str, flag: str, details: str) -> LocalReply:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ._httpx import origin_of
 from .call import Call, Deadline, Handler, Next
 from .discovery import Discovery
 from .discovery import start as start_discovery
@@ -82,6 +83,22 @@ class Entry:
         return self.chain(call)
 
 
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """A listener's routes and the ways to them: `entry` by its address, the others by the name of a virtual host.
+
+    A host that is claimed without its port (`by_host`) is that virtual host's whatever port the Host header carries.
+    """
+
+    table: RouteTable
+    entry: Entry
+    by_host: Entry
+
+    @property
+    def by_name(self) -> Entry:
+        return Entry(2, self.entry.listener, self.entry.chain)
+
+
 def compose(handlers: Sequence[Handler], last: Next) -> Next:
     """Bind the handlers, outermost first, around `last`; a call then only calls."""
     chain = last
@@ -99,7 +116,7 @@ def _bind(handler: Handler, next: Next) -> Next:
     return bound
 
 
-async def _end(call: Call) -> httpx.Response:
+async def _end(_call: Call) -> httpx.Response:
     raise AssertionError("the innermost handler never goes on")
 
 
@@ -145,13 +162,12 @@ class Stack:
             if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None
         }
         self._listeners = [self._listener(listener, 1) for listener in self._policy.listeners]
-        self._by_cluster_name = {
-            name: self._listener(_bare(name, self._policy.listeners), 2)[0] for name in self.clusters
-        }
+        # A URL's host is in lower case whatever the application wrote.
+        self._by_cluster_name = {name.lower(): self._listener(_bare(name), 2).entry for name in reversed(self.clusters)}
 
     # --- the order --------------------------------------------------------------------------------------------------
 
-    def _listener(self, listener: Listener, rule: int) -> tuple[Entry, RouteTable]:
+    def _listener(self, listener: Listener, rule: int) -> _Listener:
         manager = listener.http_connection_manager
         config = manager.route_config or RouteConfiguration()
         table = RouteTable(
@@ -162,7 +178,15 @@ class Stack:
             clock=self._options.clock,
         )
         chains = {route: self._route_chain(route, listener) for route in table.routes}
-        chain = compose(
+        return _Listener(
+            table,
+            Entry(rule, listener, self._listener_chain(listener, ChooseRoute(table, chains))),
+            Entry(2, listener, self._listener_chain(listener, ChooseRoute(table.ignoring_port(), chains))),
+        )
+
+    def _listener_chain(self, listener: Listener, choose_route: ChooseRoute) -> Next:
+        manager = listener.http_connection_manager
+        return compose(
             [
                 # Outermost, so that whatever happens below is told and given back.
                 Observe(self._runtime, self._tracing, as_response=self._options.as_response),
@@ -172,11 +196,10 @@ class Stack:
                 Admit(listener, random=self._options.random, tracing=self._tracing),
                 # Chooses only; goes on with the route's own chain. The policy's filters will stand between, and see
                 # the original path.
-                ChooseRoute(table, chains),
+                choose_route,
             ],
             _end,
         )
-        return Entry(rule, listener, chain), table
 
     def _route_chain(self, route: CompiledRoute, listener: Listener) -> Next:
         options, manager = self._options, listener.http_connection_manager
@@ -241,7 +264,7 @@ class Stack:
 
     def find(self, url: httpx.URL) -> Entry | None:
         """Return the way in for a URL, `None` where nothing claims it (contract: which listener a URL belongs to)."""
-        key = (url.scheme, url.host, url.port)
+        key = origin_of(url)
         try:
             return self._found[key]
         except KeyError:
@@ -253,13 +276,15 @@ class Stack:
     def _search(self, url: httpx.URL) -> Entry | None:
         host = url.host.lower()
         port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-        for entry, _ in self._listeners:
-            if _listens(entry.listener, host, port):
-                return entry
-        for entry, table in self._listeners:
-            if table.claims(host, url.port):
-                return Entry(2, entry.listener, entry.chain)
-        return self._by_cluster_name.get(url.host) or self._by_cluster_name.get(f"{url.host}:{url.port}")
+        for listener in self._listeners:
+            if _listens(listener.entry.listener, host, port):
+                return listener.entry
+        names = (host,) if url.port is None else (f"{host}:{url.port}", host)
+        for listener in self._listeners:
+            for name in names:
+                if listener.table.claims(name):
+                    return listener.by_host if name is host else listener.by_name
+        return next(filter(None, map(self._by_cluster_name.get, reversed(names))), None)
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -308,7 +333,7 @@ def _listens(listener: Listener, host: str, port: int | None) -> bool:
     return host == address.address
 
 
-def _bare(cluster: str, listeners: Sequence[Listener]) -> Listener:
+def _bare(cluster: str) -> Listener:
     """Contract, rule 2: a bare cluster name gets Envoy's defaults, 15 s and no retries."""
     route = Route(match=RouteMatch(prefix=""), route=RouteAction(cluster=cluster))
     config = RouteConfiguration(virtual_hosts=(VirtualHost(name=cluster, domains=("*",), routes=(route,)),))
@@ -328,5 +353,3 @@ def _tls_of(cluster: Cluster) -> TlsSettings | None:
         return None
     protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
     return TlsSettings.build(socket.typed_config, protocol=protocol)
-
-

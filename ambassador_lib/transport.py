@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from ._httpx import DefaultTimeout, pristine
+from ._httpx import DefaultTimeout, pristine, target_of
 from .call import INFINITY, Call
 from .errors import LocalReply, NoRouteError
 from .options import Options
@@ -73,7 +73,7 @@ class _Ambassador:
             breaker_listeners=breaker_listeners,
             breaker_storage=breaker_storage,
             clock=self._clock,
-            random=random_module.Random() if random is None else random,  # noqa: S311 - balancing, not secrets
+            random=random_module.Random() if random is None else random,
         )
         self._runtime = self._make_runtime()
         self._closed = False
@@ -139,15 +139,15 @@ class _Ambassador:
     def _call(self, request: httpx.Request) -> Call:
         if self._closed:
             raise RuntimeError("Cannot send a request, as the transport has been closed.")
-        call = Call(request, self._clock.monotonic())
+        call = Call(request, self._clock.monotonic(), target_of(request.url))
         timeout = request.extensions.get("timeout")
         # httpx's own default cannot be told from a timeout of the application's but by its value, or by our mark.
         if timeout is None or isinstance(timeout, DefaultTimeout) or timeout == _HTTPX_DEFAULT:
             timeout = self._timeout
         if timeout is not None:
             read, write = timeout.get("read"), timeout.get("write")
-            call.timeouts.read = INFINITY if read is None else read
-            call.timeouts.write = INFINITY if write is None else write
+            call.read_timeout = INFINITY if read is None else read
+            call.write_timeout = INFINITY if write is None else write
         return call
 
     def _refuse(self, request: httpx.Request) -> None:
@@ -157,7 +157,7 @@ class _Ambassador:
                 request=request,
                 reply=LocalReply(404, "", "NR", "route_not_found"),
             )
-            call = Call(request, self._clock.monotonic())
+            call = Call(request, self._clock.monotonic(), target_of(request.url))
             call.flag("NR")
             call.report.details = "route_not_found"
             call.report.status = 404

@@ -1,4 +1,4 @@
-"""The house's own rules: which room may import which, what the core may not touch, and that the public names are whole."""
+"""The house's own rules: who may import whom, what the core may not touch, and that the public names are whole."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ORDER: dict[str, set[str]] = {
     "runtime": {"call", "errors", "algorithms"},
     "telemetry": {"call", "errors", "policy", "runtime"},
     "routing": {"algorithms", "call", "errors", "policy", "runtime"},
-    "upstream": {"algorithms", "call", "errors", "policy", "runtime", "engine", "discovery", "routing", "_circuit_open"},
+    "upstream": {"algorithms", "call", "errors", "policy", "runtime", "_circuit_open"},
     "discovery": {"algorithms", "call", "errors", "policy", "runtime", "engine", "upstream"},
     "handlers": {
         "algorithms", "call", "errors", "_circuit_open", "policy", "runtime", "engine", "upstream", "routing",
-        "telemetry", "discovery",
+        "telemetry", "_httpx",
     },
 }  # fmt: skip
 WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}

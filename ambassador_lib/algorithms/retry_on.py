@@ -26,6 +26,7 @@ class RetryOn(IntFlag):
     GRPC_UNAVAILABLE = auto()
 
 
+NOTHING = RetryOn(0)
 TOKENS = {
     "5xx": RetryOn.SERVER_ERROR,
     "gateway-error": RetryOn.GATEWAY_ERROR,
@@ -74,12 +75,31 @@ _RETRIED_BY: dict[Failure, tuple[RetryOn, ...]] = {
 }
 
 
+_BY_STATUS_ALONE = (
+    RetryOn.SERVER_ERROR
+    | RetryOn.GATEWAY_ERROR
+    | RetryOn.RETRIABLE_4XX
+    | RetryOn.RESET
+    | RetryOn.RESET_BEFORE_REQUEST
+    | RetryOn.CONNECT_FAILURE
+    | RetryOn.REFUSED_STREAM
+    | RetryOn.HTTP3_POST_CONNECT_FAILURE
+)
+
+
 def parse(text: str) -> RetryOn:
     """Parse a `retry_on` list: tokens are trimmed and case-sensitive."""
-    conditions = RetryOn(0)
+    conditions = NOTHING
     for token in text.split(","):
-        conditions |= TOKENS.get(token.strip(), RetryOn(0))
+        conditions |= TOKENS.get(token.strip(), NOTHING)
     return conditions
+
+
+def least_status(conditions: RetryOn) -> int:
+    """Return the least status of a response that the conditions can retry; 0 where not the status alone decides."""
+    if conditions & ~_BY_STATUS_ALONE:
+        return 0
+    return 409 if conditions & RetryOn.RETRIABLE_4XX else 500
 
 
 def failure_retried(conditions: RetryOn, failure: Failure) -> str | None:

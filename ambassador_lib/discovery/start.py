@@ -11,8 +11,8 @@ from ..policy.model.cluster import Cluster
 from ..runtime.base import Clock, Random
 from ..runtime.control import ControlThread, Watch
 from ..runtime.gate import Gate
-from ..upstream.health_check import HealthChecker
 from ..upstream.upstream import Upstream
+from .health_check import HealthChecker
 from .logical_dns import LogicalDns
 from .refresh import NameRefresh, Names
 from .resolver import Resolver, SystemResolver

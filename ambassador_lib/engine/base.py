@@ -50,29 +50,26 @@ class Destination:
     max_requests: int = 0
     gauge: ConnectionGauge | None = field(default=None, compare=False)
 
+    @property
+    def endpoint(self) -> str:
+        """`address:port`, IPv6 in brackets."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 class Exchange:
-    """One try as the engine sees it."""
+    """One try as the engine sees it.
 
-    __slots__ = (
-        "_aborted",
-        "_on_abort",
-        "authority",
-        "deadline",
-        "destination",
-        "extensions",
-        "headers",
-        "method",
-        "on_connected",
-        "scheme",
-        "stream",
-        "target",
-        "url",
-    )
+    `scheme` is the application's, and `:scheme` towards HTTP/2 upstreams, whatever the connection is. `authority` is
+    the Host header, which is not among `headers`. `deadline` is absolute and may move; it also cuts the body's reads
+    later on, while `connect_timeout` is counted beside it. `on_connected` is called once, when a connection (new or
+    pooled) is in hand and before the request's first byte. `url` is the application's: its scheme, host and port are logical.
+    """
+
+    _aborted = False
+    _on_abort: Callable[[], None] | None = None
 
     def __init__(
         self,
-        *,
         method: str,
         scheme: str,
         authority: str,
@@ -87,22 +84,15 @@ class Exchange:
     ) -> None:
         self.method = method
         self.scheme = scheme
-        """The application's scheme: `:scheme` towards HTTP/2 upstreams, whatever the connection is."""
         self.authority = authority
-        """The Host header; not repeated in `headers`."""
         self.target = target
         self.headers = headers
         self.stream = stream
         self.destination = destination
         self.deadline = deadline
-        """Absolute and movable; it also cuts the body's reads later on. `connect_timeout` is counted beside it."""
         self.on_connected = on_connected
-        """Called once, when a connection (new or pooled) is in hand and before the request's first byte."""
         self.url = url
-        """The logical URL (the application's scheme, host and port; the rewritten path)."""
         self.extensions = extensions
-        self._aborted = False
-        self._on_abort: Callable[[], None] | None = None
 
     def abort(self) -> None:
         """Break the exchange off, from any thread, before or while the engine works on it."""
@@ -120,8 +110,9 @@ class Exchange:
 class Engine(Protocol):
     """What carries exchanges. The blocking engines' coroutines never suspend."""
 
-    dials: bool
-    """True where the engine is given addresses; False where it sees the logical URL (mocks, ASGI, WSGI)."""
+    @property
+    def dials(self) -> bool:
+        """True where the engine is given addresses; False where it sees the logical URL (mocks, ASGI, WSGI)."""
 
     async def send(self, exchange: Exchange) -> httpx.Response:
         """Return the response's head; its `stream` is read by the caller, under `exchange.deadline`."""

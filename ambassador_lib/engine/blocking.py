@@ -17,7 +17,7 @@ from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .dialling import handshake_failed, refused
 from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready
-from .wire import PATIENCE, READ_SIZE, PeerReset
+from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
@@ -108,9 +108,17 @@ class BlockingNetwork:
         """Return something that one thread can wait for."""
         return BlockingSignal(self._now, self._patience)
 
+    def grace(self) -> Deadline:
+        """Return a moment from now."""
+        return Deadline(self._now() + CLEANING_UP)
+
     def shielded(self) -> AbstractContextManager[object]:
         """Nothing cancels a thread."""
         return nullcontext()
+
+    async def protected(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`."""
+        await work
 
     def home(self) -> object:
         """Sockets are bound to no loop."""

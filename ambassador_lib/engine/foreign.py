@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpcore
 import httpx
 
+from .._httpx import content_of, make_request, with_target
 from ..call import INFINITY
 from ..errors import (
     AmbassadorError,
@@ -56,32 +57,26 @@ class _Foreign:
         if isinstance(stream, bytes):
             stream = httpx.ByteStream(stream)
         # A body of known length has been announced by httpx already, or is empty.
-        body = b"".join(stream) if type(stream) is httpx.ByteStream else None
-        headers = [(b"host", exchange.authority.encode("latin-1")), *framed_headers(exchange.headers, body)]
-        request = httpx.Request.__new__(httpx.Request)
-        request.method = exchange.method
-        request.headers = httpx.Headers(headers)
-        request.stream = stream
-        request.extensions = dict(exchange.extensions)
+        body = content_of(stream)
+        own = exchange.headers if body == b"" else framed_headers(exchange.headers, body)
+        headers = [(b"host", exchange.authority.encode("latin-1")), *own]
+        url, extensions = exchange.url, exchange.extensions.copy()
         if self.dials:
-            self._address(request, exchange)
+            url = self._address(exchange, extensions)
         else:
-            request.url = _with_target(exchange.url, exchange.target)
-            endpoint = exchange.destination
-            request.extensions["ambassador_endpoint"] = f"{_bracketed(endpoint.address)}:{endpoint.port}"
-        if body is not None:
-            request.read()  # as httpx does with a body at hand: mocks look at `request.content`
-        return request
+            url = with_target(url, exchange.target)
+            extensions["ambassador_endpoint"] = exchange.destination.endpoint
+        return make_request(exchange.method, url, headers, stream, body, extensions)
 
-    def _address(self, request: httpx.Request, exchange: Exchange) -> None:
+    def _address(self, exchange: Exchange, extensions: dict[str, Any]) -> httpx.URL:
         destination = exchange.destination
         scheme = "http" if destination.tls is None and exchange.scheme != "https" else "https"
         # httpcore sends the extension `target` as it is; the URL's path would be a new URL for each request.
         target = "/" if isinstance(self.transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)) else exchange.target
-        request.url = _endpoint_url(scheme, destination.address, destination.port, target)
-        request.extensions["target"] = exchange.target.encode("latin-1")
+        extensions["target"] = exchange.target.encode("latin-1")
         if scheme == "https":
-            request.extensions["sni_hostname"] = destination.sni or exchange.url.host
+            extensions["sni_hostname"] = destination.sni or exchange.url.host
+        return _endpoint_url(scheme, destination.address, destination.port, target)
 
     def _timeouts(self, exchange: Exchange, left: float) -> dict[str, float]:
         left = min(left, self._patience)
@@ -223,11 +218,6 @@ def _reset(error: httpx.TransportError, reason: str) -> UpstreamResetError | Non
 @lru_cache(maxsize=KEPT_URLS)
 def _endpoint_url(scheme: str, address: str, port: int, target: str) -> httpx.URL:
     return httpx.URL(f"{scheme}://{_bracketed(address)}:{port}{target}")
-
-
-def _with_target(url: httpx.URL, target: str) -> httpx.URL:
-    raw_path = target.encode("latin-1")
-    return url if url.raw_path == raw_path else url.copy_with(raw_path=raw_path)
 
 
 def _bracketed(address: str) -> str:

@@ -29,7 +29,6 @@ class Http1Connection:
     def open(self, exchange: Exchange) -> Http1Stream:
         """Begin an exchange."""
         self._busy = True
-        exchange.abortable(self.wire.abort)
         return Http1Stream(self, exchange)
 
     def ended(self) -> None:
@@ -77,6 +76,7 @@ class Http1Stream:
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
+        self._exchange.abortable(self._wire.abort)
         with suppress(PeerReset):  # a server may answer (413, say) and close before it has read all: that decides
             await self._send()
         try:

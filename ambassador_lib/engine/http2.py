@@ -59,9 +59,7 @@ class Http2Connection:
         """Begin an exchange."""
         with self.lock:
             self._open += 1
-        stream = Http2Stream(self, exchange)
-        exchange.abortable(stream.abort)
-        return stream
+        return Http2Stream(self, exchange)
 
     def ended_locked(self) -> None:
         """One exchange is over."""
@@ -170,13 +168,18 @@ class Http2Connection:
                 stream.fail(remote_reset("the upstream is going away", refused=True))
 
     async def flush(self, deadline: Deadline) -> None:
-        """Send what is due, unless another thread or task is at it: that one takes ours along."""
-        while True:
-            with self.lock:
-                data = b"" if self._writing or self._is_mute else self.h2.data_to_send()
-                if not data:
-                    return
-                self._writing = True
+        """Send what is due, unless another thread or task is at it: that one takes ours along.
+
+        Cancelling one exchange must not cut a frame in two, which would end all the others.
+        """
+        with self.lock:
+            data = b"" if self._writing or self._is_mute else self.h2.data_to_send()
+            self._writing |= bool(data)
+        if data:
+            await self.network.protected(self._write(data, deadline))
+
+    async def _write(self, data: bytes, deadline: Deadline) -> None:
+        while data:
             try:
                 await self.wire.write(data, deadline)
             except PeerReset:
@@ -187,7 +190,8 @@ class Http2Connection:
                 self.fail(connection_termination)
                 raise
             with self.lock:
-                self._writing = False
+                data = self.h2.data_to_send()
+                self._writing = bool(data)
 
     def _fall_silent(self) -> None:
         with self.lock:

@@ -13,7 +13,7 @@ import h2.events
 import h2.exceptions
 import httpx
 
-from ..call import Deadline, Header
+from ..call import Header
 from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, remote_reset
 from .blocking import step
 from .framing import check_head, fixed_body, framed_headers
@@ -46,6 +46,7 @@ class Http2Stream:
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
+        self._exchange.abortable(self.abort)
         await self._send()
         await self._connection.until(self, self._has_head)
         if self._head is None:
@@ -133,7 +134,7 @@ class Http2Stream:
             self.fail(connection_termination("aborted"))
             if self.id and connection.failure is None:
                 connection.h2.ping(bytes(8))
-        step(connection.flush(self.deadline))
+        step(connection.flush(connection.network.grace()))
 
     def _has_ended(self) -> bool:
         return self._ended or self._error is not None
@@ -180,7 +181,7 @@ class Http2Stream:
                 if not (self._ended and self._sent):
                     _reset(connection.h2, self.id)
         with suppress(DeadlineExpired):  # `flush` has told the others
-            await connection.flush(Deadline())
+            await connection.flush(connection.network.grace())
 
 
 def _request_headers(exchange: Exchange, headers: list[Header]) -> list[Header]:

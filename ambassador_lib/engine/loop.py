@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,12 @@ from ..errors import DeadlineExpired, connect_timeout
 from .blocking import socket_info
 from .dialling import handshake_failed, refused
 from .readiness import has_hung_up, has_input
-from .wire import PATIENCE, READ_SIZE, PeerReset
+from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
 
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
-CLEANING_UP = 1.0
-"""Seconds that cleaning up may take after a cancellation."""
 
 
 _inherited: list[ByteStream] = []
@@ -42,6 +40,8 @@ class LoopNetwork:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Kept, since a loop itself refers to its tasks weakly."""
 
     async def dial(self, exchange: Exchange) -> LoopWire:
         """Connect and do TLS, under one deadline for both."""
@@ -64,9 +64,26 @@ class LoopNetwork:
         """Return something that one task can wait for."""
         return LoopSignal(self._patience)
 
+    def grace(self) -> Deadline:
+        """Nothing: `shielded` cuts cleaning up."""
+        return Deadline()
+
     def shielded(self) -> AbstractContextManager[object]:
         """Keep cancellation off for a moment."""
         return anyio.move_on_after(CLEANING_UP, shield=True)
+
+    async def protected(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` to its end: in a task of its own under asyncio, whose cancellation no shield of anyio stops."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            with self.shielded():
+                await work
+            return
+        task = loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
 
     def home(self) -> object:
         """Return the running loop: sockets of one are of no use to another."""

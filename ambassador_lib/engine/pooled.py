@@ -35,11 +35,11 @@ Key = tuple[object, Destination]
 class Pooled:
     """A connection, and what the pool knows of it."""
 
-    def __init__(self, connection: Connection, key: Key) -> None:
+    def __init__(self, connection: Connection, key: Key, now: float) -> None:
         self.connection = connection
         self.key = key
         self.listed = False
-        self.idle_since = 0.0
+        self.idle_since = now
         self.requests = 0
         self._counted = True
 
@@ -128,6 +128,7 @@ class PooledEngine:
         """Close every connection; exchanges still under way break off."""
         with self._lock:
             doomed = list(self._open)
+            self._open.clear()  # what is still in use is not kept when it is given back
             self._free.clear()
             for pooled in doomed:
                 pooled.listed = False
@@ -155,15 +156,21 @@ class PooledEngine:
 
     def _take(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream, bool] | None:
         with self._lock:
-            free = self._free.get(key)
-            if not free:
+            pooled = self._with_room_locked(key)
+            if pooled is None:
                 return None
-            pooled = free[-1]
             was_idle = pooled.connection.is_idle()
             stream = pooled.open(exchange)
             if not pooled.has_room():
                 self._unlist_locked(pooled)
             return pooled, stream, was_idle
+
+    def _with_room_locked(self, key: Key) -> Pooled | None:
+        while free := self._free.get(key):
+            if free[-1].has_room():
+                return free[-1]
+            self._unlist_locked(free[-1])  # lost or going away, while exchanges on it are still ending
+        return None
 
     async def _dial(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
         pooled = await self._connected(key, exchange)
@@ -210,7 +217,7 @@ class PooledEngine:
             connection = Http2Connection(wire, self._network)
         else:
             connection = Http1Connection(wire, self._network)
-        pooled = Pooled(connection, key)
+        pooled = Pooled(connection, key, self._now())
         if destination.gauge is not None:
             destination.gauge.opened()
         with self._lock:
@@ -220,18 +227,23 @@ class PooledEngine:
     # --- giving it back ----------------------------------------------------------------------------------------------
 
     async def _release(self, pooled: Pooled, stream: Stream) -> None:
-        await stream.close()
+        try:
+            await stream.close()
+        finally:
+            if self._settle(pooled):
+                await self._discard(pooled)
+
+    def _settle(self, pooled: Pooled) -> bool:
+        """Keep the connection for others, or tell that it is over."""
         with self._lock:
-            connection = pooled.connection
-            is_over = connection.is_idle() and not (pooled.is_usable() and pooled in self._open)
-            if connection.is_idle():
+            is_idle = pooled.connection.is_idle()
+            if is_idle:
                 pooled.idle_since = self._now()
-            if pooled.is_usable():
+            if pooled.is_usable() and pooled in self._open:
                 self._list_locked(pooled)
-            else:
-                self._unlist_locked(pooled)
-        if is_over:
-            await self._discard(pooled)
+                return False
+            self._unlist_locked(pooled)
+            return is_idle
 
     def _give_up(self, pooled: Pooled) -> None:
         with self._lock:

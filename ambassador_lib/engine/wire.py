@@ -6,7 +6,7 @@ blocking ones' coroutines never suspend, so that a plain call can step them to t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,9 @@ MAX_HEADERS = 100
 """Header lines of a response. Source: `HttpProtocolOptions.max_headers_count`, default 100."""
 PATIENCE = 300.0
 """Seconds that a wait may take where no deadline bounds it."""
+
+CLEANING_UP = 1.0
+"""Seconds that cleaning up may take, after a cancellation or without one."""
 
 
 class PeerReset(Exception):  # noqa: N818 - a signal to the protocol, which knows what it means
@@ -123,8 +126,14 @@ class Network(Protocol):
     def signal(self) -> Signal:
         """Return something to wait for."""
 
+    def grace(self) -> Deadline:
+        """Return a near deadline for what cleaning up has to send."""
+
     def shielded(self) -> AbstractContextManager[object]:
         """Keep cancellation off a short piece of cleaning up."""
+
+    async def protected(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` to its end, whether or not the caller is cancelled meanwhile."""
 
     def home(self) -> object:
         """Return what connections made here are bound to: the running event loop, or `None` for nothing."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import lower_case
 from ..call import Call, Header, Next
 from ..errors import LocalReply, LocalReplyError
 from ..routing.internal import AddressGate
@@ -35,6 +36,7 @@ _NEVER_SENT_ON = frozenset(
         b"x-forwarded-client-cert",
     )
 )
+_RARE = frozenset((b"connection", b"te", b"referer"))
 _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
 
 
@@ -69,49 +71,41 @@ class Admit:
 
     def _take_headers(self, call: Call) -> None:
         """One pass over the headers; nearly all of them are copied without a look."""
-        headers: list[Header] = []
-        noted: list[Header] = []
-        control = False
-        for name, value in call.request.headers.raw:
-            name = name.lower()
-            if name in _LOOKED_AT:
-                noted.append((name, value))
-            elif name.startswith(b"x-envoy-"):
-                control = True
-                headers.append((name, value))
-            else:
-                headers.append((name, value))
-        call.headers = headers
-        self._admit_noted(call, noted, control=control)
-
-    def _admit_noted(self, call: Call, noted: list[Header], *, control: bool) -> None:
         headers = call.headers
-        proto = own_id = None
-        forwarded_for: list[bytes] = []
-        for name, value in noted:
-            if name == b"host":
-                call.authority = value.decode("latin-1")
-            elif name == b"x-forwarded-proto":
-                proto = value
-            elif name == b"x-request-id":
-                own_id = value
-            elif name == b"x-forwarded-for":
-                forwarded_for.append(value)
-            elif name == b"te" and b"trailers" in value:
-                headers.append((b"te", b"trailers"))
-            elif name == b"referer" and _clean(value):
-                headers.append((name, value))
-            elif name == b"connection":
-                self._drop_named(call, value)
-        self._gate.admit(call, forwarded_for, control=control)
-        if proto is None or self._manager.use_remote_address:
-            proto = call.scheme.encode()
-        headers.append((b"x-forwarded-proto", proto))
-        if own_id is None or (call.edge and not self._manager.preserve_external_request_id):
-            own_id = request_id.make(self._random) if self._generates_id else own_id
-        if own_id is not None:
-            headers.append((b"x-request-id", own_id))
-        if self._manager.via:
+        noted: dict[bytes, list[bytes]] = {}
+        control = False
+        for _, name, value in lower_case(call.request.headers):
+            if name in _LOOKED_AT:
+                noted.setdefault(name, []).append(value)
+                continue
+            control = control or name.startswith(b"x-envoy-")
+            headers.append((name, value))
+        call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
+        if not _RARE.isdisjoint(noted):
+            self._take_rare(call, noted)
+        self._gate.admit(call, noted.get(b"x-forwarded-for", ()), control=control)
+        self._identify(call, noted)
+
+    def _take_rare(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
+        """Headers that go on in part, or take others with them."""
+        for value in noted.get(b"connection", ()):
+            self._drop_named(call, value)
+        if any(b"trailers" in value for value in noted.get(b"te", ())):
+            call.headers.append((b"te", b"trailers"))
+        call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if _clean(value)]
+
+    def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
+        """Say which scheme the application spoke, and give the request its id (semantics 11.1)."""
+        manager = self._manager
+        proto = None if manager.use_remote_address else noted.get(b"x-forwarded-proto")
+        call.headers.append((b"x-forwarded-proto", proto[-1] if proto else call.scheme.encode()))
+        own = noted.get(b"x-request-id")
+        replaced = call.edge and not manager.preserve_external_request_id
+        if (own is None or replaced) and self._generates_id:
+            own = [request_id.make(self._random)]
+        if own is not None:
+            call.headers.append((b"x-request-id", own[-1]))
+        if manager.via:
             self._append_via(call)
 
     def _drop_named(self, call: Call, value: bytes) -> None:

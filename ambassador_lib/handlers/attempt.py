@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,6 +9,7 @@ import httpx
 from ..call import INFINITY, Call, Header, Next
 from ..engine.base import Engine, Exchange
 from ..errors import AmbassadorError, DeadlineExpired, UpstreamConnectError, UpstreamResetError, expired, overflow
+from ..routing.mutations import set_lower_header
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
 
 if TYPE_CHECKING:
@@ -26,65 +26,60 @@ class SendAttempt:
         self._engine = engine
         self._runtime = runtime
         self._tracing = tracing
+        self._judged = upstream.outlier is not None
+        # A connection in hand is news in split mode only (semantics 5).
+        self._judged_by_origin = upstream.outlier is not None and (
+            upstream.outlier.settings.split_external_local_origin_errors
+        )
+        self._milliseconds: dict[float, bytes] = {}
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         attempt = call.attempt
         now = self._runtime.now()
         attempt.started = now - call.started
         headers = self._headers(call, now)
-        span = None
-        if self._tracing.enabled:
-            span = self._tracing.start_try(call, attempt, headers)
-        error: BaseException | None = None
+        span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
         try:
-            response = await self._send(call, headers)
-        except BaseException as failure:
-            error = attempt.error = failure
-            raise
-        else:
-            attempt.status = response.status_code
-            return response
-        finally:
+            response = await self._runtime.within(call.deadline, self._engine.send(self._exchange(call, headers)))
+            now = self._runtime.now()
+            if now >= call.deadline.at:  # an engine that could not be interrupted answered too late
+                await self._runtime.discard(response)
+                raise DeadlineExpired  # noqa: TRY301 - told like any other
+        except BaseException as error:
+            failure = attempt.error = self._failure(call, error)
             attempt.duration = self._runtime.now() - call.started - attempt.started
             if span is not None:
-                self._tracing.end_try(span, attempt.status, error, attempt.endpoint)
-
-    async def _send(self, call: Call, headers: list[Header]) -> httpx.Response:
-        runtime, upstream, deadline = self._runtime, self._upstream, call.attempt.deadline
-        exchange = Exchange(
-            method=call.method,
-            scheme=call.scheme,
-            authority=call.authority,
-            target=call.target,
-            headers=headers,
-            stream=call.body,
-            destination=call.destination,
-            deadline=deadline,
-            on_connected=partial(self._connected, call),
-            url=call.request.url,
-            extensions=call.request.extensions,
-        )
-        try:
-            response = await runtime.within(deadline, self._engine.send(exchange))
-            now = runtime.now()
-            if now >= deadline.at:  # an engine that could not be interrupted answered too late
-                await runtime.discard(response)
-                raise DeadlineExpired
-        except DeadlineExpired:
-            failure = expired(call)
-            if isinstance(failure, AmbassadorError):  # the application's own timeout is no failure of the endpoint
-                upstream.record(call.endpoint, LocalOrigin.TIMEOUT, runtime.now())
+                self._tracing.end_try(span, None, failure, attempt.endpoint)
+            if failure is error:
+                raise
             raise failure from None
-        except UpstreamConnectError:
-            upstream.record(call.endpoint, LocalOrigin.CONNECT_FAILURE, runtime.now())
-            raise
-        except UpstreamResetError:
-            upstream.record(call.endpoint, LocalOrigin.RESET, runtime.now())
-            raise
-        if upstream.outlier is not None:
-            upstream.record(call.endpoint, _status(call, response), now)
+        attempt.status = response.status_code
+        attempt.duration = now - call.started - attempt.started
+        if self._judged:
+            self._upstream.record(call.endpoint, _status(call, response), now)
         call.head_received()
+        if span is not None:
+            self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
         return response
+
+    def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
+        def on_connected() -> None:
+            self._connected(call)
+
+        request = call.request
+        return Exchange(
+            call.method,
+            call.scheme,
+            call.authority,
+            call.target,
+            headers,
+            call.body,
+            call.destination,
+            call.deadline,
+            on_connected,
+            request.url,
+            request.extensions,
+        )
 
     def _connected(self, call: Call) -> None:
         now = self._runtime.now()
@@ -92,25 +87,50 @@ class SendAttempt:
         if not call.grant.connected():
             raise overflow()
         self._upstream.traffic_seen = True
-        if self._upstream.outlier is not None:
+        if self._judged_by_origin:
             self._upstream.record(call.endpoint, LocalOrigin.CONNECTED, now)
+
+    def _failure(self, call: Call, error: BaseException) -> BaseException:
+        """Name what happened, and tell outlier detection whose fault it was."""
+        outcome = None
+        if isinstance(error, DeadlineExpired):
+            error = expired(call)
+            if isinstance(error, AmbassadorError):  # the application's own timeout is no failure of the endpoint
+                outcome = LocalOrigin.TIMEOUT
+        elif isinstance(error, UpstreamConnectError):
+            outcome = LocalOrigin.CONNECT_FAILURE
+        elif isinstance(error, UpstreamResetError):
+            outcome = LocalOrigin.RESET
+        if outcome is not None:
+            self._upstream.record(call.endpoint, outcome, self._runtime.now())
+        return error
 
     def _headers(self, call: Call, now: float) -> list[Header]:
         """The request's headers and what is said of this very try (semantics 2, 3.9)."""
         headers = call.headers.copy()
-        timeouts = call.timeouts
+        number = call.attempt.number
         host = call.virtual_host.model
         if host.include_request_attempt_count:
-            _set(headers, b"x-envoy-attempt-count", b"%d" % call.attempt.number)
-        if host.include_is_timeout_retry_header and call.attempt.number > 1:
-            _set(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
+            set_lower_header(headers, b"x-envoy-attempt-count", b"%d" % number)
+        if number > 1 and host.include_is_timeout_retry_header:
+            set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
         if not call.suppress_envoy_headers:
-            expected = timeouts.route if timeouts.per_try == INFINITY else timeouts.per_try
-            if call.attempt.number > 1 and call.deadline != INFINITY:
-                expected = min(expected, max(0.001, call.deadline - now))
-            if expected != INFINITY:
+            expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
+            if number > 1 and call.route_at != INFINITY:
+                expected = min(expected, max(0.001, call.route_at - now))
                 headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % round(expected * 1000)))
+            elif expected != INFINITY:
+                headers.append((b"x-envoy-expected-rq-timeout-ms", self._in_milliseconds(expected)))
         return headers
+
+    def _in_milliseconds(self, seconds: float) -> bytes:
+        """Routes have few different timeouts: each is written once."""
+        known = self._milliseconds.get(seconds)
+        if known is None:
+            known = b"%d" % round(seconds * 1000)
+            if len(self._milliseconds) < 64:  # an internal caller may bring any number of its own
+                self._milliseconds[seconds] = known
+        return known
 
 
 def _status(call: Call, response: httpx.Response) -> Outcome:
@@ -120,8 +140,3 @@ def _status(call: Call, response: httpx.Response) -> Outcome:
         if grpc_status.isdigit():
             return grpc_outcome(int(grpc_status))
     return response.status_code
-
-
-def _set(headers: list[Header], name: bytes, value: bytes) -> None:
-    headers[:] = [header for header in headers if header[0] != name]
-    headers.append((name, value))

@@ -10,8 +10,8 @@ from ..call import Call, Next
 from ..errors import expired, no_healthy_upstream
 
 if TYPE_CHECKING:
-    from ..runtime.gate import Gate
     from ..runtime.base import Runtime
+    from ..runtime.gate import Gate
     from ..upstream.upstream import Upstream
 
 
@@ -47,7 +47,7 @@ class Balance:
         ticket = self._runtime.ticket()
         self._gate.add(ticket)
         try:
-            if not await ticket.wait(call.attempt.deadline):
+            if not await ticket.wait(call.deadline):
                 raise expired(call)
         finally:
             self._gate.discard(ticket)

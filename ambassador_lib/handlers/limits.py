@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..call import Call, Next
-from ..errors import UpstreamConnectError, expired, overflow
+from ..errors import UpstreamConnectError, again, expired, overflow
 from ..upstream.limits import Verdict
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class CircuitBreakers:
         )
         call.attempt.defer(grant.release)
         call.grant = grant
-        if grant.ticket is not None and not await grant.ticket.wait(call.attempt.deadline):
+        if grant.ticket is not None and not await grant.ticket.wait(call.deadline):
             raise expired(call)
         if grant.verdict is not Verdict.GO and grant.verdict is not Verdict.CONNECT:
-            raise overflow() if grant.failure is None else grant.failure
+            raise overflow() if grant.failure is None else again(grant.failure)
         try:
             return await next(call)
         except UpstreamConnectError as error:

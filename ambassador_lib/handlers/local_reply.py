@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import make_headers
 from ..call import Call, Header, Next
 from ..errors import AmbassadorError, LocalReply
 
@@ -49,7 +50,7 @@ class LocalReplies:
         if not report.details:
             report.details = "via_upstream"
         if self._as_response:
-            response.headers = httpx.Headers(self._dressed(call, list(response.headers.raw)))
+            response.headers = make_headers(self._dressed(call, response.headers.raw))
         return response
 
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:

@@ -19,47 +19,45 @@ class Observe:
     """Everything the call took is given back here: at the end of the body, or when no response comes of it."""
 
     def __init__(self, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
-        self._runtime = runtime
-        self._tracing = tracing
-        self._as_response = as_response
+        self.runtime = runtime
+        self.tracing = tracing
+        self.as_response = as_response
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        watch = CallWatch(call, self._runtime, self._tracing, as_response=self._as_response)
+        watch = CallWatch(call, self)
         try:
             response = await next(call)
         except BaseException as error:
             watch.broke_off(error)
             raise
         response.extensions["ambassador"] = call.report
-        self._runtime.watch_body(response, watch)
+        self.runtime.watch_body(response, watch)
         return response
 
 
 class CallWatch:
     """Follows a call to its end; the body of its response is read under what is left of the call's bounds."""
 
-    __slots__ = ("_as_response", "_call", "_done", "_error", "_judges", "_runtime", "_tracing")
+    _error: BaseException | None = None
+    _done = False
+    _judges = True
 
-    def __init__(self, call: Call, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
+    def __init__(self, call: Call, observe: Observe) -> None:
         self._call = call
-        self._runtime = runtime
-        self._tracing = tracing
-        self._as_response = as_response
-        self._error: BaseException | None = None
-        self._done = False
-        self._judges = True
+        self._observe = observe
+        self._now = observe.runtime.now
 
     def reading(self) -> Deadline:
         """Restart the idle bounds; the deadline is the try's, which the engine's sockets are under as well."""
-        now = self._runtime.now()
+        now = self._now()
         # What the application was slow to read has arrived in time all the same: only the wait itself can be too long.
-        self._judges = now < self._call.deadline
+        self._judges = now < self._call.route_at
         self._call.touch(now)
-        return self._call.attempt.deadline
+        return self._call.deadline
 
     def received(self) -> None:
         """Judge a read that nobody could interrupt."""
-        if self._judges and self._runtime.now() >= self._call.attempt.deadline.at:
+        if self._judges and self._now() >= self._call.deadline.at:
             raise DeadlineExpired
 
     def failed(self, error: Exception) -> Exception:
@@ -75,9 +73,9 @@ class CallWatch:
         call.report.details = seen.reply.details
         if call.endpoint is not None:
             how = LocalOrigin.RESET if isinstance(seen, UpstreamResetError) else LocalOrigin.TIMEOUT
-            call.cluster.record(call.endpoint, how, self._runtime.now())
+            call.cluster.record(call.endpoint, how, self._now())
         seen.call = call.report
-        if self._as_response:  # after the head a sidecar can only break the body off
+        if self._observe.as_response:  # after the head a sidecar can only break the body off
             return httpx.RemoteProtocolError(f"response body broken off: {seen.reply.details}", request=call.request)
         return seen
 
@@ -96,9 +94,9 @@ class CallWatch:
             return
         self._done = True
         call = self._call
-        call.report.duration = self._runtime.now() - call.started
+        call.report.duration = self._now() - call.started
         try:
             call.finish()
         finally:
             if call.span is not None:
-                self._tracing.end_call(call, call.report.status, self._error)
+                self._observe.tracing.end_call(call, call.report.status, self._error)

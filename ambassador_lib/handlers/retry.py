@@ -11,7 +11,7 @@ from tenacity.wait import wait_base
 
 from ..algorithms import backoff
 from ..algorithms.retry_on import Failure
-from ..call import INFINITY, Attempt, Call, Next
+from ..call import Attempt, Call, Next
 from ..errors import (
     RESET,
     AmbassadorError,
@@ -58,17 +58,20 @@ class Retry:
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         rules = (self._by_cluster.get(call.cluster.name) or self._rules).for_call(call)
-        timeouts = call.timeouts
         # A per-try timeout that is not shorter than the route's is ignored (semantics 2).
-        timeouts.per_try = rules.per_try_timeout if rules.per_try_timeout < timeouts.route else INFINITY
+        if rules.per_try_timeout < call.route_timeout:
+            call.per_try_timeout = rules.per_try_timeout
         call.retry_rules = rules
-        call.begin_try(Attempt(1, 0.0))
+        call.begin_try(Attempt(1))
         while True:
             outcome: Outcome
             try:
-                outcome = await next(call)
+                outcome = response = await next(call)
             except AmbassadorError as error:
                 outcome = error  # the try is finished below: a retry budget still counts it (semantics 3.5)
+            else:
+                if response.status_code < rules.least_status:
+                    return response
             reason = self._why(rules, outcome) if rules.conditions else None
             if reason is None:
                 return _final(call, outcome)
@@ -116,7 +119,7 @@ class Retry:
         call.end_retry = call.cluster.limits[call.route.priority].try_retry()
         if call.end_retry is None:
             return False
-        call.next_try = Attempt(call.attempt.number + 1, 0.0)
+        call.next_try = Attempt(call.attempt.number + 1)
         call.next_try.defer(call.end_retry)
         return True
 
@@ -158,13 +161,14 @@ class Retry:
     async def _wait_for_next_try(self, call: Call, outcome: Outcome, delay: float) -> None:
         previous = call.attempt
         call.is_timeout_retry = isinstance(outcome, PerTryTimeoutError)
+        assert call.next_try is not None, "made when its place was taken"
         call.begin_try(call.next_try)
         try:
             await self._drop(outcome)
         finally:
             previous.finish()
         try:
-            await self._runtime.sleep(delay, call.attempt.deadline)
+            await self._runtime.sleep(delay, call.deadline)
         except DeadlineExpired:
             raise expired(call) from None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import make_headers
 from ..algorithms.overrides import take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
@@ -55,11 +56,13 @@ class Router:
             self._mutate(call, error.reply.status, error.reply.headers)
             raise
         if self._changes_response or self._service_time:
-            headers = list(response.headers.raw)
+            headers = response.headers.raw
+            before = headers.copy()
             if self._service_time:
                 self._set_service_time(call, headers)
             self._mutate(call, response.status_code, headers)
-            response.headers = httpx.Headers(headers)
+            if headers != before:
+                response.headers = make_headers(headers)
         return response
 
     def _choose_cluster(self, call: Call) -> None:

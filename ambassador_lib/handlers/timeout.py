@@ -20,20 +20,17 @@ class RouteTimeout:
     that is kept so that it can be sent again.
     """
 
-    def __init__(
-        self, runtime: Runtime, *, timeout: float | None, idle_timeout: float | None, body_limit: int
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, timeout: float | None, idle_timeout: float | None, body_limit: int) -> None:
         self._runtime = runtime
         self._timeout = INFINITY if timeout is None else timeout
         self._idle = INFINITY if idle_timeout is None else idle_timeout
         self._body_limit = body_limit
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        timeouts = call.timeouts
-        timeouts.route = self._timeout
-        timeouts.idle = self._idle
+        call.route_timeout = self._timeout
+        call.idle_timeout = self._idle
         if call.overrides is not None and call.overrides.timeout is not None:
-            timeouts.route = call.overrides.timeout or INFINITY
+            call.route_timeout = call.overrides.timeout or INFINITY
         now = self._runtime.now()
         if isinstance(call.body, httpx.ByteStream):
             call.end_request(now)

@@ -54,7 +54,8 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
 
 def _check_dns(findings: Findings, cluster: Cluster) -> None:
     rate = cluster.dns_failure_refresh_rate
-    if cluster.type != "STATIC" and rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
+    resolved = cluster.type in ("STRICT_DNS", "LOGICAL_DNS")
+    if resolved and rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
         findings.fault(rate, "max_interval", "must not be less than base_interval")
     config = cluster.dns_resolution_config
     for resolver in config.resolvers if config is not None else ():

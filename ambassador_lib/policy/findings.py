@@ -14,14 +14,14 @@ class Places:
 
     def __init__(self) -> None:
         self._origins: dict[int, tuple[object, ParsedMessage]] = {}
-        self._doubtful: list[str] = []
+        self._misread: list[str] = []
         self.runtime: dict[str, Place] = {}
 
     def note(self, built: object, parsed: ParsedMessage) -> None:
         """Remember what `built` was made from; it is kept alive, so that its id stays its own."""
         self._origins[id(built)] = (built, parsed)
-        if parsed.doubtful and parsed.place.path:
-            self._doubtful.append(parsed.place.path)
+        if parsed.misread and parsed.place.path:
+            self._misread.append(parsed.place.path)
 
     def move(self, built: object, changed: object) -> None:
         """Give the copy of an object its place."""
@@ -36,9 +36,9 @@ class Places:
         parsed = origin[1]
         return parsed.where(field, index) if field else parsed.place
 
-    def is_doubtful(self, place: Place) -> bool:
+    def is_misread(self, place: Place) -> bool:
         """Tell whether a fault was found in what surrounds the place, so that more about it would mislead."""
-        return any(place.path == path or place.path.startswith((f"{path}.", f"{path}[")) for path in self._doubtful)
+        return any(place.path == path or place.path.startswith((f"{path}.", f"{path}[")) for path in self._misread)
 
 
 class Findings:
@@ -55,7 +55,7 @@ class Findings:
 
     def fault_at(self, place: Place, message: str, hint: str = "") -> None:
         """Note something wrong at a place, unless its surroundings are known to be broken."""
-        if not self._places.is_doubtful(place):
+        if not self._places.is_misread(place):
             self.faults.append(place.fault(message, hint))
 
     def warn(self, built: object, field: str, message: str) -> None:

@@ -44,13 +44,14 @@ class ParsedMessage:
     """A message by its full name, with the fields that the document sets.
 
     For an `Any` this is the message inside it; an `Any` without type is `google.protobuf.Any` without fields.
-    `doubtful`: some fault was found directly in it, so that checks on its meaning would mislead.
+    `doubtful`: some fault was found directly in it; `misread`: of a kind that makes checks on its meaning mislead.
     """
 
     name: str
     place: Place
     fields: dict[str, Value] = field(default_factory=dict)
     doubtful: bool = False
+    misread: bool = False
 
     def get(self, name: str) -> Any:
         """Return a field's bare value, or `None`."""

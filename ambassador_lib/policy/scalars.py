@@ -6,7 +6,6 @@ Each function takes the value that the YAML reader made and returns Python's, or
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import math
 import re
@@ -16,10 +15,10 @@ from typing import Any
 from .model.core import FrozenDict
 from .yaml_nodes import Node
 
-_DURATION = re.compile(r"(\d+)(?:\.(\d{1,9}))?s")
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_DURATION = re.compile(r"([0-9]+)(?:\.([0-9]{1,9}))?s")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]{1,16}")
-_OTHER_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|m|min|h|d)?")
+_OTHER_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|m|min|h|d)?")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TRUE = dict.fromkeys(("true", "t", "yes", "y", "1"), True)
 _FALSE = dict.fromkeys(("false", "f", "no", "n", "0"), False)
@@ -65,7 +64,7 @@ def read_bytes(value: object) -> bytes:
     text = read_string(value).replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise Unreadable("expected base64") from None
 
 
@@ -94,7 +93,7 @@ def read_integer(value: object, *, bits: int, signed: bool) -> int:
 
 
 def _whole(text: str) -> int | None:
-    if re.fullmatch(r"[+-]?\d{1,30}", text):
+    if re.fullmatch(r"[+-]?[0-9]{1,30}", text):
         return int(text)
     try:
         number = read_float(text)
@@ -127,7 +126,7 @@ def read_enum(value: object, numbers: Mapping[str, int]) -> str:
         found = {name.lower(): name for name in numbers}.get(value.lower())
         if found is not None:
             return found
-        if not re.fullmatch(r"-?\d+", value):
+        if not re.fullmatch(r"-?[0-9]+", value):
             raise Unreadable(f"no such value {value!r}", _nearest(value.upper(), numbers))
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

@@ -40,14 +40,23 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+        "spawn_upstream_span": "each try has a span of its own",
         "verbose max_path_tag_length custom_tags operation upstream_operation": "spans follow OpenTelemetry's "
         "conventions",
     },
-    "envoy.extensions.filters.http.router.v3.Router": {"upstream_log upstream_log_options": _LOGS},
+    "envoy.extensions.filters.http.router.v3.Router": {
+        "upstream_log upstream_log_options": _LOGS,
+        "dynamic_stats suppress_grpc_request_failure_code_stats": _STATS,
+        "start_child_span": "each try has a span of its own",
+    },
     "envoy.config.route.v3.VirtualHost": {"virtual_clusters": _STATS},
     "envoy.config.route.v3.Route": {"stat_prefix": _STATS},
+    "envoy.config.route.v3.Decorator": {"propagate": "x-envoy-decorator-operation is not sent"},
+    "envoy.config.route.v3.WeightedCluster": {"total_weight": "it is the sum of the weights, in Envoy too"},
+    "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {"track_remaining": _STATS},
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig": {"update_merge_window": "changes of hosts are seen at once"},
     "envoy.config.cluster.v3.Cluster": {
-        "track_timeout_budgets track_cluster_stats lrs_server lrs_report_endpoint_metrics": _STATS,
+        "alt_stat_name track_timeout_budgets track_cluster_stats lrs_server lrs_report_endpoint_metrics": _STATS,
         "preconnect_policy connection_pool_per_downstream_connection": "connections are made when they are needed",
         "upstream_connection_options": "the connection engine sets socket options",
     },
@@ -64,8 +73,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "connection_keepalive max_metadata_size": _HTTP2,
     },
     "envoy.config.core.v3.Http1ProtocolOptions": {
-        "allow_absolute_url accept_http_10 default_host_for_http_10 use_balsa_parser "
-        "allow_custom_methods": _DOWNSTREAM,
+        "allow_absolute_url accept_http_10 default_host_for_http_10 use_balsa_parser allow_custom_methods": _DOWNSTREAM,
     },
     "envoy.type.matcher.v3.RegexMatcher": {"google_re2": "RE2 is the only engine"},
     "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": {
@@ -73,7 +81,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "edns0_max_payload_size max_udp_channel_duration reinit_channel_on_timeout": _DNS,
     },
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
-        "enforce_rsa_key_usage": "the TLS library decides",
+        "enforce_rsa_key_usage max_session_keys": "the TLS library decides",
     },
     "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {"key_log": "TLS keys are not logged"},
 }

@@ -82,7 +82,7 @@ class Walk:
         return parsed
 
     def _fault(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
-        parsed.doubtful = True
+        parsed.doubtful = parsed.misread = True
         self.faults.append(place.fault(message, hint))
 
     def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
@@ -108,7 +108,8 @@ class Walk:
         try:
             if verdict.refused:
                 if not self._is_default(field, node):
-                    self._fault(parsed, Place(node.key_at or node.at, place.path), verdict.text)
+                    parsed.doubtful = True
+                    self.faults.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
                     parsed.fields[field.name] = Value(_default(field), place, broken=True)
                 return
             value = Value(self._value(field, node, place, acts=verdict.acts), place, node=node)

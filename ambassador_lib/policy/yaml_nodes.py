@@ -24,6 +24,8 @@ _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _BOOLEANS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no": False, "false": False, "off": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _LARGEST_SAFE = 2**53
+_DEEPEST = 100  # the limit of protobuf's JSON reader, which Envoy uses
+_TOO_DEEP = f"nested more than {_DEEPEST} levels deep"
 
 
 @dataclass(slots=True)
@@ -47,12 +49,14 @@ def from_file(text: str, name: str, *, strict_json: bool = False) -> Node:
     return _Reader(name).read(text)
 
 
-def from_python(value: Any, name: str) -> Node:
+def from_python(value: Any, name: str, depth: int = 0) -> Node:
     """Read a parsed document; what another YAML reader made of a scalar is undone as far as Envoy's would differ."""
+    if depth > _DEEPEST:
+        raise _unreadable(name, _TOO_DEEP)
     if isinstance(value, Mapping):
-        return Node({str(key): from_python(item, name) for key, item in value.items()}, name, name)
+        return Node({str(key): from_python(item, name, depth + 1) for key, item in value.items()}, name, name)
     if isinstance(value, (list, tuple)):
-        return Node([from_python(item, name) for item in value], name, name)
+        return Node([from_python(item, name, depth + 1) for item in value], name, name)
     if value is None or isinstance(value, (bool, str)):
         return Node(value, name, name)
     if isinstance(value, int):
@@ -100,6 +104,7 @@ class _Reader:
     def __init__(self, name: str) -> None:
         self._name = name
         self._anchors: dict[str, Node | None] = {}
+        self._depth = 0
 
     def read(self, text: str) -> Node:
         import yaml
@@ -140,10 +145,13 @@ class _Reader:
             # "!" marks what yaml-cpp calls non-plain: quoted and block scalars.
             plain = event.style in (None, "") and event.tag != "!"
             node = Node(self._plain(event) if plain else event.value, at)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = Node(list(self._items(events)), at)
         else:
-            node = Node(self._entries(events), at)
+            self._depth += 1
+            if self._depth > _DEEPEST:
+                raise _unreadable(at, _TOO_DEEP)
+            sequence = isinstance(event, yaml.SequenceStartEvent)
+            node = Node(list(self._items(events)) if sequence else self._entries(events), at)
+            self._depth -= 1
         if event.anchor:
             self._anchors[event.anchor] = node
         return node

@@ -61,34 +61,40 @@ def _render(operator: Operator, clock: Clock) -> Render:
 
 # Headers.
 
-
-def _first(getters: tuple[Render, ...]) -> Render:
-    if len(getters) == 1:
-        return getters[0]
-    first, second = getters
-    return lambda call, status, response: first(call, status, response) or second(call, status, response)
+Get = Callable[[Call, int, Sequence[Header]], bytes | None]
+"""The value of a header, `None` if it is not there."""
 
 
-def _request_header(name: str) -> Render:
-    of_call = REQUEST_LINE.get(name)
-    if of_call is not None:
-        return lambda call, _status, _response: of_call(call)
-    key = name.encode()
-    return lambda call, _status, _response: call.header(key) or b""
+def _first(getters: tuple[Get, ...]) -> Render:
+    """Render the first header that is there, even if it is empty."""
 
-
-def _response_header(name: str) -> Render:
-    if name == ":status":
-        return lambda _call, status, _response: b"%d" % status if status else b""
-    key = name.encode()
-
-    def render(_call: Call, _status: int, response: Sequence[Header]) -> bytes:
-        for header, value in response:
-            if header.lower() == key:
+    def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
+        for get in getters:
+            value = get(call, status, response)
+            if value is not None:
                 return value
         return b""
 
     return render
+
+
+def _request_header(name: str) -> Get:
+    of_call = REQUEST_LINE.get(name)
+    if of_call is not None:
+        return lambda call, _status, _response: of_call(call)
+    key = name.encode()
+    return lambda call, _status, _response: call.header(key)
+
+
+def _response_header(name: str) -> Get:
+    if name == ":status":
+        return lambda _call, status, _response: b"%d" % status if status else None
+    key = name.encode()
+
+    def get(_call: Call, _status: int, response: Sequence[Header]) -> bytes | None:
+        return next((value for header, value in response if header.lower() == key), None)
+
+    return get
 
 
 # What the call knows.

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from .mutations import set_header
+from .mutations import set_lower_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +90,9 @@ class AddressGate:
         if forwarded_for:
             call.headers.append((b"x-forwarded-for", b",".join(forwarded_for)))
         if call.internal:
-            set_header(call.headers, b"x-envoy-internal", b"true")
+            set_lower_header(call.headers, b"x-envoy-internal", b"true")
         elif call.edge:
-            set_header(call.headers, b"x-envoy-external-address", str(PEER).encode())
+            set_lower_header(call.headers, b"x-envoy-external-address", str(PEER).encode())
 
 
 def _networks(config: InternalAddressConfig | None) -> tuple[IPNetwork, ...]:

@@ -102,6 +102,15 @@ def set_header(headers: list[Header], name: bytes, value: bytes) -> None:
     headers.append((name, value))
 
 
+def set_lower_header(headers: list[Header], name: bytes, value: bytes) -> None:
+    """`set_header` for a list whose names are all in lower case, as a call's are."""
+    for header in headers:
+        if header[0] == name:
+            headers[:] = [other for other in headers if other[0] != name]
+            break
+    headers.append((name, value))
+
+
 def append_to_header(headers: list[Header], name: bytes, value: bytes) -> None:
     """Join `value` with a comma to the header `name` (to the last line of it), or add it."""
     for index in range(len(headers) - 1, -1, -1):

@@ -60,9 +60,9 @@ def merge_slashes(target: str) -> str:
 
 
 def port_start(authority: str) -> int | None:
-    """Return where the port begins with its colon, `None` if there is none."""
+    """Return where the port begins with its colon, `None` if there is none; a bare colon is no port."""
     at = authority.rfind(":")
-    return None if at < 0 or at < authority.rfind("]") else at
+    return None if at < 0 or at < authority.rfind("]") or at + 1 == len(authority) else at
 
 
 def strip_any_host_port(authority: str) -> str:

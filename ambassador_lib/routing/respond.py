@@ -152,7 +152,7 @@ def frame(call: Call, status: int, headers: list[Header], body: bytes) -> tuple[
         headers.append((b"content-type", b"text/plain"))
     if status not in _BODILESS:
         headers.append((b"content-length", b"%d" % len(body)))
-    return status, headers, body
+    return status, headers, b"" if call.method == "HEAD" else body
 
 
 def forwarded_proto(call: Call) -> str:

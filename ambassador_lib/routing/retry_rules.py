@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..algorithms import retry_on
 from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
-from ..algorithms.retry_on import Failure, RetryOn
+from ..algorithms.retry_on import NOTHING, Failure, RetryOn
 from ..call import INFINITY, Call, Header
 from .compiled import reselections
 from .match import compile_values
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 HeadersMatch = Callable[[Sequence[Header]], bool]
 
 
-
 @dataclass(frozen=True, slots=True)
 class RetryRules:
     """Times are seconds. `reselect` is how often a retry's pick of a host already tried is made again."""
 
-    conditions: RetryOn = RetryOn(0)
+    conditions: RetryOn = NOTHING
     num_retries: int = 1
     per_try_timeout: float = INFINITY
     status_codes: frozenset[int] = frozenset()
@@ -36,12 +35,16 @@ class RetryRules:
     reset_headers: tuple[tuple[bytes, str], ...] = ()
     reset_max_interval: float = DEFAULT_RATE_LIMITED_MAX
     reselect: int = 0
+    least_status: int = 0
+    """No response with a lesser status can be retried; spares healthy ones the look at their headers."""
 
     def for_call(self, call: Call) -> RetryRules:
         """The rules that hold for this request: none where `retriable_request_headers` do not match."""
+        if call.overrides is None and self.request_headers is None:
+            return self
         rules = self if call.overrides is None else self._with(call.overrides)
         if rules.conditions and self.request_headers is not None and not self.request_headers(call.headers):
-            return replace(rules, conditions=RetryOn(0))
+            return replace(rules, conditions=NOTHING)
         return rules
 
     def _with(self, overrides: Overrides) -> RetryRules:
@@ -57,6 +60,7 @@ class RetryRules:
             count = overrides.max_retries
         return replace(
             self,
+            least_status=0,
             conditions=conditions,
             num_retries=count,
             status_codes=self.status_codes | overrides.retriable_status_codes,
@@ -68,6 +72,8 @@ class RetryRules:
 
     def response_retried(self, status: int, headers: Sequence[Header]) -> str | None:
         """Return why a response is retried, or `None`."""
+        if status < self.least_status:
+            return None
         conditions = self.conditions
         ratelimited = grpc_status = None
         for name, value in headers:
@@ -99,8 +105,10 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
     back_off, limited = policy.retry_back_off, policy.rate_limited_retry_back_off
     per_try = _whole_milliseconds(policy.per_try_timeout)
     reset_max = limited.max_interval if limited is not None else None
+    conditions = retry_on.parse(policy.retry_on)
     return RetryRules(
-        conditions=retry_on.parse(policy.retry_on),
+        conditions=conditions,
+        least_status=retry_on.least_status(conditions),
         num_retries=1 if policy.num_retries is None else policy.num_retries,
         per_try_timeout=per_try or INFINITY,
         status_codes=frozenset(policy.retriable_status_codes),
@@ -122,9 +130,7 @@ def _any_of(matchers: Sequence[HeaderMatcher]) -> HeadersMatch | None:
     conditions = [(matcher.name.lower().encode(), compile_values(matcher)) for matcher in matchers]
 
     def matches(headers: Sequence[Header]) -> bool:
-        return any(
-            holds([value for name, value in headers if name.lower() == wanted]) for wanted, holds in conditions
-        )
+        return any(holds([value for name, value in headers if name.lower() == wanted]) for wanted, holds in conditions)
 
     return matches
 

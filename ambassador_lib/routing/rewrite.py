@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..call import Call
-from .mutations import append_to_header, set_header
+from .mutations import append_to_header, set_lower_header
 from .regex import compile_substitution
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def rewrite_path(call: Call, rewrite: PathRewrite, *, keep_original: bool) -> No
     if target is None:
         return
     if keep_original:
-        set_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
+        set_lower_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
     call.target = target
 
 
@@ -90,5 +90,5 @@ def rewrite_host(call: Call, new_host: str) -> None:
         if forwarded.rpartition(b",")[2] != old:
             append_to_header(call.headers, b"x-forwarded-host", old)
     if not route.suppress_envoy_headers and old:
-        set_header(call.headers, b"x-envoy-original-host", old)
+        set_lower_header(call.headers, b"x-envoy-original-host", old)
     call.authority = new_host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from ..policy.model.route import Route, RouteConfiguration, RouteMatch
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..runtime.base import Clock, Random
 
-_INDEX_FROM = 16
+_INDEX_FROM = 8
 """Routes from which on looking prefixes up beats trying one route after the other."""
 
 Entry = tuple[int, Condition, CompiledRoute]
@@ -63,11 +64,15 @@ class RouteTable:
                 return host.compiled, route
         return host.compiled, None
 
-    def claims(self, host: str, port: int | None) -> bool:
-        """Tell whether a domain other than a bare `*` matches `host` or `host:port`."""
-        host = host.lower()
-        names = (host,) if port is None else (f"{host}:{port}", host)
-        return any(self._domains.find_named(self._name(name)) is not None for name in names)
+    def ignoring_port(self) -> RouteTable:
+        """Return the same table, but the port in an authority does not count (`ignore_port_in_host_matching`)."""
+        twin = copy.copy(self)
+        twin._ignore_port = True
+        return twin
+
+    def claims(self, name: str) -> bool:
+        """Tell whether a domain other than a bare `*` matches `name`, a host or `host:port` in lower case."""
+        return self._domains.find_named(self._name(name)) is not None
 
     def _name(self, authority: str) -> str:
         return authority[: port_start(authority)] if self._ignore_port else authority

@@ -6,7 +6,7 @@ asyncio or trio. A handler is written once against this protocol.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..call import Deadline

@@ -6,7 +6,7 @@ Its twin is `loop`; the pair differs in how to wait, how to read a body and how 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import httpx
@@ -19,7 +19,7 @@ from .recording import Recording
 T = TypeVar("T")
 
 
-class SuspendedInSyncCall(RuntimeError):
+class SuspendedInSyncCallError(RuntimeError):
     """A coroutine waited for an event loop inside a blocking call: a handler awaited something of its own."""
 
 
@@ -30,7 +30,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
     work.close()
-    raise SuspendedInSyncCall(f"{work!r} suspended inside a blocking call")
+    raise SuspendedInSyncCallError(f"{work!r} suspended inside a blocking call")
 
 
 class BlockingRuntime:
@@ -54,9 +54,9 @@ class BlockingRuntime:
         """Return something that this thread can wait for."""
         return BlockingTicket(self.now)
 
-    async def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> T:
+    def within(self, _deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         """Run `work`; a blocking engine looks at the deadline at each socket operation itself."""
-        return await work
+        return work
 
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""

@@ -95,7 +95,7 @@ class _Bounded(Awaitable[T]):
             while True:
                 try:
                     sent = yield trap
-                except BaseException as thrown:
+                except BaseException as thrown:  # noqa: BLE001 - cancellation included, all goes to the work
                     trap = work.throw(thrown)
                 else:
                     trap = work.send(sent)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,7 +16,7 @@ from xml.etree import ElementTree as ET
 HERE = Path(__file__).parent
 PORT = 8000
 """The suite's server listens here, and its tests know."""
-DOWNLOAD_LIMIT, RUN_LIMIT = 120.0, 300.0
+DOWNLOAD_LIMIT, PORT_LIMIT, RUN_LIMIT = 120.0, 60.0, 300.0
 
 
 class UnreachableError(Exception):
@@ -67,8 +68,17 @@ def count_test_functions(suite: Path) -> int:
     return sum(len(re.findall(r"^(?:async )?def test_", source.read_text(), re.MULTILINE)) for source in sources)
 
 
-def is_port_free() -> bool:
-    """Tell whether the suite's server can listen; it waits for ever where it cannot."""
+def wait_for_port() -> bool:
+    """Tell whether the suite's server can listen, perhaps after another run has ended; it hangs where it cannot."""
+    last = time.monotonic() + PORT_LIMIT
+    while not _is_port_free():
+        if time.monotonic() > last:
+            return False
+        time.sleep(0.25)
+    return True
+
+
+def _is_port_free() -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -105,10 +115,9 @@ def _read(report: Path, output: str) -> Outcome:
         tags = {child.tag for child in case}
         end = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
         by_end[end].add(f"{case.get('classname')}::{case.get('name')}")
-    # A test may be there twice: it passed and its teardown failed.
     sent = re.search(r"^requests sent: (\d+)$", output, re.MULTILINE)
     return Outcome(
-        passed=frozenset(by_end["passed"] - by_end["failed"]),
+        passed=frozenset(by_end["passed"] - by_end["failed"]),  # some are there twice: passed, and torn down badly
         failed=frozenset(by_end["failed"]),
         skipped=frozenset(by_end["skipped"]),
         sent=int(sent.group(1)) if sent else 0,

@@ -30,7 +30,7 @@ def suite(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
         archive = httpx_suite.fetch(httpx.__version__, cache.mkdir("httpx") if cache else tmp_path)
     except httpx_suite.UnreachableError as error:
         skip_loudly(f"the package registry cannot be reached: {error}")
-    if not httpx_suite.is_port_free():
+    if not httpx_suite.wait_for_port():
         skip_loudly(f"port {httpx_suite.PORT}, which httpx's tests need, is taken")
     return httpx_suite.unpack(archive, tmp_path)
 

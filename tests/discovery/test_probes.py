@@ -30,8 +30,8 @@ from ambassador_lib.policy.model.tls import (
     UpstreamTlsContext,
 )
 from ambassador_lib.runtime.clock import SystemClock
-from ambassador_lib.upstream.health_check import _probes_of
-from ambassador_lib.upstream.probes import payload
+from ambassador_lib.discovery.health_check import _probes_of
+from ambassador_lib.discovery.probes import payload
 
 PATIENCE = 10.0
 PASSED, DEGRADED, REFUSED = CheckResult.PASSED, CheckResult.DEGRADED, CheckResult.REFUSED

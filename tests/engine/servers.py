@@ -14,6 +14,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 Handler = Callable[[Any], None]
 """Does everything with one connected socket."""
@@ -169,5 +170,6 @@ class H2Peer:
         self.sock.sendall(self.h2.data_to_send())
 
     def respond(self, stream_id: int, body: bytes = b"ok", *, end: bool = True, status: str = "200") -> None:
-        self.h2.send_headers(stream_id, [(":status", status)])
-        self.h2.send_data(stream_id, body, end_stream=end)
+        with contextlib.suppress(h2.exceptions.ProtocolError):  # the client may have reset it meanwhile
+            self.h2.send_headers(stream_id, [(":status", status)])
+            self.h2.send_data(stream_id, body, end_stream=end)

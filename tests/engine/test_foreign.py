@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 
@@ -96,17 +97,16 @@ def test_patched_transports_do_not_dial(monkeypatch: pytest.MonkeyPatch) -> None
     mode = Mode("sync")
     with httpx.HTTPTransport() as transport:
         engine = ForeignEngine(transport, mode.clock)
+        dials = [engine.dials]
         with monkeypatch.context() as patch:
             patch.setattr(httpx.HTTPTransport, "handle_request", lambda self, request: httpx.Response(204))
-            assert not engine.dials
+            dials.append(engine.dials)
             assert step(engine.send(mode.exchange(9))).status_code == 204
-        assert engine.dials
         with monkeypatch.context() as patch:
-            import httpcore
-
             patch.setattr(httpcore.ConnectionPool, "handle_request", lambda self, request: None)
-            assert not engine.dials
-        assert engine.dials
+            dials.append(engine.dials)
+        dials.append(engine.dials)
+    assert dials == [True, False, False, True]
     assert not ForeignEngine(httpx.MockTransport(lambda request: httpx.Response(200)), mode.clock).dials
 
 

@@ -426,3 +426,39 @@ def test_threads_do_not_get_in_each_others_way() -> None:
 
         mode.run(main)
     assert (wrong, server.connections) == ([], 1)
+
+
+def test_connection_going_away_is_not_chosen_while_it_ends(mode: Mode) -> None:
+    """After GOAWAY a new exchange dials, though an old one is still under way on the first connection."""
+    first: list[H2Peer] = []
+
+    def react(peer: H2Peer, event: Any) -> None:
+        if not isinstance(event, h2.events.RequestReceived):
+            return
+        if path_of(event) == "/old":
+            first.append(peer)
+            peer.respond(event.stream_id, b"part", end=False)
+            peer.flush()
+            peer.sock.sendall((8).to_bytes(3, "big") + b"\x07\x00" + bytes(4) + (1).to_bytes(4, "big") + bytes(4))
+        else:
+            peer.respond(event.stream_id)
+            first[0].h2.send_data(1, b"ial", end_stream=True)
+            first[0].flush()
+
+    with serving(H2Peer(react)) as server:
+
+        async def main(engine: Any) -> None:
+            def exchange(target: str) -> Any:
+                return mode.exchange(server, protocol="http2", target=target, deadline=mode.after(5))
+
+            old = await engine.send(exchange("/old"))
+            (pooled,) = engine._open
+            await pooled.connection.until(
+                next(iter(pooled.connection.streams.values())), lambda: not pooled.is_usable()
+            )
+            assert await mode.read(await engine.send(exchange("/new"))) == b"ok"
+            assert await mode.read(old) == b"partial"
+            assert mode.gauge.now == 1
+
+        mode.run(main)
+    assert server.connections == 2

@@ -6,16 +6,18 @@ import gc
 import os
 import socket
 import threading
+from random import Random
 from typing import Any
 
 import anyio
+import h2.events
 import pytest
 
 from ambassador_lib.engine.blocking import step
 from ambassador_lib.engine.pooled import AsyncPooledEngine, PooledEngine
 
 from .conftest import Mode
-from .servers import OK, answering, once, read_request, serving, until_closed
+from .servers import OK, H2Peer, answering, once, read_request, serving, until_closed
 
 
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
@@ -173,3 +175,47 @@ def test_close_with_a_response_unread(mode: Mode) -> None:
             assert mode.gauge.now == 0
 
         mode.run(main)
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_cancelled_exchanges_never_cross(backend: str, protocol: str) -> None:
+    """Under cancellation at random moments each exchange gets its own answer or none."""
+    mode = Mode(backend)
+    random = Random(7)
+
+    def react(peer: H2Peer, event: Any) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            headers: Any = event.headers
+            peer.respond(event.stream_id, dict(headers)[":path"].encode())
+
+    def http1(sock: socket.socket) -> None:
+        while True:
+            target = read_request(sock).split(b" ")[1]
+            sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(target), target))
+
+    outcomes: list[bool] = []
+    with serving(http1 if protocol == "http1" else H2Peer(react)) as server:
+
+        async def main(engine: Any) -> None:
+            async def one(index: int) -> None:
+                target = f"/{index}"
+                with anyio.move_on_after(random.random() * 0.03):
+                    response = await engine.send(mode.exchange(server, protocol=protocol, target=target))
+                    try:
+                        outcomes.append(await response.aread() == target.encode())
+                    finally:
+                        await response.aclose()
+
+            for start in range(0, 300, 30):
+                async with anyio.create_task_group() as group:
+                    for index in range(start, start + 30):
+                        group.start_soon(one, index)
+            assert mode.gauge.now == len(engine._open)
+            assert all(pooled.connection.is_idle() for pooled in engine._open)
+            response = await engine.send(mode.exchange(server, protocol=protocol, target="/last"))
+            outcomes.append(await response.aread() == b"/last")
+
+        mode.run(main)
+    assert outcomes[-1]
+    assert all(outcomes)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+TYPE = "type.googleapis.com/"
+HCM = f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-ROUTER = 'name: envoy.filters.http.router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}'
-TLS = '"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'
+ROUTER_TYPE = f"{TYPE}envoy.extensions.filters.http.router.v3.Router"
+ROUTER = f'{{name: envoy.filters.http.router, typed_config: {{"@type": {ROUTER_TYPE}}}}}'
+TLS_TYPE = f"{TYPE}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def document(
     *,
     top: str = "",
-    listener: str = "",
     listener_address: str = "address: 127.0.0.1, port_value: 15001",
-    hcm: str = "stat_prefix: p",
-    filters: str = "{" + ROUTER + "}",
+    hcm: str = "",
+    filters: str = ROUTER,
     table: str = "",
     vhost: str = 'name: v, domains: ["*"]',
     more_vhosts: str = "",
@@ -22,64 +23,84 @@ def document(
     action: str = "",
     route: str = "cluster: c",
     on_route: str = "",
-    cluster: str = "name: c, connect_timeout: 1s",
+    cluster: str = "",
     kind: str = "type: STATIC",
     endpoint: str = "address: {socket_address: {address: 127.0.0.1, port_value: 8080}}",
-    lb_endpoint: str = "",
+    on_endpoint: str = "",
+    more_endpoints: str = "",
     assignment: str = "cluster_name: c",
+    locality: str = "",
     more_clusters: str = "",
+    more_listeners: str = "",
 ) -> str:
-    """Return a valid bootstrap, with the given pieces in their places (flow style, without the outer braces)."""
+    """Return a valid bootstrap with the given pieces in their places, in flow style and without the outer braces."""
     return f"""\
 static_resources:
   listeners:
   - name: l
     address: {{socket_address: {{{listener_address}}}}}
-    {listener}
     filter_chains:
     - filters:
       - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": {HCM}
-          {_lines(hcm, 10)}
-          http_filters: [{filters}]
-          route_config:
-            {_lines(table, 12)}
-            virtual_hosts:
-            - {_lines(vhost, 14)}
-              routes:
-              - match: {{{match}}}
+        typed_config: {{
+          "@type": {HCM},
+          {_after(hcm or "stat_prefix: p")}
+          http_filters: [{filters}],
+          route_config: {{
+            {_after(table)}
+            virtual_hosts: [{{
+              {_after(vhost)}
+              routes: [{{
+                match: {{{match}}},
+                {_after(on_route)}
                 {action or "route: {" + route + "}"}
-                {on_route}
-            {more_vhosts}
+              }}]
+            }}{"," if more_vhosts else ""} {more_vhosts}]
+          }}
+        }}
+  {more_listeners}
   clusters:
-  - {_lines(cluster, 4)}
-    {kind}
-    load_assignment:
-      {_lines(assignment, 6)}
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{{endpoint}}}
-          {lb_endpoint}
+  - {{
+      name: c,
+      {_after(cluster)}
+      {_after(kind)}
+      load_assignment: {{
+        {_after(assignment)}
+        endpoints: [{{
+          {_after(locality)}
+          lb_endpoints: [
+            {{{_after(on_endpoint)} endpoint: {{{endpoint}}}}}{"," if more_endpoints else ""} {more_endpoints}
+          ]
+        }}]
+      }}
+    }}
   {more_clusters}
 {top}
 """
 
 
-def _lines(pieces: str, indent: int) -> str:
-    """Turn `a: 1, b: {c: 2, d: 3}` into lines at an indent."""
-    lines, depth, quote, start = [], 0, "", 0
-    for position, character in enumerate(pieces):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character in "{[":
-            depth += 1
-        elif character in "}]":
-            depth -= 1
-        elif character == "," and depth == 0:
-            lines.append(pieces[start:position].strip())
-            start = position + 1
-    lines.append(pieces[start:].strip())
-    return ("\n" + " " * indent).join(lines)
+def _after(pieces: str) -> str:
+    return f"{pieces}," if pieces else ""
+
+
+def tls(context: str = "", more: str = "") -> str:
+    """Return a document whose cluster speaks TLS with the given `common_tls_context` fields (and more beside it)."""
+    common = f", common_tls_context: {{{context}}}" if context else ""
+    beside = f", {more}" if more else ""
+    return document(cluster=f'transport_socket: {{name: t, typed_config: {{"@type": {TLS_TYPE}{common}{beside}}}}}')
+
+
+def added_header(value: str = "a", key: str = "x-a") -> str:
+    """Return a document whose route adds a request header."""
+    return document(on_route=f'request_headers_to_add: [{{header: {{key: "{key}", value: "{value}"}}}}]')
+
+
+def health_check(check: str) -> str:
+    """Return a document whose cluster has a health check."""
+    always = "timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1"
+    return document(cluster=f"health_checks: [{{{always}, {check}}}]")
+
+
+def protocol_options(options: str) -> str:
+    """Return the cluster fields that hold `HttpProtocolOptions`."""
+    return f'typed_extension_protocol_options: {{{HPO}: {{"@type": {TYPE}{HPO}, {options}}}}}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -146,9 +147,12 @@ def test_an_action_without_a_cluster_is_refused() -> None:
 )
 def test_the_weights_mutations_come_first_in_either_order(wins: bool, order: list[str]) -> None:
     """`most_specific_header_mutations_wins` turns the other levels round; the weighted cluster's stay first."""
-    fields = {"request_headers_to_add": (add("x-l", "w"),), "response_headers_to_add": (add("x-l", "w"),)}
+    fields: dict[str, Any] = {
+        "request_headers_to_add": (add("x-l", "w"),),
+        "response_headers_to_add": (add("x-l", "w"),),
+    }
 
-    def level(name: str) -> dict[str, object]:
+    def level(name: str) -> dict[str, Any]:
         return {"request_headers_to_add": (add("x-l", name),), "response_headers_to_add": (add("x-l", name),)}
 
     one = route(route=split(Weight(name="a", weight=1, **fields)), **level("route"))

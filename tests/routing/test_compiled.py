@@ -91,7 +91,7 @@ MIB = 1024 * 1024
     ],
 )
 def test_how_much_of_a_body_is_kept(
-    of_route: dict[str, int], of_host: dict[str, int], connection: int | None, expected: int
+    of_route: dict[str, Any], of_host: dict[str, Any], connection: int | None, expected: int
 ) -> None:
     """`request_body_buffer_limit` decides; the deprecated limit can only lower the listener's."""
     routes = table(virtual_host(route(**of_route), **of_host))

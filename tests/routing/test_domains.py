@@ -96,23 +96,31 @@ def test_ignore_port_in_host_matching(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "claimed"),
+    ("name", "claimed"),
     [
-        ("svc.test", None, True),
-        ("SVC.test", 80, True),
-        ("with-port.test", 8080, True),
-        ("with-port.test", 80, False),
-        ("a.suffix.test", 443, True),
-        ("elsewhere.test", None, False),
+        ("svc.test", True),
+        ("svc.test:80", False),
+        ("with-port.test:8080", True),
+        ("with-port.test:80", False),
+        ("a.suffix.test", True),
+        ("elsewhere.test", False),
     ],
 )
-def test_a_bare_wildcard_claims_nothing(host: str, port: int | None, claimed: bool) -> None:
-    """A URL is claimed by a named domain, with its port or without, never by `*`."""
+def test_a_bare_wildcard_claims_nothing(name: str, claimed: bool) -> None:
+    """A name is claimed by a named domain, never by `*`."""
     routes = table(
         virtual_host(route(), domains=["*", "svc.test", "with-port.test:8080"]),
         virtual_host(route(), domains=["*.suffix.test"]),
     )
-    assert routes.claims(host, port) is claimed
+    assert routes.claims(name) is claimed
+
+
+def test_a_table_may_be_asked_without_ports() -> None:
+    """A virtual host that was found by its host alone is found again whatever port the authority carries."""
+    routes = table(virtual_host(route(), domains=["svc.test"]))
+    call = call_to(host="svc.test:8080")
+    assert routes.find(call) == (None, None)
+    assert routes.ignoring_port().find(call)[1] is routes.routes[0]
 
 
 @pytest.mark.parametrize(

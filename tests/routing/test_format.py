@@ -37,6 +37,7 @@ def rendered(value: str, *, status: int = 0, response: Any = (), **call: Any) ->
         ("%REQ(x-none)%", ""),
         ("%REQ(x-none?x-some)%", "some value"),
         ("%REQ(x-none?x-some):4%", "some"),
+        ("%REQ(x-empty?x-some)%", ""),
         ("%PATH%", "/p/a?q=a%20b&r=1"),
         ("%PATH(NQ)%", "/p/a"),
         ("%PATH(WQ:PATH)%", "/p/a?q=a%20b&r=1"),
@@ -63,7 +64,7 @@ def rendered(value: str, *, status: int = 0, response: Any = (), **call: Any) ->
 )
 def test_values_of_a_request(value: str, expected: str) -> None:
     """What is known renders; what is not, or not yet, renders empty."""
-    assert rendered(value, headers=[("x-some", "some value"), ("x-request-id", "the-id")]) == expected
+    assert rendered(value, headers=[("x-some", "some value"), ("x-empty", ""), ("x-request-id", "the-id")]) == expected
 
 
 def test_the_path_before_a_rewrite_is_preferred() -> None:
@@ -85,7 +86,7 @@ def test_values_of_a_response() -> None:
     """After a try there are its endpoint, its count and a status."""
     call = call_to()
     for number in (1, 2):
-        call.attempt = Attempt(number, 0.0)
+        call.attempt = Attempt(number)
         call.attempt.endpoint = f"127.0.0.1:800{number}"
         call.report.attempts.append(call.attempt)
     call.attempt.status = 200

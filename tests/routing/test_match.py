@@ -264,7 +264,8 @@ KINDS = st.sampled_from(["prefix", "path", "path_separated_prefix"])
 @given(st.lists(st.tuples(KINDS, PATHS, st.booleans()), min_size=20, max_size=30), st.lists(PATHS, max_size=20))
 def test_a_long_table_keeps_its_order(kinds: list[tuple[str, str, bool]], targets: list[str]) -> None:
     """Looking prefixes up finds the route that trying one after the other would find."""
-    models = [RouteMatch(**{kind: path}, case_sensitive=sensitive) for kind, path, sensitive in kinds]
+    fields: list[dict[str, Any]] = [{kind: path, "case_sensitive": sensitive} for kind, path, sensitive in kinds]
+    models = [RouteMatch(**field) for field in fields]
     routes = table(virtual_host(*(route(str(number), match=model) for number, model in enumerate(models))))
     for target in targets:
         expected = next((str(number) for number, model in enumerate(models) if matches(model, target)), None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ambassador_lib.call import Attempt
 from ambassador_lib.policy.model.core import HeaderValueOption
 from ambassador_lib.policy.model.route import RouteAction
 
@@ -172,6 +173,7 @@ def test_values_of_responses() -> None:
     call = call_to("/?q")
     call.route = one
     one.apply_request(call, None)
+    call.attempt = Attempt(1)
     call.attempt.status = 418
     response = [(b"X-Other", b"o")]
     one.apply_response(call, None, 418, response)

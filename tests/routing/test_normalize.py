@@ -94,6 +94,7 @@ def test_merging_is_idempotent(text: str) -> None:
         ("svc.test.:80", "svc.test.", "svc.test.", "svc.test:80"),
         ("[::1]:80", "[::1]", "[::1]", "[::1]:80"),
         ("[::1]", "[::1]", "[::1]", "[::1]"),
+        ("svc.test:", "svc.test:", "svc.test:", "svc.test:"),
         ("", "", "", ""),
     ],
 )

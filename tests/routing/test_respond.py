@@ -98,7 +98,7 @@ def test_bodies_from_a_file_bytes_and_environment(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("source", [DataSource(filename="no/such/file"), DataSource(environment_variable="NO_SUCH")])
 def test_a_body_that_is_not_there_is_refused(source: DataSource) -> None:
     """What cannot be read is a ValueError when the table is built."""
-    with pytest.raises(ValueError, match="(?i)no.such"):
+    with pytest.raises(ValueError, match=r"(?i)no.such"):
         compiled(route(direct_response=DirectResponseAction(status=200, body=source)))
 
 

@@ -1,4 +1,7 @@
-"""One vocabulary for the three modes: a policy, a scripted upstream in virtual time, and `spec.get("/")`."""
+"""One vocabulary for the three modes: a policy, a scripted upstream in virtual time, and `spec.get("/")`.
+
+Policies are written with `documents`.
+"""
 
 from __future__ import annotations
 
@@ -8,57 +11,18 @@ from typing import Any
 import anyio
 import httpx
 
-from ambassador_lib import AmbassadorTransport, AsyncAmbassadorTransport
+from ambassador_lib import AmbassadorTransport, AsyncAmbassadorTransport, AsyncClient, Client
+from ambassador_lib.call import CallReport
 from ambassador_lib.testing.clock import FakeClock, FakeRandom
 
+from .documents import bootstrap
+
+__all__ = ["BASE", "MODES", "Body", "Hang", "Script", "Spec", "Step", "bootstrap", "story", "told"]
+
 MODES = ("blocking", "asyncio", "trio")
-TYPE = "type.googleapis.com/envoy.extensions"
-MANAGER = f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"
-ROUTER = {
-    "name": "envoy.filters.http.router",
-    "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"},
-}
 BASE = "http://127.0.0.1:15001"
-
-
-def bootstrap(
-    *,
-    route: dict[str, Any] | None = None,
-    routes: list[dict[str, Any]] | None = None,
-    vhost: dict[str, Any] | None = None,
-    cluster: dict[str, Any] | None = None,
-    manager: dict[str, Any] | None = None,
-    endpoints: int = 1,
-) -> dict[str, Any]:
-    """Write the smallest policy around the part that a case is about."""
-    if routes is None:
-        routes = [{"match": {"prefix": "/"}, "route": {"cluster": "c", **(route or {})}}]
-    hosts = {"name": "v", "domains": ["*"], "routes": routes, **(vhost or {})}
-    config = {
-        "@type": MANAGER,
-        "stat_prefix": "s",
-        "route_config": {"virtual_hosts": [hosts]},
-        "http_filters": [ROUTER],
-        **(manager or {}),
-    }
-    listener = {
-        "name": "main",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 15001}},
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
-        ],
-    }
-    members = [
-        {"endpoint": {"address": {"socket_address": {"address": f"10.0.0.{n}", "port_value": 80}}}}
-        for n in range(1, endpoints + 1)
-    ]
-    upstream = {
-        "name": "c",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": members}]},
-        **(cluster or {}),
-    }
-    return {"static_resources": {"listeners": [listener], "clusters": [upstream]}}
+PATIENCE = 20.0
+"""Real seconds after which a case that hangs has failed."""
 
 
 class Hang:
@@ -149,27 +113,44 @@ class Spec:
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.clock = FakeClock()
-        self.upstream = Script(self.clock)
+        self.upstream: Any = Script(self.clock)
         self.transport: Any = None
+        self.client: Any = None
 
-    def given(self, policy: dict[str, Any] | None, *steps: Step, random: Any = None, **options: Any) -> Spec:
-        """Build the client of this mode over a scripted upstream."""
-        if steps:
-            self.upstream = Script(self.clock, *steps)
-        kind = AmbassadorTransport if self.mode == "blocking" else AsyncAmbassadorTransport
+    @property
+    def is_blocking(self) -> bool:
+        return self.mode == "blocking"
+
+    def given(
+        self, policy: Any, *steps: Step, random: Any = None, upstream: Any = None, **options: Any
+    ) -> Spec:
+        """Put this mode's transport over a scripted upstream, into a plain httpx client."""
+        self.upstream = upstream or (Script(self.clock, *steps) if steps else self.upstream)
+        kind = AmbassadorTransport if self.is_blocking else AsyncAmbassadorTransport
         self.transport = kind(
             policy, inner=self.upstream, clock=self.clock, random=random or FakeRandom(), **options
         )
+        self.client = (httpx.Client if self.is_blocking else httpx.AsyncClient)(
+            transport=self.transport, trust_env=False
+        )
+        return self
+
+    def given_client(self, policy: Any, *steps: Step, upstream: Any = None, **options: Any) -> Spec:
+        """Make this mode's `Client` over a scripted upstream."""
+        self.upstream = upstream or (Script(self.clock, *steps) if steps else self.upstream)
+        kind: Any = Client if self.is_blocking else AsyncClient
+        self.client = kind(
+            policy, transport=self.upstream, clock=self.clock, random=FakeRandom(), trust_env=False, **options
+        )
+        self.transport = self.client._ambassador()
         return self
 
     def request(self, method: str, path: str = "/", *, stream: bool = False, **arguments: Any) -> httpx.Response:
-        """Make one call; the body is read unless `stream`."""
+        """Make one call, to the listener unless `path` is a URL; the body is read unless `stream`."""
         url = path if "://" in path else BASE + path
-        if self.mode == "blocking":
-            client = httpx.Client(transport=self.transport)
-            response = client.send(client.build_request(method, url, **arguments), stream=stream)
-            return response
-        return self.run(self._request(method, url, stream, arguments))
+        request = self.client.build_request(method, url, **arguments)
+        response: httpx.Response = self.wait(self.client.send(request, stream=stream))
+        return response
 
     def get(self, path: str = "/", **arguments: Any) -> httpx.Response:
         return self.request("GET", path, **arguments)
@@ -177,20 +158,30 @@ class Spec:
     def post(self, path: str = "/", **arguments: Any) -> httpx.Response:
         return self.request("POST", path, **arguments)
 
-    async def _request(self, method: str, url: str, stream: bool, arguments: dict[str, Any]) -> httpx.Response:
-        client = httpx.AsyncClient(transport=self.transport)
-        return await client.send(client.build_request(method, url, **arguments), stream=stream)
-
     def read(self, response: httpx.Response) -> bytes:
         """Read a streamed response to its end."""
-        return response.read() if self.mode == "blocking" else self.run(response.aread())
+        return bytes(self.wait(response.read() if self.is_blocking else response.aread()))
+
+    def chunks(self, response: httpx.Response) -> list[bytes]:
+        """Read a streamed response to its end, as it came over the wire."""
+        if self.is_blocking:
+            return list(response.iter_raw())
+
+        async def collect() -> list[bytes]:
+            return [chunk async for chunk in response.aiter_raw()]
+
+        return self.run(collect())  # type: ignore[no-any-return]
 
     def close(self, response: httpx.Response) -> None:
         """Close a streamed response early."""
-        if self.mode == "blocking":
-            response.close()
-        else:
-            self.run(response.aclose())
+        self.wait(response.close() if self.is_blocking else response.aclose())  # type: ignore[func-returns-value]
+
+    def close_transport(self) -> None:
+        self.wait(self.transport.close() if self.is_blocking else self.transport.aclose())
+
+    def wait(self, result: Any) -> Any:
+        """Return what a method of a client or a response returned, awaited in this mode if need be."""
+        return result if self.is_blocking else self.run(result)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine under this mode's event loop."""
@@ -206,6 +197,11 @@ class Spec:
     def cluster(self) -> Any:
         return self.transport._stack.clusters["c"]
 
+    @property
+    def endpoints(self) -> list[str]:
+        """Which endpoints were called, in order."""
+        return [request.extensions["ambassador_endpoint"] for request in self.upstream.seen]
+
     def assert_nothing_held(self) -> None:
         """Every slot is back."""
         for limits in self.cluster.limits.values():
@@ -213,6 +209,15 @@ class Spec:
         assert [host.active for host in self.cluster.hosts] == [0] * len(self.cluster.hosts)
 
 
-def story(response: httpx.Response) -> Any:
+def story(response: httpx.Response) -> CallReport:
     """Return the call's report."""
-    return response.extensions["ambassador"]
+    report = response.extensions["ambassador"]
+    assert isinstance(report, CallReport)
+    return report
+
+
+def told(error: BaseException) -> CallReport:
+    """Return the report of a failed call."""
+    report = error.call  # type: ignore[attr-defined]
+    assert isinstance(report, CallReport)
+    return report

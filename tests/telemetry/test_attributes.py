@@ -72,7 +72,7 @@ def test_a_try_is_described_as_the_upstream_sees_it(make_call: MakeCall) -> None
     call = make_call()
     call.authority, call.target = "billing.internal", "/v2/charges"
     call.report.cluster = "billing_upstream"
-    assert try_attributes(call, Attempt(1, 0.0)) == {
+    assert try_attributes(call, Attempt(1)) == {
         "http.request.method": "GET",
         "url.full": "http://billing.internal/v2/charges",
         "server.address": "billing.internal",
@@ -84,7 +84,7 @@ def test_a_try_is_described_as_the_upstream_sees_it(make_call: MakeCall) -> None
 @pytest.mark.parametrize(("number", "count"), [(1, None), (2, 1), (4, 3)])
 def test_resends_are_counted_after_the_first_try(make_call: MakeCall, number: int, count: int | None) -> None:
     """`http.request.resend_count` is the ordinal of the resend and absent from the first try."""
-    assert try_attributes(make_call(), Attempt(number, 0.0)).get("http.request.resend_count") == count
+    assert try_attributes(make_call(), Attempt(number)).get("http.request.resend_count") == count
 
 
 def test_an_unknown_method_is_kept_apart(make_call: MakeCall) -> None:

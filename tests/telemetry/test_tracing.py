@@ -62,7 +62,7 @@ def one_try(
 ) -> list[Header]:
     """Run one try and return the headers that it sent."""
     headers = list(call.headers)
-    span = tracing.start_try(call, Attempt(number, 0.0), headers)
+    span = tracing.start_try(call, Attempt(number), headers)
     tracing.end_try(span, status, error, peer)
     return headers
 
@@ -288,7 +288,7 @@ def test_spans_end_once(
     """Ending again, or ending what never began, changes nothing."""
     call = make_call()
     tracing.start_call(call)
-    span = tracing.start_try(call, Attempt(1, 0.0), [])
+    span = tracing.start_try(call, Attempt(1), [])
     assert isinstance(span, TrySpan)
     tracing.end_try(span, 200, None)
     tracing.end_try(span, None, OSError())

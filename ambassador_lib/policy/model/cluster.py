@@ -91,7 +91,6 @@ class CircuitBreakers:
         max_requests: int | None = None
         max_retries: int | None = None
         retry_budget: RetryBudget | None = None
-        track_remaining: bool = False
 
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.CircuitBreakers"
     thresholds: tuple[Thresholds, ...] = ()
@@ -222,7 +221,6 @@ class CommonLbConfig:
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.CommonLbConfig"
     healthy_panic_threshold: Percent | None = None
     locality_weighted_lb_config: LocalityWeightedLbConfig | None = None
-    update_merge_window: float | None = None
     ignore_new_hosts_until_first_hc: bool = False
 
 
@@ -276,7 +274,6 @@ class Cluster:
 
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster"
     name: str
-    alt_stat_name: str = ""
     type: str = "STATIC"
     connect_timeout: float | None = None
     lb_policy: str = "ROUND_ROBIN"

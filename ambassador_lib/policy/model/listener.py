@@ -14,12 +14,7 @@ class Router:
     """The terminal filter. Source: `envoy.extensions.filters.http.router.v3.Router`."""
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.http.router.v3.Router"
-    dynamic_stats: bool | None = None
-    start_child_span: bool = False
     suppress_envoy_headers: bool = False
-    strict_check_headers: tuple[str, ...] = ()
-    respect_expected_rq_timeout: bool = False
-    suppress_grpc_request_failure_code_stats: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +37,6 @@ class Tracing:
     client_sampling: Percent | None = None
     random_sampling: Percent | None = None
     overall_sampling: Percent | None = None
-    spawn_upstream_span: bool | None = None
     provider: str | None = None
 
 
@@ -70,7 +64,6 @@ class HttpConnectionManager:
     stat_prefix: str
     route_config: RouteConfiguration | None = None
     http_filters: tuple[HttpFilter, ...] = ()
-    add_user_agent: bool | None = None
     tracing: Tracing | None = None
     server_name: str = ""
     server_header_transformation: str = "OVERWRITE"

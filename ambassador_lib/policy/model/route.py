@@ -144,7 +144,6 @@ class WeightedCluster:
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
     clusters: tuple[ClusterWeight, ...] = ()
-    total_weight: int | None = None
     header_name: str | None = None
     runtime_key_prefix: str = ""
 
@@ -213,7 +212,6 @@ class Decorator:
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.Decorator"
     operation: str
-    propagate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,4 +274,3 @@ class RouteConfiguration:
     ignore_port_in_host_matching: bool = False
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
-

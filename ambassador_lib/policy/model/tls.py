@@ -69,7 +69,6 @@ class UpstreamTlsContext:
     sni: str = ""
     auto_host_sni: bool = False
     auto_sni_san_validation: bool = False
-    max_session_keys: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from ..engine.wire import Network, PeerReset, Wire
 from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
 from ..policy.model.cluster import Cluster, HealthCheck
 from ..policy.model.core import HeaderValueOption, Int64Range
-from .host import Host
+from ..upstream.host import Host
 
 if TYPE_CHECKING:
     from ..engine.tls import TlsSettings

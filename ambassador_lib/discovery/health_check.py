@@ -5,7 +5,7 @@ Runs as one watch on the control thread. `algorithms/health` counts and times, `
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - runs on the control thread's loop
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,9 +19,9 @@ from ..policy.model.cluster import HealthCheck
 from ..policy.model.tls import UpstreamTlsContext
 from ..runtime.base import Clock, Random
 from ..runtime.within import within
-from .host import HealthFlag, Host
+from ..upstream.host import HealthFlag, Host
+from ..upstream.upstream import Upstream
 from .probes import Probe, probe_for
-from .upstream import Upstream
 
 log = logging.getLogger("ambassador_lib.health_check")
 

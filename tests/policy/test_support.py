@@ -1,0 +1,162 @@
+"""No field is passed over in silence: used, warned about, or refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from ambassador_lib.errors import PolicyError
+from ambassador_lib.policy import Policy
+from ambassador_lib.policy.messages import FIELDS
+from ambassador_lib.policy.schema import envoy
+from ambassador_lib.policy.support import ADAPTED, NEWER_FIELDS
+from ambassador_lib.policy.support_ignored import IGNORED
+from ambassador_lib.policy.support_refused import REFUSED, REFUSED_VALUES
+
+from .documents import ROUTER, TYPE, document, protocol_options
+
+# Fields of the model that Envoy's message of that name does not have: adapters.py fills them.
+FLATTENED = {
+    "envoy.config.listener.v3.Listener": {"http_connection_manager"},
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
+        "headers_with_underscores_action"
+    },
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",
+        "max_requests_per_connection",
+    },
+    "envoy.config.cluster.v3.Cluster": {"circuit_breaker"},
+}  # fmt: skip
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(PolicyError) as caught:
+        Policy.parse(text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (document(top="dynamic_resources: {}"), "xDS and dynamic resources are not supported yet"),
+        (document(kind="type: EDS"), "xDS and dynamic resources are not supported yet"),
+        (
+            document(route="cluster: c, request_mirror_policies: [{cluster: c}]"),
+            "mirroring requests is not supported yet",
+        ),
+        (document(route="cluster: c, hash_policy: [{header: {header_name: x}}]"), "hash policies"),
+        (document(cluster="lb_policy: RING_HASH"), "RING_HASH is not supported yet"),
+        (document(cluster="lb_policy: MAGLEV"), "MAGLEV is not supported yet"),
+        (document(cluster="lb_subset_config: {}"), "subset load balancing is not supported yet"),
+        (document(route="cluster: c, hedge_policy: {}"), "hedging is not supported yet"),
+        (document(route="cluster: c, max_stream_duration: {}"), "max_stream_duration is not supported yet"),
+        (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
+        (document(on_route='typed_per_filter_config: {x: {"@type": a/b.C}}'), "HTTP filters"),
+        (document(hcm="stat_prefix: p, local_reply_config: {}"), "rewriting local replies is not supported yet"),
+        (document(cluster="outlier_detection: {detect_degraded_hosts: true}"), "degraded hosts is not supported yet"),
+        (document(hcm="stat_prefix: p, xff_num_trusted_hops: 1"), "xff_num_trusted_hops is known to Envoy but not"),
+        (
+            document(cluster=protocol_options("explicit_http_config: {http3_protocol_options: {}}")),
+            "HTTP/3 is not supported",
+        ),
+        (
+            document(top="layered_runtime: {layers: [{name: a, static_layer: {upstream.use_retry: 0}}]}"),
+            "upstream.use_retry",
+        ),
+        (document(top="layered_runtime: {layers: [{name: a, rtds_layer: {}}]}"), "xDS"),
+    ],
+)
+def test_what_would_change_calls_is_refused_by_name(text: str, words: str) -> None:
+    """A field that the application would notice is refused, and the message names what is missing."""
+    assert words in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        (document(top="admin: {}"), "admin", "no admin interface"),
+        (document(top="stats_flush_interval: 5s"), "stats_flush_interval", "no stats sink"),
+        (document(hcm="stat_prefix: p, codec_type: HTTP1"), "codec_type", "no connection between the application"),
+        (document(hcm="stat_prefix: p, access_log: [{name: a}]"), "access_log", "access logs"),
+        (document(cluster="upstream_connection_options: {}"), "upstream_connection_options", "socket options"),
+        (document(hcm="stat_prefix: p, common_http_protocol_options: {idle_timeout: 5s}"), "idle_timeout", "no effect"),
+        (document(cluster="least_request_lb_config: {choice_count: 3}"), "least_request_lb_config", "ROUND_ROBIN"),
+        (document(filters=""), "http_filters", "nothing sends requests on"),
+        (
+            document(top="layered_runtime: {layers: [{name: a, static_layer: {mine: 1}}]}"),
+            "mine",
+            "nothing in this policy",
+        ),
+        (
+            document(
+                hcm="stat_prefix: p, tracing: {provider: {name: o, typed_config: "
+                f'{{"@type": {TYPE}envoy.config.trace.v3.OpenTelemetryConfig}}}}}}'
+            ),
+            "tracing.provider.typed_config",
+            "OpenTelemetry SDK",
+        ),
+    ],
+)
+def test_what_changes_nothing_for_calls_is_a_warning(text: str, path: str, words: str) -> None:
+    """A field that only concerns the proxy itself is ignored with a warning at its place."""
+    (warning,) = Policy.parse(text).warnings
+    assert warning.path.endswith(path)
+    assert words in warning.message
+    assert str(warning) == f"{warning.location}: {warning.path}: {warning.message}"
+
+
+def test_a_field_set_to_its_default_is_as_if_unset() -> None:
+    """What protobuf cannot tell from unset is neither warned about nor refused."""
+    hcm = "stat_prefix: p, codec_type: AUTO, xff_num_trusted_hops: 0, access_log: [], proxy_100_continue: false"
+    assert Policy.parse(document(hcm=hcm)).warnings == ()
+
+
+def test_what_is_ignored_must_be_valid_all_the_same() -> None:
+    """Inside a field without effect, unknown fields and wrong types are still errors."""
+    assert "no field 'adress'" in refusal(document(top="admin: {adress: {}}"))
+    assert "unknown type" in refusal(
+        document(hcm='stat_prefix: p, access_log: [{name: a, typed_config: {"@type": a/b.C}}]')
+    )
+
+
+def test_known_types_of_every_kind_are_recognised() -> None:
+    """Envoy's extensions are told apart by kind, and each refusal names the kind."""
+    for kind, words in {
+        "envoy.extensions.filters.http.cors.v3.Cors": "HTTP filter envoy.filters.http.cors",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": "network filter envoy.filters.network.tcp_proxy",
+        "envoy.extensions.transport_sockets.quic.v3.QuicUpstreamTransport": "transport socket QuicUpstreamTransport",
+        "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": "retry host predicate",
+        "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "clusters of type aggregate",
+        "envoy.config.trace.v3.DatadogConfig": "the tracer DatadogConfig",
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog": "known to Envoy but not supported",
+    }.items():
+        assert words in refusal(document(filters=f'{{name: x, typed_config: {{"@type": {TYPE}{kind}}}}}, {ROUTER}'))
+
+
+def test_the_tables_name_what_exists() -> None:
+    """Every field in the tables is a field of Envoy's schema, and in one table only."""
+    schema = envoy()
+    for name in (*IGNORED, *REFUSED, *REFUSED_VALUES):
+        message, _, field = name.rpartition(".")
+        descriptor = schema.find(message)
+        assert descriptor is not None, message
+        assert field in schema.fields(descriptor), name
+    for message, fields in ADAPTED.items():
+        descriptor = schema.find(message)
+        assert descriptor is not None, message
+        assert fields <= set(schema.fields(descriptor)), message
+        assert not {f"{message}.{field}" for field in fields} & (IGNORED.keys() | REFUSED.keys())
+    assert not IGNORED.keys() & REFUSED.keys()
+    for name in NEWER_FIELDS:
+        descriptor = schema.find(name.rpartition(".")[0])
+        assert descriptor is not None
+        assert name.rpartition(".")[2] not in schema.fields(descriptor), f"{name} is in the schema now"
+
+
+def test_the_model_mirrors_envoy() -> None:
+    """Every field of the model is a field of Envoy's message of that name, but for the flattened ones."""
+    schema = envoy()
+    for message, fields in FIELDS.items():
+        descriptor = schema.find(message)
+        assert descriptor is not None, message
+        assert set(fields) - FLATTENED.get(message, set()) <= set(schema.fields(descriptor)), message
+        assert not {f"{message}.{field}" for field in fields} & (IGNORED.keys() | REFUSED.keys())

@@ -1,0 +1,288 @@
+"""Documents that Envoy takes or refuses when it starts, and that we take or refuse alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .documents import HCM, ROUTER, ROUTER_TYPE, TYPE, added_header, document, health_check, protocol_options, tls
+
+TAKEN = True
+REFUSED = False
+
+_PORTS = {
+    '"80"': TAKEN, "80.0": TAKEN, "8e1": TAKEN, "80.5": REFUSED, '"80.0"': TAKEN, "true": REFUSED, "0x50": TAKEN,
+    "0120": TAKEN, "70000": REFUSED, "-1": REFUSED, "800e-1": TAKEN, "' 80'": REFUSED, "+80": TAKEN, "1e400": REFUSED,
+    '"0x50"': TAKEN, '"8_0"': REFUSED, '"080"': TAKEN, "80.": TAKEN, '".8e2"': TAKEN, '"0b1"': REFUSED,
+}  # fmt: skip
+_NAMES = {
+    "n": REFUSED, "y": REFUSED, "Yes": REFUSED, "ON": REFUSED, "oN": TAKEN, "123": REFUSED, "0x50": REFUSED,
+    "017": REFUSED, "0o17": TAKEN, "08": TAKEN, "1.5": TAKEN, "2020-01-01": TAKEN, "null": REFUSED, "~": REFUSED,
+    '""': REFUSED, '"n"': TAKEN, "9007199254740993": TAKEN, "-5": REFUSED, "1_000": TAKEN, "+5": REFUSED, "1e3": TAKEN,
+    "nUll": TAKEN, "!!str 5": REFUSED, ".inf": TAKEN,
+}  # fmt: skip
+_BOOLEANS = {
+    "true": TAKEN, '"true"': TAKEN, "y": TAKEN, '"y"': TAKEN, '"True"': TAKEN, "1": REFUSED, "0": REFUSED, "on": TAKEN,
+    '"on"': REFUSED, "null": TAKEN, "TRUE": TAKEN, "'false'": TAKEN, '"1"': TAKEN, '" y"': REFUSED, "1.0": REFUSED,
+}  # fmt: skip
+_DURATIONS = {
+    "1s": TAKEN, "0.25s": TAKEN, "1.5s": TAKEN, "0s": TAKEN, "0.000000001s": TAKEN, "01s": TAKEN, "5": REFUSED,
+    '"5"': REFUSED, "500ms": REFUSED, "1m": REFUSED, "1e3s": REFUSED, "-1s": REFUSED, "+1s": REFUSED, ".5s": REFUSED,
+    "1.s": REFUSED, "1S": REFUSED, "0.1234567890s": REFUSED, '" 1s"': REFUSED, "100000000000s": REFUSED,
+    "{seconds: 1}": TAKEN, "{seconds: 1, nanos: 5}": TAKEN, '{seconds: "1"}': TAKEN, "{}": TAKEN,
+    "{nanos: 1000000000}": REFUSED, "{seconds: -1}": REFUSED, "true": REFUSED, "[1s]": REFUSED,
+}  # fmt: skip
+_ENUMS = {
+    "round_robin": TAKEN, "ROUND_ROBIN": TAKEN, "Round_Robin": TAKEN, "round-robin": REFUSED, "0": TAKEN, '"0"': TAKEN,
+    "1": TAKEN, "17": REFUSED, "nope": REFUSED, "1.0": REFUSED, "null": TAKEN, "RoundRobin": REFUSED,
+}  # fmt: skip
+_PERCENTS = {"50": TAKEN, "50.5": TAKEN, '"50.5"': TAKEN, ".5": TAKEN, '"0x10"': TAKEN, "NaN": REFUSED, "101": REFUSED}
+_WEIGHTS = {
+    "{name: c, weight: 0}": REFUSED, "{name: c}": REFUSED, "{name: c, weight: 1}": TAKEN,
+    "{name: d, weight: 1}": REFUSED, "{name: c, cluster_header: x, weight: 1}": REFUSED, "{weight: 1}": REFUSED,
+    "{name: c, weight: 4294967295}, {name: c, weight: 1}": REFUSED, "": REFUSED,
+    "{name: c, weight: 0}, {name: c, weight: 5}": TAKEN,
+}  # fmt: skip
+_VALUES = {
+    "%REQ(x)%": TAKEN, "%FOO%": REFUSED, "%REQ(x": REFUSED, "100%": REFUSED, "%%": TAKEN, "%REQ()%": REFUSED,
+    "%req(x)%": REFUSED, "%REQ(x?y):5%": TAKEN, "%START_TIME%": TAKEN, "%UPSTREAM_HOST%": TAKEN,
+}  # fmt: skip
+_REGEXES = {"a(": REFUSED, "(?=a)": REFUSED, "a{1001}": REFUSED, "(?P<n>a)": TAKEN, "[[:alpha:]]": TAKEN, "": REFUSED}
+_SEPARATED = {"/a": TAKEN, "/a/": REFUSED, "a": REFUSED, "/a?b": REFUSED, "/": REFUSED}
+_PAYLOADS = {
+    'text: "0a"': TAKEN, "text: zz": REFUSED, 'text: "0a 1b"': REFUSED, 'binary: "YQ"': TAKEN, 'binary: "Y!"': REFUSED,
+}  # fmt: skip
+_STATUSES = {"200, end: 300": TAKEN, "99, end: 300": REFUSED, "300, end: 300": REFUSED, "300, end: 601": REFUSED}
+_EJECTIONS = {
+    "{}": TAKEN, "{max_ejection_time: 10s}": REFUSED, "{max_ejection_time: 10s, base_ejection_time: 5s}": TAKEN,
+    "{max_ejection_percent: 101}": REFUSED, "{interval: 0s}": REFUSED, "{consecutive_5xx: 0}": TAKEN,
+}  # fmt: skip
+
+
+def _table(name: str, values: dict[str, bool], make: Callable[[str], str]) -> dict[str, tuple[str, bool]]:
+    return {f"{name} {value}": (make(value), taken) for value, taken in values.items()}
+
+
+def _at(address: str, port: str) -> str:
+    return f"address: {{socket_address: {{address: {address}, port_value: {port}}}}}"
+
+
+def _panic(value: str) -> str:
+    return f"{{healthy_panic_threshold: {{value: {value}}}}}"
+
+
+def _expecting(statuses: str) -> str:
+    return f"http_health_check: {{path: /, expected_statuses: [{{start: {statuses}}}]}}"
+
+
+_SECOND = f"""\
+- name: {{name}}
+    address: {{{{socket_address: {{{{address: 127.0.0.1, port_value: {{port}}}}}}}}}}
+    filter_chains: [{{{{filters: [{{{{name: a, typed_config: {{{{"@type": {HCM}, stat_prefix: a, {{rest}}}}}}}}}}]}}}}]
+"""
+
+
+def _second(name: str = "l2", port: int = 15002, rest: str = "route_config: {}, http_filters: []") -> str:
+    return document(more_listeners=_SECOND.format(name=name, port=port, rest=rest))
+
+
+def _router(config: str) -> str:
+    return document(filters=f"{{name: r, typed_config: {config}}}")
+
+
+_DNS = "type: STRICT_DNS"
+_RESOLVER = "dns_resolution_config: {resolvers: [{socket_address: {address: %s, port_value: 53}}]}"
+_NAMED = _at("upstream.test", "80")
+_RATE = "dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}"
+_LAYER = "layered_runtime: {layers: [%s]}"
+_SAN = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]"
+_BREAKER = "metadata: {filter_metadata: {ambassador_lib: {circuit_breaker: {failure_rate: 0.5, window: 10s}}}}"
+_LONG = "x" * 4097
+
+CASES: dict[str, tuple[str, bool]] = {
+    **_table("port", _PORTS, lambda value: document(endpoint=_at("127.0.0.1", value))),
+    **_table("name", _NAMES, lambda value: document(vhost=f'name: {value}, domains: ["*"]')),
+    **_table("boolean", _BOOLEANS, lambda value: document(hcm=f"stat_prefix: p, merge_slashes: {value}")),
+    **_table("duration", _DURATIONS, lambda value: document(route=f"cluster: c, timeout: {value}")),
+    **_table("enum", _ENUMS, lambda value: document(cluster=f"lb_policy: {value}")),
+    **_table("percent", _PERCENTS, lambda value: document(cluster=f"common_lb_config: {_panic(value)}")),
+    **_table("weights", _WEIGHTS, lambda value: document(route=f"weighted_clusters: {{clusters: [{value}]}}")),
+    **_table("header value", _VALUES, added_header),
+    **_table("regex", _REGEXES, lambda value: document(match=f'safe_regex: {{regex: "{value}"}}')),
+    **_table("separated", _SEPARATED, lambda value: document(match=f'path_separated_prefix: "{value}"')),
+    **_table("payload", _PAYLOADS, lambda value: health_check(f"tcp_health_check: {{send: {{{value}}}}}")),
+    **_table("statuses", _STATUSES, lambda value: health_check(_expecting(value))),
+    **_table("outlier", _EJECTIONS, lambda value: document(cluster=f"outlier_detection: {value}")),
+    # fields and documents
+    "camel case": (document(cluster="connectTimeout: 1s"), TAKEN),
+    "both spellings": (document(cluster="connectTimeout: 1s, connect_timeout: 2s"), TAKEN),
+    "both spellings, one bad": (document(cluster="connectTimeout: 5, connect_timeout: 2s"), REFUSED),
+    "twice, the first bad": (document(cluster="connect_timeout: 5, connect_timeout: 2s"), TAKEN),
+    "twice, the last bad": (document(cluster="connect_timeout: 5s, connect_timeout: 2"), REFUSED),
+    "unknown field": (document(cluster="connect_timeoutt: 5s"), REFUSED),
+    "unknown field that is null": (document(cluster="connect_timeoutt: null"), REFUSED),
+    "merge key": (document(cluster="<<: {connect_timeout: 1s}"), REFUSED),
+    "ignored anchors": ("!ignore x: &n v\n" + document(vhost='name: *n, domains: ["*"]'), TAKEN),
+    "alias": (document(vhost='name: &n v, domains: ["*"]', on_route="name: *n"), TAKEN),
+    "broken second document": (document() + "\n---\nfoo: [\n", TAKEN),
+    "empty first document": ("---\n---\n" + document(), REFUSED),
+    "empty": ("", REFUSED),
+    "empty mapping": ("{}", TAKEN),
+    "list": ("- a", REFUSED),
+    "scalar": ("abc", REFUSED),
+    "not YAML": ("a: [1", REFUSED),
+    "null item of a list": (document(vhost="name: v, domains: [a, null]"), TAKEN),
+    "two null items, a duplicate": (document(vhost="name: v, domains: [null, null]"), REFUSED),
+    # Any
+    "unknown type": (_router('{"@type": type.googleapis.com/envoy.foo.Bar}'), REFUSED),
+    "type under any prefix": (_router(f'{{"@type": {ROUTER_TYPE.replace(TYPE, "a/b/")}}}'), TAKEN),
+    "type without prefix": (_router(f'{{"@type": {ROUTER_TYPE.replace(TYPE, "")}}}'), REFUSED),
+    "connection manager as HTTP filter": (
+        document(filters=f'{{name: x, typed_config: {{"@type": {HCM}}}}}, {ROUTER}'),
+        REFUSED,
+    ),
+    "router as transport socket": (
+        document(cluster=f'transport_socket: {{name: x, typed_config: {{"@type": {ROUTER_TYPE}}}}}'),
+        REFUSED,
+    ),
+    # oneofs
+    "two actions": (document(action="route: {cluster: c}, redirect: {host_redirect: x}"), REFUSED),
+    "no action": (document(action="name: r"), REFUSED),
+    "two cluster specifiers": (document(route="cluster: c, cluster_header: x"), REFUSED),
+    "two specifiers, one null": (document(route="cluster: c, cluster_header: null"), TAKEN),
+    "no path specifier": (document(match="case_sensitive: true"), REFUSED),
+    "two host rewrites": (document(route="cluster: c, host_rewrite_literal: x, auto_host_rewrite: false"), REFUSED),
+    # listeners and filters
+    "two routers": (document(filters=f"{ROUTER}, {ROUTER}"), REFUSED),
+    "no HTTP filters": (document(filters=""), TAKEN),
+    "disabled router": (document(filters=ROUTER.removesuffix("}") + ", disabled: true}"), REFUSED),
+    "no stat_prefix": (document(hcm="merge_slashes: true"), REFUSED),
+    "no route_config": (_second(rest="http_filters: []"), REFUSED),
+    "two listeners": (_second(), TAKEN),
+    "two listeners on one address": (_second(port=15001), REFUSED),
+    "listener on a name": (document(listener_address="address: localhost, port_value: 15001"), REFUSED),
+    "listener without port": (document(listener_address="address: 127.0.0.1"), REFUSED),
+    "strip both ways": (
+        document(hcm="stat_prefix: p, strip_matching_host_port: true, strip_any_host_port: true"),
+        REFUSED,
+    ),
+    "bad range": (
+        document(hcm="stat_prefix: p, internal_address_config: {cidr_ranges: [{address_prefix: a}]}"),
+        REFUSED,
+    ),
+    # virtual hosts and routes
+    "two virtual hosts of one name": (document(more_vhosts="{name: v, domains: [x]}"), TAKEN),
+    "domain twice": (document(more_vhosts='{name: v2, domains: ["*"]}'), REFUSED),
+    "domain twice, in other case": (document(vhost="name: v, domains: [A.test, a.test]"), REFUSED),
+    "no domains": (document(vhost="name: v"), REFUSED),
+    "unknown cluster": (document(route="cluster: d"), REFUSED),
+    "unknown cluster, not validated": (document(route="cluster: d", table="validate_clusters: false"), TAKEN),
+    "two rewrites": (
+        document(route="cluster: c, prefix_rewrite: /x, regex_rewrite: {pattern: {regex: a}, substitution: b}"),
+        REFUSED,
+    ),
+    "back-off without base": (
+        document(route="cluster: c, retry_policy: {retry_back_off: {max_interval: 1s}}"),
+        REFUSED,
+    ),
+    "back-off below base": (
+        document(route="cluster: c, retry_policy: {retry_back_off: {base_interval: 1s, max_interval: 0.5s}}"),
+        REFUSED,
+    ),
+    "unknown retry_on token": (document(route='cluster: c, retry_policy: {retry_on: "5xx,foo"}'), TAKEN),
+    "header host": (added_header(key="Host"), REFUSED),
+    "header :path": (added_header(key=":path"), REFUSED),
+    "remove host": (document(on_route="request_headers_to_remove: [host]"), REFUSED),
+    "remove nothing": (document(on_route='request_headers_to_remove: [""]'), REFUSED),
+    "bad matcher regex": (
+        document(match='prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: "("}}}]'),
+        REFUSED,
+    ),
+    "empty prefix_match": (document(match='prefix: /, headers: [{name: a, prefix_match: ""}]'), REFUSED),
+    "bad group in substitution": (
+        document(route=r'cluster: c, regex_rewrite: {pattern: {regex: "(a)"}, substitution: "\\2"}'),
+        TAKEN,
+    ),
+    "direct response 99": (document(action="direct_response: {status: 99}"), REFUSED),
+    "direct response 200": (document(action="direct_response: {status: 200}"), TAKEN),
+    "long direct response": (
+        document(action=f"direct_response: {{status: 200, body: {{inline_string: {_LONG}}}}}"),
+        REFUSED,
+    ),
+    "long direct response, allowed": (
+        document(
+            table="max_direct_response_body_size_bytes: 5000",
+            action=f"direct_response: {{status: 200, body: {{inline_string: {_LONG}}}}}",
+        ),
+        TAKEN,
+    ),
+    "missing body file": (document(action="direct_response: {status: 200, body: {filename: /nonexistent/x}}"), REFUSED),
+    "fraction without value": (document(match="prefix: /, runtime_fraction: {runtime_key: a}"), REFUSED),
+    # clusters
+    "STATIC with a name": (document(endpoint=_NAMED), REFUSED),
+    "STRICT_DNS with a name": (document(kind=_DNS, endpoint=_NAMED), TAKEN),
+    "LOGICAL_DNS with two": (
+        document(kind="type: LOGICAL_DNS", endpoint=_NAMED, more_endpoints=f"{{endpoint: {{{_NAMED}}}}}"),
+        REFUSED,
+    ),
+    "connect_timeout 0s": (document(cluster="connect_timeout: 0s"), REFUSED),
+    "two clusters of one name": (document(more_clusters="- {name: c, type: STATIC}"), REFUSED),
+    "cluster without endpoints": (document(more_clusters="- {name: d, type: STATIC}"), TAKEN),
+    "cluster without type": (document(kind=""), TAKEN),
+    "endpoint without port": (document(endpoint="address: {socket_address: {address: 127.0.0.1}}"), REFUSED),
+    "weight 0": (document(on_endpoint="load_balancing_weight: 0"), REFUSED),
+    "priority 129": (document(locality="priority: 129"), REFUSED),
+    "choice_count 1": (
+        document(cluster="lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 1}"),
+        REFUSED,
+    ),
+    "refresh rate of nothing": (document(cluster="dns_refresh_rate: 0s"), REFUSED),
+    "failure rate below base": (document(kind=_DNS, cluster=_RATE), REFUSED),
+    "failure rate of a STATIC cluster": (document(cluster=_RATE), TAKEN),
+    "resolver": (document(kind=_DNS, cluster=_RESOLVER % "127.0.0.1"), TAKEN),
+    "resolver by name": (document(kind=_DNS, cluster=_RESOLVER % "ns.test"), REFUSED),
+    "health check without timeout": (
+        document(cluster="health_checks: [{interval: 1s, tcp_health_check: {}}]"),
+        REFUSED,
+    ),
+    "health check of nothing": (health_check("interval_jitter_percent: 1"), REFUSED),
+    "health check by CONNECT": (health_check("http_health_check: {path: /, method: CONNECT}"), REFUSED),
+    "health check sets host": (
+        health_check("http_health_check: {path: /, request_headers_to_add: [{header: {key: host, value: a}}]}"),
+        REFUSED,
+    ),
+    "auto_config without TLS": (document(cluster=protocol_options("auto_config: {}")), REFUSED),
+    "protocol options without protocol": (document(cluster=protocol_options("explicit_http_config: {}")), REFUSED),
+    "HTTP/2": (document(cluster=protocol_options("explicit_http_config: {http2_protocol_options: {}}")), TAKEN),
+    "HTTP/2, the old way": (document(cluster="http2_protocol_options: {}"), TAKEN),
+    "breaker metadata": (document(cluster=_BREAKER), TAKEN),
+    # TLS
+    "TLS without anything": (tls(), TAKEN),
+    "missing CA file": (tls("validation_context: {trusted_ca: {filename: /nonexistent}}"), REFUSED),
+    "CA that is none": (tls("validation_context: {trusted_ca: {inline_string: abc}}"), REFUSED),
+    "SANs without CA": (tls(f"validation_context: {{{_SAN}}}"), REFUSED),
+    "SNI as SAN without CA": (tls("validation_context: {}", more="auto_sni_san_validation: true"), REFUSED),
+    "missing certificate": (
+        tls("tls_certificates: [{certificate_chain: {filename: /nonexistent}, private_key: {filename: /nonexistent}}]"),
+        REFUSED,
+    ),
+    "certificate without key": (tls('tls_certificates: [{certificate_chain: {inline_string: ""}}]'), REFUSED),
+    "empty certificate": (tls("tls_certificates: [{}]"), TAKEN),
+    "minimum above maximum": (
+        tls("tls_params: {tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_2}"),
+        TAKEN,
+    ),
+    "unknown cipher": (tls("tls_params: {cipher_suites: [FOO]}"), REFUSED),
+    "unknown curve": (tls("tls_params: {ecdh_curves: [FOO]}"), REFUSED),
+    "transport socket without type": (
+        document(cluster="transport_socket: {name: envoy.transport_sockets.tls}"),
+        REFUSED,
+    ),
+    # the rest of the bootstrap
+    "runtime": (document(top=_LAYER % "{name: a, static_layer: {a: {b: 1}}}"), TAKEN),
+    "runtime with a list": (document(top=_LAYER % "{name: a, static_layer: {a: [1]}}"), REFUSED),
+    "runtime layer twice": (document(top=_LAYER % "{name: a, static_layer: {}}, {name: a, static_layer: {}}"), REFUSED),
+    "runtime layer without kind": (document(top=_LAYER % "{name: a}"), REFUSED),
+    "node": (document(top="node: {id: a, cluster: b}"), TAKEN),
+    "admin with an unknown field": (document(top="admin: {adress: {}}"), REFUSED),
+}
+"""By name: a document, and whether Envoy takes it."""
