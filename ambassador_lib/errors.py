@@ -50,8 +50,10 @@ class LocalReply:
         """Return all headers, framing included (semantics 12.1: no content-type on an empty body)."""
         if not self.body:
             return [(b"content-length", b"0"), *self.headers]
-        length = str(len(self.body.encode())).encode()
-        return [(b"content-length", length), (b"content-type", b"text/plain"), *self.headers]
+        framing = [(b"content-length", b"%d" % len(self.body.encode()))]
+        if all(name.lower() != b"content-type" for name, _ in self.headers):  # a mutation's own takes its place
+            framing.append((b"content-type", b"text/plain"))
+        return [*framing, *self.headers]
 
 
 class AmbassadorError(Exception):

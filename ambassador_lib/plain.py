@@ -57,6 +57,7 @@ class PlainStack:
         upstream, chain = self._host(call.request.url)
         call.cluster, call.route, call.destination = upstream, _ROUTE, transport
         call.report.cluster = upstream.name
+        call.headers = [(name.lower(), value) for name, value in call.request.headers.raw]
         self._tracing.start_call(call)
         try:
             return await chain(call)

@@ -242,6 +242,7 @@ class Stack:
     def _cluster_chain(self, upstream: Upstream, tls: TlsSettings | None) -> Next:
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
+        engine.prepare(protocol)
         handlers: list[Handler] = []
         if upstream.breaker is not None:
             # Above the pick: an open breaker refuses at once, whatever the endpoints' health.

@@ -114,6 +114,9 @@ class Engine(Protocol):
     def dials(self) -> bool:
         """True where the engine is given addresses; False where it sees the logical URL (mocks, ASGI, WSGI)."""
 
+    def prepare(self, protocol: str) -> None:
+        """Load what `protocol` needs, before a first request has to under its deadline."""
+
     async def send(self, exchange: Exchange) -> httpx.Response:
         """Return the response's head; its `stream` is read by the caller, under `exchange.deadline`."""
 

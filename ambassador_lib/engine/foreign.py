@@ -51,6 +51,10 @@ class _Foreign:
             return _is_untouched(transport)
         return getattr(transport, "dials", False) is True
 
+    @staticmethod
+    def prepare(_protocol: str) -> None:
+        """Nothing: the transport speaks what it speaks."""
+
     def _request(self, exchange: Exchange) -> httpx.Request:
         """Make the request out of ready parts: `httpx.Request(...)` would take 11 µs to find the same."""
         stream = b"" if exchange.stream is None else exchange.stream

@@ -35,9 +35,7 @@ class SendAttempt:
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         attempt = call.attempt
-        now = self._runtime.now()
-        attempt.started = now - call.started
-        headers = self._headers(call, now)
+        headers = self._headers(call, self._runtime.now())
         span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
         try:
             response = await self._runtime.within(call.deadline, self._engine.send(self._exchange(call, headers)))

@@ -27,11 +27,13 @@ class Balance:
         if not self._gate.is_open:
             await self._first_resolution(call)
         attempt = call.attempt
+        now = self._runtime.now()
+        attempt.started = now - call.started
         reselect = call.retry_rules.reselect if attempt.number > 1 else 0
         if reselect:
-            host = self._upstream.pick(self._runtime.now(), reject=call.tried.__contains__, reselect=reselect)
+            host = self._upstream.pick(now, reject=call.tried.__contains__, reselect=reselect)
         else:
-            host = self._upstream.pick(self._runtime.now())
+            host = self._upstream.pick(now)
         if host is None:
             raise no_healthy_upstream()
         call.endpoint = host

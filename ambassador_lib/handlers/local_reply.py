@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from .._httpx import make_headers
+from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
 from ..call import Call, Header, Next
 from ..errors import AmbassadorError, LocalReply
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ..runtime.base import Clock
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-connection", b"upgrade"))
-GRPC_STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
-"""gRPC status of a local reply by its HTTP status; 2 (UNKNOWN) otherwise (semantics 12.2)."""
 
 
 class LocalReplies:
@@ -56,15 +55,15 @@ class LocalReplies:
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
         status, body, headers = reply.status, reply.body, reply.header_list()
         content_type = call.header(b"content-type") or b""
-        if content_type == b"application/grpc" or content_type.startswith(b"application/grpc+"):
+        if is_grpc(content_type):
             headers = [(b"content-type", content_type), *reply.headers]
-            headers.append((b"grpc-status", b"%d" % GRPC_STATUS.get(status, 2)))
+            headers.append((b"grpc-status", b"%d" % grpc_status(status)))
             if body:
-                headers.append((b"grpc-message", body.encode()))
+                headers.append((b"grpc-message", grpc_message(body)))
             status, body = 200, ""
         if call.method == "HEAD":
             body = ""
-        headers = self._dressed(call, headers) if self._as_response else headers
+        headers = self._dressed(call, headers)
         # Not `content=`: a response that is read already could not be streamed by the application any more.
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body.encode()), request=call.request)
 

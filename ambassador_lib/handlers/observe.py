@@ -65,19 +65,23 @@ class CallWatch:
         call = self._call
         seen: Exception = expired(call) if isinstance(error, DeadlineExpired) else error
         self._error = seen
-        if not isinstance(seen, AmbassadorError):
-            if isinstance(seen, httpx.TimeoutException):
-                call.flag("DC")
-            return seen
-        call.flag(seen.reply.flag)
-        call.report.details = seen.reply.details
-        if call.endpoint is not None:
-            how = LocalOrigin.RESET if isinstance(seen, UpstreamResetError) else LocalOrigin.TIMEOUT
-            call.cluster.record(call.endpoint, how, self._now())
-        seen.call = call.report
-        if self._observe.as_response:  # after the head a sidecar can only break the body off
-            return httpx.RemoteProtocolError(f"response body broken off: {seen.reply.details}", request=call.request)
+        if isinstance(seen, AmbassadorError):
+            seen = self._judge(seen)
+        elif isinstance(seen, httpx.TimeoutException):
+            call.flag("DC")
+        seen.call = call.report  # type: ignore[attr-defined]  # the contract: every failure tells its story
         return seen
+
+    def _judge(self, error: AmbassadorError) -> Exception:
+        call = self._call
+        call.flag(error.reply.flag)
+        call.report.details = error.reply.details
+        if call.endpoint is not None:
+            how = LocalOrigin.RESET if isinstance(error, UpstreamResetError) else LocalOrigin.TIMEOUT
+            call.cluster.record(call.endpoint, how, self._now())
+        if self._observe.as_response:  # after the head a sidecar can only break the body off
+            return httpx.RemoteProtocolError(f"response body broken off: {error.reply.details}", request=call.request)
+        return error
 
     def broke_off(self, error: BaseException) -> None:
         """No response came of the call."""

@@ -69,6 +69,9 @@ class Retry:
                 outcome = response = await next(call)
             except AmbassadorError as error:
                 outcome = error  # the try is finished below: a retry budget still counts it (semantics 3.5)
+                if call.attempt.error is None:  # it ended before it was sent
+                    call.attempt.error = error
+                    call.attempt.duration = self._runtime.now() - call.started - call.attempt.started
             else:
                 if response.status_code < rules.least_status:
                     return response

@@ -26,6 +26,7 @@ class EndpointRewrite:
         self._limits = limits
         options = cluster.http_protocol_options
         self._protocol = options.protocol if options is not None else "http1"
+        self._max_requests = (options.max_requests_per_connection or 0) if options is not None else 0
         self._idle_timeout = options.idle_timeout if options is not None else None
         self._auto_sni = tls is not None and options is not None and options.auto_sni
         self._auto_san = tls is not None and options is not None and options.auto_san_validation
@@ -72,6 +73,7 @@ class EndpointRewrite:
             san=san,
             protocol=self._protocol,
             connect_timeout=5.0 if cluster.connect_timeout is None else cluster.connect_timeout,
+            max_requests=self._max_requests,
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )

@@ -53,7 +53,10 @@ class Router:
             self._route.apply_request(call, call.choice)
             response = await next(call)
         except AmbassadorError as error:
-            self._mutate(call, error.reply.status, error.reply.headers)
+            reply = error.reply
+            call.flag(reply.flag)  # before the mutations, which may name them
+            call.report.details = reply.details
+            self._mutate(call, reply.status, reply.headers)
             raise
         if self._changes_response or self._service_time:
             headers = response.headers.raw

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from .breaker_metadata import read_circuit_breaker
 from .dns_adapter import dns_cluster, resolution_config
+from .lb_adapter import load_balancing_policy
 from .model.cluster import HttpProtocolOptions
 from .model.listener import Router
 from .model.route import PreviousHostsPredicate
 from .model.tls import CommonTlsContext
-from .parsed import ParsedMessage, Place, Value
+from .parsed import ParsedMessage, Value
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -154,6 +155,7 @@ def _cluster(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any])
         options = _deprecated_protocol_options(builder, parsed)
     if options is not None:
         arguments["http_protocol_options"] = options
+    load_balancing_policy(builder, parsed, arguments)
     dns_cluster(builder, parsed, arguments)
     if (config := resolution_config(builder, parsed)) is not None:
         arguments["dns_resolution_config"] = config
@@ -188,14 +190,6 @@ def _deprecated_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any
     options = HttpProtocolOptions(**arguments)
     builder.places.note(options, ParsedMessage(_HPO, parsed.place))
     return options
-
-
-def place_of(parsed: ParsedMessage, *names: str) -> Place:
-    """Return the place of the first of the fields that is set."""
-    for name in names:
-        if name in parsed.fields:
-            return parsed.where(name)
-    return parsed.place
 
 
 ADAPTERS: dict[str, Adapter] = {

@@ -29,7 +29,7 @@ class Policy:
     clusters: tuple[Cluster, ...]
     runtime: Mapping[str, bool | int | str | FractionalPercent]
     node: Node | None
-    warnings: tuple[PolicyWarning, ...] = field(compare=False, repr=False)
+    warnings: tuple[PolicyWarning, ...] = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,

@@ -32,7 +32,8 @@ ADAPTED: dict[str, frozenset[str]] = {
     message: frozenset(fields.split())
     for message, fields in {
         "envoy.config.bootstrap.v3.Bootstrap": "static_resources layered_runtime node typed_dns_resolver_config "
-        "dns_resolution_config use_tcp_for_dns_lookups",
+        "dns_resolution_config use_tcp_for_dns_lookups cluster_manager",
+        "envoy.config.bootstrap.v3.ClusterManager": "",
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
         "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
         "envoy.config.bootstrap.v3.RuntimeLayer": "name static_layer",
@@ -45,7 +46,12 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options cluster_type "
         "http_protocol_options http2_protocol_options "
         "common_http_protocol_options upstream_http_protocol_options max_requests_per_connection dns_resolvers "
-        "use_tcp_for_dns_lookups typed_dns_resolver_config",
+        "use_tcp_for_dns_lookups typed_dns_resolver_config load_balancing_policy",
+        "envoy.config.cluster.v3.LoadBalancingPolicy": "policies",
+        "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": "typed_extension_config",
+        "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "",
+        "envoy.extensions.load_balancing_policies.random.v3.Random": "",
+        "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "choice_count",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
         _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config",
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",

@@ -19,6 +19,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "application_log_config grpc_async_client_manager_config memory_allocator_manager listener_manager "
         "node_context_params": _PROCESS,
     },
+    "envoy.config.bootstrap.v3.ClusterManager": {
+        "outlier_detection": "ejections are not logged to a file",
+        "enable_deferred_cluster_creation": _PROCESS,
+    },
     "envoy.config.bootstrap.v3.RuntimeLayer": {"admin_layer": "there is no admin interface in the process"},
     "envoy.config.core.v3.Node": {
         "metadata dynamic_parameters user_agent_name user_agent_version user_agent_build_version extensions "

@@ -16,14 +16,16 @@ _FILTERS = "settings of HTTP filters are not supported yet: the router is the on
 _LIMITS = "rate limits are not supported yet"
 _WATCH = "watching certificate files is not supported yet"
 _SLOW_START = "slow start is not supported yet"
-_LB = "load balancing extensions are not supported yet: use lb_policy"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
         "dynamic_resources hds_config config_sources default_config_source xds_delegate_extension "
         "xds_config_tracker_extension": _XDS,
-        "cluster_manager": "cluster manager settings are not supported yet",
         "tracing": "set tracing on the connection manager instead",
+    },
+    "envoy.config.bootstrap.v3.ClusterManager": {
+        "local_cluster_name": "zone aware routing is not supported yet",
+        "load_stats_config": _XDS,
     },
     "envoy.config.bootstrap.v3.Bootstrap.StaticResources": {"secrets": _SDS},
     "envoy.config.bootstrap.v3.RuntimeLayer": {
@@ -94,7 +96,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "ring_hash_lb_config maglev_lb_config": _HASH,
         "original_dst_lb_config cleanup_interval": "ORIGINAL_DST clusters make no sense inside the process",
         "round_robin_lb_config": _SLOW_START,
-        "load_balancing_policy": _LB,
     },
     "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"slow_start_config": _SLOW_START},
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
@@ -150,7 +151,6 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "RING_HASH": f"RING_HASH is {_LB_POLICIES}",
         "MAGLEV": f"MAGLEV is {_LB_POLICIES}",
         "CLUSTER_PROVIDED": f"CLUSTER_PROVIDED is {_LB_POLICIES}",
-        "LOAD_BALANCING_POLICY_CONFIG": _LB,
     },
     "envoy.config.core.v3.SocketAddress.protocol": {"UDP": "UDP is not supported"},
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
@@ -175,6 +175,10 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
     (
         r"envoy\.extensions\.retry\.host\.(\w+)\.",
         r"retry host predicate \1 is not supported yet: only previous_hosts",
+    ),
+    (
+        r"envoy\.extensions\.load_balancing_policies\.(\w+)\.",
+        r"load balancing policy \1 is not supported yet: only round_robin, least_request and random",
     ),
     (r"envoy\.extensions\.clusters\.(\w+)\.", r"clusters of type \1 are not supported yet"),
     (r"envoy\.extensions\.network\.dns_resolver\.(\w+)\.", r"the DNS resolver \1 is not supported"),

@@ -70,8 +70,6 @@ class Walk:
             raise Unreadable(f"expected a mapping ({descriptor.name}), not {kind(node.value)}")
         known = self._schema.fields(descriptor)
         for key, item in node.value.items():
-            if key == "@type" and descriptor.full_name != _ANY:
-                continue
             field = known.get(key)
             if field is None:
                 self._unknown_field(key, item, parsed)
@@ -116,9 +114,9 @@ class Walk:
         except Unreadable as error:
             self._fault(parsed, place, error.message, error.hint)
             value = Value(_default(field), place, broken=True)
+        parsed.fields.pop(field.name, None)  # the last spelling wins
         if not value.broken and not field.has_presence and value.value in (_default(field), (), {}):
             return  # set to its default: protobuf cannot tell it from unset
-        parsed.fields.pop(field.name, None)
         parsed.fields[field.name] = value
         if verdict.text and not value.broken:
             self.warnings.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
@@ -228,7 +226,10 @@ class Walk:
             self.faults.append(at.fault(support.type_refusal(descriptor.full_name)))
             return ParsedMessage(_ANY, place, doubtful=True)
         acts = acts and not support.is_opaque_type(descriptor.full_name)
-        return self._message(node, descriptor, place, acts=acts)
+        if descriptor.full_name.startswith("google.protobuf."):
+            return ParsedMessage(descriptor.full_name, place)  # these have JSON forms of their own; nobody reads them
+        content = {key: item for key, item in node.value.items() if key != "@type"}
+        return self._message(Node(content, node.at), descriptor, place, acts=acts)
 
     def _check_oneofs(self, descriptor: Descriptor, parsed: ParsedMessage) -> None:
         for oneof in descriptor.oneofs:

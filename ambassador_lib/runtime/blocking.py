@@ -118,7 +118,9 @@ class WatchedBody(httpx.SyncByteStream):
             except StopIteration:
                 return
             except Exception as error:
-                raise watch.failed(error) from error
+                failure = watch.failed(error)
+                self.close()  # as httpcore: who reads on after a failure has nothing left to close
+                raise failure from error
             yield chunk
 
     def close(self) -> None:

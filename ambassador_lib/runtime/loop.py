@@ -242,7 +242,12 @@ class WatchedBody(httpx.AsyncByteStream):
         except StopAsyncIteration:
             raise
         except Exception as error:
-            raise watch.failed(error) from error
+            failure = watch.failed(error)
+            await self.aclose()  # as httpcore: who reads on after a failure has nothing left to close
+            raise failure from error
+        except BaseException:  # cancelled
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Close the stream below, then tell the watch."""

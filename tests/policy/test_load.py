@@ -119,6 +119,7 @@ def test_a_policy_is_a_frozen_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         policy.clusters = ()  # type: ignore[misc]
     assert Policy.parse(document(cluster="connect_timeout: 2s")) != policy
+    assert dataclasses.replace(policy, clusters=policy.clusters) == policy
 
 
 def test_values_mean_what_envoy_reads() -> None:
@@ -142,6 +143,7 @@ def test_values_mean_what_envoy_reads() -> None:
 def test_unset_and_zero_are_told_apart() -> None:
     """A wrapper that is unset is `None`, one that is zero is 0, and the last of two spellings wins."""
     assert cluster(document()).connect_timeout is None
+    assert not cluster(document(cluster="respectDnsTtl: true, respect_dns_ttl: false")).respect_dns_ttl
     route = "cluster: c, timeout: 0s, retry_policy: {num_retries: 0, numRetries: 4}"
     table = Policy.parse(document(route=route)).listeners[0].http_connection_manager.route_config
     assert table is not None
@@ -283,3 +285,20 @@ def test_importing_the_policy_loads_neither_protobuf_nor_yaml() -> None:
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("extension", "name"),
+    [
+        ("round_robin.v3.RoundRobin", "ROUND_ROBIN"),
+        ("random.v3.Random", "RANDOM"),
+        ("least_request.v3.LeastRequest", "LEAST_REQUEST"),
+    ],
+)
+def test_load_balancing_extensions_are_the_old_policies(extension: str, name: str) -> None:
+    """The extensions that `lb_policy` can name as well come down to it."""
+    config = f'{{name: x, typed_config: {{"@type": {TYPE}envoy.extensions.load_balancing_policies.{extension}}}}}'
+    text = document(cluster=f"load_balancing_policy: {{policies: [{{typed_extension_config: {config}}}]}}")
+    assert cluster(text).lb_policy == name
+    counted = cluster(text.replace("LeastRequest}", "LeastRequest, choice_count: 3}")).least_request_lb_config
+    assert (counted is not None) == (name == "LEAST_REQUEST")

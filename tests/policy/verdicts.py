@@ -92,6 +92,10 @@ def _router(config: str) -> str:
 _DNS = "type: STRICT_DNS"
 _RESOLVER = "dns_resolution_config: {resolvers: [{socket_address: {address: %s, port_value: 53}}]}"
 _NAMED = _at("upstream.test", "80")
+_BALANCER = (
+    "load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: "
+    f'{{"@type": {TYPE}envoy.extensions.load_balancing_policies.%s}}}}}}]}}'
+)
 _RATE = "dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}"
 _LAYER = "layered_runtime: {layers: [%s]}"
 _SAN = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]"
@@ -135,6 +139,7 @@ CASES: dict[str, tuple[str, bool]] = {
     # Any
     "unknown type": (_router('{"@type": type.googleapis.com/envoy.foo.Bar}'), REFUSED),
     "type under any prefix": (_router(f'{{"@type": {ROUTER_TYPE.replace(TYPE, "a/b/")}}}'), TAKEN),
+    "type where none belongs": (document(route=f'cluster: c, "@type": {ROUTER_TYPE}'), REFUSED),
     "type without prefix": (_router(f'{{"@type": {ROUTER_TYPE.replace(TYPE, "")}}}'), REFUSED),
     "connection manager as HTTP filter": (
         document(filters=f'{{name: x, typed_config: {{"@type": {HCM}}}}}, {ROUTER}'),
@@ -235,6 +240,8 @@ CASES: dict[str, tuple[str, bool]] = {
         document(cluster="lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 1}"),
         REFUSED,
     ),
+    "load balancing extension": (document(cluster=_BALANCER % "random.v3.Random"), TAKEN),
+    "load balancing extension of nothing": (document(cluster="load_balancing_policy: {policies: []}"), REFUSED),
     "refresh rate of nothing": (document(cluster="dns_refresh_rate: 0s"), REFUSED),
     "failure rate below base": (document(kind=_DNS, cluster=_RATE), REFUSED),
     "failure rate of a STATIC cluster": (document(cluster=_RATE), TAKEN),
