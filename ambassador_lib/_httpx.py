@@ -148,6 +148,11 @@ def _pristine_after_all() -> bool:
 # httpx's constructors find out what is known here already: they take 5 to 12 µs for what takes 1.
 
 
+KEPT_URLS = 1024
+_urls: dict[tuple[str, str, str, int | None, str], httpx.URL] = {}
+"""URLs with another target, most of which come again; they are immutable."""
+
+
 def target_of(url: httpx.URL) -> str:
     """Return path and query as they are sent."""
     parts = url._uri_reference
@@ -163,12 +168,16 @@ def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def with_target(url: httpx.URL, target: str) -> httpx.URL:
     """Return `url` with another path and query, which are taken as they are."""
-    path, mark, query = target.partition("?")
     parts = url._uri_reference
-    if parts.path == path and parts.query == (query if mark else None):
-        return url
-    made = httpx.URL.__new__(httpx.URL)
-    made._uri_reference = parts._replace(path=path, query=query if mark else None, fragment=None)
+    key = (parts.scheme, parts.userinfo, parts.host, parts.port, target)
+    made = _urls.get(key)
+    if made is None:
+        path, mark, query = target.partition("?")
+        made = httpx.URL.__new__(httpx.URL)
+        made._uri_reference = parts._replace(path=path, query=query if mark else None, fragment=None)
+        if len(_urls) >= KEPT_URLS:
+            _urls.clear()
+        _urls[key] = made
     return made
 
 

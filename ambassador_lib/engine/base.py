@@ -49,11 +49,12 @@ class Destination:
     idle_timeout: float | None = 3600.0
     max_requests: int = 0
     gauge: ConnectionGauge | None = field(default=None, compare=False)
+    endpoint: str = field(init=False, compare=False)
+    """`address:port`, IPv6 in brackets."""
 
-    @property
-    def endpoint(self) -> str:
-        """`address:port`, IPv6 in brackets."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+    def __post_init__(self) -> None:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        object.__setattr__(self, "endpoint", f"{address}:{self.port}")
 
 
 class Exchange:

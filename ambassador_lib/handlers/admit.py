@@ -78,7 +78,8 @@ class Admit:
             if name in _LOOKED_AT:
                 noted.setdefault(name, []).append(value)
                 continue
-            control = control or name.startswith(b"x-envoy-")
+            if name[:8] == b"x-envoy-":
+                control = True
             headers.append((name, value))
         call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
         if not _RARE.isdisjoint(noted):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ..algorithms.grpc_status import is_grpc
 from ..call import INFINITY, Call, Header, Next
 from ..engine.base import Engine, Exchange
 from ..errors import AmbassadorError, DeadlineExpired, UpstreamConnectError, UpstreamResetError, expired, overflow
@@ -54,6 +55,7 @@ class SendAttempt:
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
         if self._judged:
+            self._tell_connected(call, now)
             self._upstream.record(call.endpoint, _status(call, response), now)
         call.head_received()
         if span is not None:
@@ -85,7 +87,10 @@ class SendAttempt:
         if not call.grant.connected():
             raise overflow()
         self._upstream.traffic_seen = True
-        if self._judged_by_origin:
+
+    def _tell_connected(self, call: Call, now: float) -> None:
+        """Told with the outcome: over a foreign transport nobody knows of the connection before."""
+        if self._judged_by_origin and call.attempt.connected:
             self._upstream.record(call.endpoint, LocalOrigin.CONNECTED, now)
 
     def _failure(self, call: Call, error: BaseException) -> BaseException:
@@ -99,8 +104,11 @@ class SendAttempt:
             outcome = LocalOrigin.CONNECT_FAILURE
         elif isinstance(error, UpstreamResetError):
             outcome = LocalOrigin.RESET
+        now = self._runtime.now()
+        if outcome is not LocalOrigin.CONNECT_FAILURE:
+            self._tell_connected(call, now)
         if outcome is not None:
-            self._upstream.record(call.endpoint, outcome, self._runtime.now())
+            self._upstream.record(call.endpoint, outcome, now)
         return error
 
     def _headers(self, call: Call, now: float) -> list[Header]:
@@ -133,7 +141,7 @@ class SendAttempt:
 
 def _status(call: Call, response: httpx.Response) -> Outcome:
     """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
-    if (call.header(b"content-type") or b"").startswith(b"application/grpc"):
+    if call.method == "POST" and is_grpc(call.header(b"content-type")):
         grpc_status = response.headers.get("grpc-status", "")
         if grpc_status.isdigit():
             return grpc_outcome(int(grpc_status))

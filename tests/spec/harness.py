@@ -125,7 +125,7 @@ class Spec:
         self, policy: Any, *steps: Step, random: Any = None, upstream: Any = None, **options: Any
     ) -> Spec:
         """Put this mode's transport over a scripted upstream, into a plain httpx client."""
-        self.upstream = upstream or (Script(self.clock, *steps) if steps else self.upstream)
+        self.upstream = upstream or Script(self.clock, *steps)
         kind = AmbassadorTransport if self.is_blocking else AsyncAmbassadorTransport
         self.transport = kind(
             policy, inner=self.upstream, clock=self.clock, random=random or FakeRandom(), **options
@@ -137,7 +137,7 @@ class Spec:
 
     def given_client(self, policy: Any, *steps: Step, upstream: Any = None, **options: Any) -> Spec:
         """Make this mode's `Client` over a scripted upstream."""
-        self.upstream = upstream or (Script(self.clock, *steps) if steps else self.upstream)
+        self.upstream = upstream or Script(self.clock, *steps)
         kind: Any = Client if self.is_blocking else AsyncClient
         self.client = kind(
             policy, transport=self.upstream, clock=self.clock, random=FakeRandom(), trust_env=False, **options
