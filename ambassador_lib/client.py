@@ -273,6 +273,7 @@ class _Ambassadors(Generic[Ambassador]):
         if watched not in self._made:
             ambassador = self._make(watched)
             ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
+            ambassador.marks_timeouts = True
             self._made[watched] = ambassador
         return self._made[watched]
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .call import Call, CallReport
+from .call import INFINITY, Call, CallReport
 
 if TYPE_CHECKING:
     from ._circuit_open import CircuitOpenError as CircuitOpenError  # noqa: PLC0414 - exported
@@ -48,6 +48,8 @@ class LocalReply:
 
     def header_list(self) -> list[tuple[bytes, bytes]]:
         """Return all headers, framing included (semantics 12.1: no content-type on an empty body)."""
+        if self.status == 204:
+            return list(self.headers)
         if not self.body:
             return [(b"content-length", b"0"), *self.headers]
         framing = [(b"content-length", b"%d" % len(self.body.encode()))]
@@ -175,13 +177,14 @@ def per_try_timeout() -> PerTryTimeoutError:
 def expired(call: Call) -> AmbassadorError | httpx.TimeoutException:
     """Which bound of the call has passed: the one that struck first."""
     bounds = (call.route_at, call.attempt.try_at, call.idle_at, call.app_at)
-    first = bounds.index(min(bounds))
+    nearest = min(bounds)
+    first = bounds.index(nearest)
+    if first == 2 or nearest == INFINITY:  # nothing bounds the call: the engine's own patience is over
+        return stream_idle_timeout(request_complete=call.request_ended is not None)
     if first == 0:
         return route_timeout()
     if first == 1:
         return per_try_timeout()
-    if first == 2:
-        return stream_idle_timeout(request_complete=call.request_ended is not None)
     if call.request_ended is None:
         return httpx.WriteTimeout("the application's own write timeout passed")
     return httpx.ReadTimeout("the application's own read timeout passed")

@@ -42,6 +42,8 @@ class _Ambassador:
 
     closes_inner = True
     """False where somebody else closes `inner`: a client closes its own transports."""
+    marks_timeouts = False
+    """True under a client that marks a timeout nobody set; else httpx's default is known by its value alone."""
 
     def __init__(
         self,
@@ -138,11 +140,14 @@ class _Ambassador:
 
     def _call(self, request: httpx.Request) -> Call:
         if self._closed:
-            raise RuntimeError("Cannot send a request, as the transport has been closed.")
+            raise _is_closed()
         call = Call(request, self._clock.monotonic(), target_of(request.url))
         timeout = request.extensions.get("timeout")
-        # httpx's own default cannot be told from a timeout of the application's but by its value, or by our mark.
-        if timeout is None or isinstance(timeout, DefaultTimeout) or timeout == _HTTPX_DEFAULT:
+        if (
+            timeout is None
+            or isinstance(timeout, DefaultTimeout)
+            or (timeout == _HTTPX_DEFAULT and not self.marks_timeouts)
+        ):
             timeout = self._timeout
         if timeout is not None:
             read, write = timeout.get("read"), timeout.get("write")
@@ -151,6 +156,8 @@ class _Ambassador:
         return call
 
     def _refuse(self, request: httpx.Request) -> None:
+        if self._closed:
+            raise _is_closed()
         if self._unmatched == "reject" and self._stack is not None:
             error = NoRouteError(
                 f"no listener, virtual host or cluster of the policy claims {request.url}",
@@ -239,6 +246,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     def close(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
+        if self._closed:
+            return
         for engine in self._close_stacks():
             run_sync(engine.close())
         if self._own_passthrough is not None:
@@ -288,6 +297,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
+        if self._closed:
+            return
         for engine in self._close_stacks():
             await engine.close()
         if self._own_passthrough is not None:
@@ -303,6 +314,10 @@ def load(policy: PolicySource | None) -> Policy | None:
     if isinstance(policy, Mapping):
         return Policy.parse(policy)
     return Policy.load(policy)
+
+
+def _is_closed() -> RuntimeError:
+    return RuntimeError("Cannot send a request, as the transport has been closed.")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -118,6 +118,28 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_of_httpx_stand_in_one_file(module: pathlib.Path) -> None:
+    """Nobody but `_httpx` leans on what httpx and httpcore keep to themselves."""
+    if module.name == "_httpx.py":
+        return
+    for line, name in imports(module):
+        home, *rest = name.split(".")
+        assert home not in ("httpx", "httpcore") or not any(part.startswith("_") for part in rest), f"{module}:{line}"
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            private = node.value.id in ("httpx", "httpcore") and node.attr.startswith("_")
+            assert not private, f"{module}:{node.lineno}: {node.value.id}.{node.attr}"
+
+
+def test_every_test_states_its_rule() -> None:
+    """A test without a docstring does not say what it would mean if it failed."""
+    for file in pathlib.Path(__file__).parent.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{file}:{node.lineno}: {node.name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_says_what_lives_there(module: pathlib.Path) -> None:
     """A module that holds anything begins with a docstring."""
     tree = ast.parse(module.read_text())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
-
 from .._httpx import lower_case
-from ..call import Call, Header, Next
+from ..call import Answer, Call, Next
 from ..errors import LocalReply, LocalReplyError
 from ..routing.internal import AddressGate
 from ..routing.normalize import (
@@ -57,7 +55,7 @@ class Admit:
             manager.strip_any_host_port or manager.strip_matching_host_port or manager.strip_trailing_host_dot
         )
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def handle(self, call: Call, next: Next) -> Answer:
         self._take_headers(call)
         if self._strips_host:
             self._strip_host(call)
@@ -67,7 +65,7 @@ class Admit:
             self._check_underscores(call)
         if self._tracing.enabled:
             self._trace(call)
-        return await next(call)
+        return next(call)
 
     def _take_headers(self, call: Call) -> None:
         """One pass over the headers; nearly all of them are copied without a look."""

@@ -102,6 +102,7 @@ class SendAttempt:
                 outcome = LocalOrigin.TIMEOUT
         elif isinstance(error, UpstreamConnectError):
             outcome = LocalOrigin.CONNECT_FAILURE
+            call.grant.connect_failed(error)
         elif isinstance(error, UpstreamResetError):
             outcome = LocalOrigin.RESET
         now = self._runtime.now()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..call import Call, Next
+from ..call import Answer, Call, Next
 from ..errors import expired, no_healthy_upstream
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ class Balance:
         self._gate = gate
         self._runtime = runtime
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
-        if not self._gate.is_open:
-            await self._first_resolution(call)
+    def handle(self, call: Call, next: Next) -> Answer:
+        return self._pick(call, next) if self._gate.is_open else self._wait_and_pick(call, next)
+
+    def _pick(self, call: Call, next: Next) -> Answer:
         attempt = call.attempt
         now = self._runtime.now()
         attempt.started = now - call.started
@@ -42,7 +43,11 @@ class Balance:
         call.report.attempts.append(attempt)
         host.begin()
         attempt.defer(host.end)
-        return await next(call)
+        return next(call)
+
+    async def _wait_and_pick(self, call: Call, next: Next) -> httpx.Response:
+        await self._first_resolution(call)
+        return await self._pick(call, next)
 
     async def _first_resolution(self, call: Call) -> None:
         """Wait, within the call's own bounds, for what Envoy waits for before it opens its listeners."""

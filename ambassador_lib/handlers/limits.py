@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..call import Call, Next
-from ..errors import UpstreamConnectError, again, expired, overflow
-from ..upstream.limits import Verdict
+from ..call import Answer, Call, Next
+from ..errors import again, expired, overflow
+from ..upstream.grant import Verdict
 
 if TYPE_CHECKING:
-    from ..runtime.base import Runtime
+    from ..runtime.base import Runtime, Ticket
     from ..upstream.limits import Limits
+
+
+GO, CONNECT = Verdict.GO, Verdict.CONNECT
 
 
 class CircuitBreakers:
@@ -24,22 +27,25 @@ class CircuitBreakers:
         self._multiplexed = multiplexed
         self._accounts = accounts
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def handle(self, call: Call, next: Next) -> Answer:
         limits = self._limits[call.route.priority]
-        grant = limits.admit(
+        call.grant = grant = limits.admit(
             limits.host(call.endpoint.key),
             multiplexed=self._multiplexed,
             accounts=self._accounts,
             ticket_factory=self._runtime.ticket,
         )
         call.attempt.defer(grant.release)
-        call.grant = grant
-        if grant.ticket is not None and not await grant.ticket.wait(call.deadline):
+        if grant.verdict is GO or grant.verdict is CONNECT:
+            return next(call)
+        if grant.ticket is None:
+            raise overflow()
+        return self._wait_in_line(call, grant.ticket, next)
+
+    async def _wait_in_line(self, call: Call, ticket: Ticket, next: Next) -> httpx.Response:
+        if not await ticket.wait(call.deadline):
             raise expired(call)
-        if grant.verdict is not Verdict.GO and grant.verdict is not Verdict.CONNECT:
+        grant = call.grant
+        if grant.verdict is not GO and grant.verdict is not CONNECT:
             raise overflow() if grant.failure is None else again(grant.failure)
-        try:
-            return await next(call)
-        except UpstreamConnectError as error:
-            grant.connect_failed(error)
-            raise
+        return await next(call)

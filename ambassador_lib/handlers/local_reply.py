@@ -65,7 +65,13 @@ class LocalReplies:
             body = ""
         headers = self._dressed(call, headers)
         # Not `content=`: a response that is read already could not be streamed by the application any more.
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body.encode()), request=call.request)
+        return httpx.Response(
+            status,
+            headers=headers,
+            stream=httpx.ByteStream(body.encode()),
+            request=call.request,
+            extensions={"ambassador": call.report},
+        )
 
     def _dressed(self, call: Call, headers: list[Header]) -> list[Header]:
         """What a sidecar does to every response on its way to the application (semantics 1.3)."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
-
-from ..call import Call, Next
+from ..call import Answer, Call, Next
 from ..engine.base import Destination
 from ..routing.rewrite import rewrite_host
 
@@ -32,7 +30,7 @@ class EndpointRewrite:
         self._auto_san = tls is not None and options is not None and options.auto_san_validation
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def handle(self, call: Call, next: Next) -> Answer:
         host = call.endpoint
         if call.route.auto_host_rewrite and host.hostname:
             rewrite_host(call, host.hostname)
@@ -44,7 +42,7 @@ class EndpointRewrite:
         if destination is None:
             destination = host.destinations[key] = self._destination(host, *key)
         call.destination = destination
-        return await next(call)
+        return next(call)
 
     def _server_name(self, call: Call, host: Host) -> tuple[str | None, str | None]:
         """SNI, and the name that the certificate must carry (semantics 10)."""

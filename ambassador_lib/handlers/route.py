@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import httpx
-
-from ..call import Call, Next
+from ..call import Answer, Call, Next
 from ..errors import LocalReply, NoRouteError
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ class ChooseRoute:
         self._table = table
         self._chains = chains
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def handle(self, call: Call, next: Next) -> Answer:
         call.virtual_host, route = self._table.find(call)
         if route is None:
             raise NoRouteError(
@@ -31,4 +29,4 @@ class ChooseRoute:
             )
         call.route = route
         call.report.route = route.name or None
-        return await self._chains[route](call)
+        return self._chains[route](call)

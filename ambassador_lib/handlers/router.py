@@ -54,6 +54,8 @@ class Router:
             response = await next(call)
         except AmbassadorError as error:
             reply = error.reply
+            if reply.flag == "UT" and call.overrides is not None and call.overrides.alt_response:
+                reply.status, reply.body = 204, ""  # x-envoy-upstream-rq-timeout-alt-response (semantics 2)
             call.flag(reply.flag)  # before the mutations, which may name them
             call.report.details = reply.details
             self._mutate(call, reply.status, reply.headers)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..call import INFINITY, Call, Next
+from ..call import INFINITY, Answer, Call, Next
+from ..errors import DeadlineExpired
 from ..runtime.recording import Recording
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class RouteTimeout:
         self._idle = INFINITY if idle_timeout is None else idle_timeout
         self._body_limit = body_limit
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def handle(self, call: Call, next: Next) -> Answer:
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
         if call.overrides is not None and call.overrides.timeout is not None:
@@ -36,14 +37,26 @@ class RouteTimeout:
             call.end_request(now)
         else:
             self._record(call, now)
-        return await next(call)
+        return next(call)
 
     def _record(self, call: Call, now: float) -> None:
         runtime = self._runtime
+
+        def in_time() -> float:
+            now = runtime.now()
+            if now >= call.deadline.at:  # nobody could interrupt what took so long
+                raise DeadlineExpired
+            return now
+
+        def on_wait() -> None:
+            in_time()
+            call.wait_for_application()
+
         recording = Recording(
             self._body_limit,
-            on_end=lambda: call.end_request(runtime.now()),
-            on_chunk=lambda: call.touch(runtime.now()),
+            on_wait=on_wait,
+            on_chunk=lambda: call.touch(in_time()),
+            on_end=lambda: call.end_request(in_time()),
         )
         call.body = runtime.replayable(call.body, recording)
         call.touch(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from .model.route import DirectResponseAction, RetryPolicy, Route, RouteAction, 
 from .sources import SourceError, read_source
 
 _LARGEST_TOTAL = 2**32 - 1
+_LISTED = 10
 
 
 class Mutating(Protocol):
@@ -42,7 +44,7 @@ def check_route(findings: Findings, route: Route, clusters: frozenset[str] | Non
 
 def _check_action(findings: Findings, action: RouteAction, clusters: frozenset[str] | None) -> None:
     if action.cluster is not None and clusters is not None and action.cluster not in clusters:
-        findings.fault(action, "cluster", f"unknown cluster {action.cluster!r}", _known(clusters))
+        findings.fault(action, "cluster", f"unknown cluster {action.cluster!r}", _nearest(action.cluster, clusters))
     if action.weighted_clusters is not None:
         _check_weights(findings, action.weighted_clusters, clusters)
     if action.prefix_rewrite and action.regex_rewrite is not None:
@@ -59,7 +61,7 @@ def _check_weights(findings: Findings, split: WeightedCluster, clusters: frozens
         if bool(cluster.name) == bool(cluster.cluster_header):
             findings.fault(cluster, "name", "exactly one of name and cluster_header must be set")
         elif cluster.name and clusters is not None and cluster.name not in clusters:
-            findings.fault(cluster, "name", f"unknown cluster {cluster.name!r}", _known(clusters))
+            findings.fault(cluster, "name", f"unknown cluster {cluster.name!r}", _nearest(cluster.name, clusters))
     weights = [cluster.weight for cluster in split.clusters if cluster.weight is not None]
     if len(weights) < len(split.clusters):
         return
@@ -69,8 +71,14 @@ def _check_weights(findings: Findings, split: WeightedCluster, clusters: frozens
         findings.fault(split, "clusters", f"the weights sum to more than {_LARGEST_TOTAL}")
 
 
-def _known(clusters: frozenset[str]) -> str:
-    return f"the clusters are {', '.join(sorted(clusters))}" if clusters else "there are no clusters"
+def _nearest(name: str, clusters: frozenset[str]) -> str:
+    known = sorted(clusters)
+    if near := difflib.get_close_matches(name, known, 1, 0.6):
+        return f"did you mean {near[0]}?"
+    if not known:
+        return "there are no clusters"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"the clusters are {', '.join(known[:_LISTED])}{more}"
 
 
 def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:

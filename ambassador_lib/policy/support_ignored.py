@@ -74,7 +74,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "hpack_table_size initial_stream_window_size initial_connection_window_size max_outbound_frames "
         "max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload use_oghttp2_codec "
         "max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent "
-        "connection_keepalive max_metadata_size": _HTTP2,
+        "max_metadata_size": _HTTP2,
+        "connection_keepalive": "no PINGs are sent: a dead connection is noticed by timeouts alone",
     },
     "envoy.config.core.v3.Http1ProtocolOptions": {
         "allow_absolute_url accept_http_10 default_host_for_http_10 use_balsa_parser allow_custom_methods": _DOWNSTREAM,

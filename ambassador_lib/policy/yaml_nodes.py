@@ -94,8 +94,15 @@ def _safe_integer(value: int) -> int | str:
     return value if abs(value) <= _LARGEST_SAFE else str(value)
 
 
-def _unreadable(at: str, message: str) -> PolicyError:
-    return PolicyError([PolicyFault(at, "", message)])
+def _unreadable(at: str, message: str, hint: str = "") -> PolicyError:
+    return PolicyError([PolicyFault(at, "", message, hint)])
+
+
+def _hint(text: str, mark: Any) -> str:
+    """Help with what YAML's parser says least about: tabs."""
+    lines = text.splitlines()
+    at_tab = mark is not None and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t")
+    return "this is a tab; YAML is indented with spaces" if at_tab else ""
 
 
 class _Reader:
@@ -120,7 +127,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             at = self._at(error.problem_mark or error.context_mark)
             message = ", ".join(part for part in (error.context, error.problem) if part)
-            raise _unreadable(at, f"not YAML: {message}") from None
+            raise _unreadable(at, f"not YAML: {message}", _hint(text, error.problem_mark)) from None
         except yaml.YAMLError as error:
             raise _unreadable(f"{self._name}:1:1", f"not YAML: {' '.join(str(error).split())}") from None
         return Node(None, f"{self._name}:1:1")

@@ -67,7 +67,7 @@ class RouteTable:
     def ignoring_port(self) -> RouteTable:
         """Return the same table, but the port in an authority does not count (`ignore_port_in_host_matching`)."""
         twin = copy.copy(self)
-        twin._ignore_port = True
+        twin._ignore_port = True  # noqa: SLF001 - its own copy
         return twin
 
     def claims(self, name: str) -> bool:

@@ -147,7 +147,9 @@ class RecordedBody(httpx.SyncByteStream):
         yield from list(recording.chunks)
         if recording.ended:
             return
+        recording.wait()
         for chunk in self._source:
             recording.add(chunk)
             yield chunk
+            recording.wait()
         recording.end()

@@ -274,7 +274,9 @@ class RecordedBody(httpx.AsyncByteStream):
             yield chunk
         if recording.ended:
             return
+        recording.wait()
         async for chunk in self._source:
             recording.add(chunk)
             yield chunk
+            recording.wait()
         recording.end()

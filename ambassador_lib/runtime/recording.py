@@ -11,14 +11,21 @@ class Recording:
     Exactly the limit is fine; one byte more gives the recording up, and with it retries (semantics 3.7).
     """
 
-    def __init__(self, limit: int, on_end: Callable[[], None], on_chunk: Callable[[], None]) -> None:
+    def __init__(
+        self, limit: int, *, on_wait: Callable[[], None], on_chunk: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
         self.chunks: list[bytes] = []
         self.can_replay = True
         self.ended = False
         self._limit = limit
         self._size = 0
-        self._on_end = on_end
+        self._on_wait = on_wait
         self._on_chunk = on_chunk
+        self._on_end = on_end
+
+    def wait(self) -> None:
+        """All that there was is sent: the application has the word."""
+        self._on_wait()
 
     def add(self, chunk: bytes) -> None:
         """Keep one more chunk, or give up."""

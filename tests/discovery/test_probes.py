@@ -12,6 +12,8 @@ import trustme
 
 from ambassador_lib.algorithms.health import CheckResult
 from ambassador_lib.call import Deadline
+from ambassador_lib.discovery.health_check import _probes_of
+from ambassador_lib.discovery.probes import payload
 from ambassador_lib.discovery.static import static_hosts
 from ambassador_lib.policy.model.cluster import Endpoint, HealthCheck, TransportSocket
 from ambassador_lib.policy.model.core import (
@@ -30,8 +32,6 @@ from ambassador_lib.policy.model.tls import (
     UpstreamTlsContext,
 )
 from ambassador_lib.runtime.clock import SystemClock
-from ambassador_lib.discovery.health_check import _probes_of
-from ambassador_lib.discovery.probes import payload
 
 PATIENCE = 10.0
 PASSED, DEGRADED, REFUSED = CheckResult.PASSED, CheckResult.DEGRADED, CheckResult.REFUSED

@@ -9,7 +9,7 @@ Document = dict[str, Any]
 TYPE = "type.googleapis.com/envoy.extensions"
 MANAGER = f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-ROUTER = {
+ROUTER: Document = {
     "name": "envoy.filters.http.router",
     "typed_config": {"@type": f"{TYPE}.filters.http.router.v3.Router"},
 }

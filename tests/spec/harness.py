@@ -17,7 +17,7 @@ from ambassador_lib.testing.clock import FakeClock, FakeRandom
 
 from .documents import bootstrap
 
-__all__ = ["BASE", "MODES", "Body", "Hang", "Script", "Spec", "Step", "bootstrap", "story", "told"]
+__all__ = ["BASE", "MODES", "PATIENCE", "Body", "Hang", "Script", "Spec", "Step", "bootstrap", "story", "told"]
 
 MODES = ("blocking", "asyncio", "trio")
 BASE = "http://127.0.0.1:15001"
@@ -39,7 +39,9 @@ Step = int | Exception | Hang | httpx.Response | Callable[[httpx.Request], httpx
 class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A response's body that knows whether it was closed, and may break off."""
 
-    def __init__(self, *chunks: bytes, error: Exception | None = None, on_chunk: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, *chunks: bytes, error: Exception | None = None, on_chunk: Callable[[], None] | None = None
+    ) -> None:
         self.chunks = chunks
         self.error = error
         self.on_chunk = on_chunk
@@ -121,15 +123,11 @@ class Spec:
     def is_blocking(self) -> bool:
         return self.mode == "blocking"
 
-    def given(
-        self, policy: Any, *steps: Step, random: Any = None, upstream: Any = None, **options: Any
-    ) -> Spec:
+    def given(self, policy: Any, *steps: Step, random: Any = None, upstream: Any = None, **options: Any) -> Spec:
         """Put this mode's transport over a scripted upstream, into a plain httpx client."""
         self.upstream = upstream or Script(self.clock, *steps)
         kind = AmbassadorTransport if self.is_blocking else AsyncAmbassadorTransport
-        self.transport = kind(
-            policy, inner=self.upstream, clock=self.clock, random=random or FakeRandom(), **options
-        )
+        self.transport = kind(policy, inner=self.upstream, clock=self.clock, random=random or FakeRandom(), **options)
         self.client = (httpx.Client if self.is_blocking else httpx.AsyncClient)(
             transport=self.transport, trust_env=False
         )

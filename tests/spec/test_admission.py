@@ -1,4 +1,4 @@
-"""What an upstream sees of the application's headers, and the application of an upstream's (semantics 1.1 to 1.3, 11.1)."""
+"""What an upstream sees of the application's headers, and the application of its (semantics 1.1 to 1.3, 11.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERNAL = {"use_remote_address": True, "internal_address_config": {}}
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-def seen(spec: Spec, headers: Any = (), **manager: Any) -> httpx.Headers:
+def seen(spec: Spec, headers: Any = None, **manager: Any) -> httpx.Headers:
     """Return the headers that the upstream sees of a call."""
     spec.given(bootstrap(manager=manager)).get(headers=headers)
     return httpx.Headers(spec.upstream.seen[0].headers)

@@ -22,7 +22,11 @@ def test_a_direct_response_is_a_response(spec: Spec, status: int, local_replies:
     """Whatever its status: no exception, no try, and its own details."""
     answer = {"direct_response": {"status": status, "body": {"inline_string": "moved house"}}}
     response = spec.given(answering(**answer), local_replies=local_replies).get()
-    assert (status, "moved house", "text/plain") == (response.status_code, response.text, response.headers["content-type"])
+    assert (status, "moved house", "text/plain") == (
+        response.status_code,
+        response.text,
+        response.headers["content-type"],
+    )
     report = story(response)
     assert ("direct_response", [], [], None) == (report.details, report.flags, report.attempts, report.cluster)
     assert status == report.status

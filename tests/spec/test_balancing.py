@@ -73,7 +73,9 @@ def test_random_ignores_weights(spec: Spec) -> None:
 
 def test_least_request_avoids_a_busy_host(spec: Spec) -> None:
     """A host with a request under way, its body included, is passed by until that is over."""
-    spec.given(bootstrap(endpoints=2, cluster={"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 40}}))
+    spec.given(
+        bootstrap(endpoints=2, cluster={"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 40}})
+    )
     held = spec.get(stream=True)
     busy = story(held).attempts[0].endpoint
     assert busy not in calls(spec, 20)
@@ -93,7 +95,9 @@ def test_an_endpoint_that_is_not_well_is_left_out(spec: Spec, status: str) -> No
 
 def test_unknown_is_healthy_and_degraded_is_a_reserve(spec: Spec) -> None:
     """A degraded endpoint gets nothing as long as the others carry the load."""
-    spec.given(of(endpoint(1, health_status="UNKNOWN"), endpoint(2), endpoint(3), endpoint(4, health_status="DEGRADED")))
+    spec.given(
+        of(endpoint(1, health_status="UNKNOWN"), endpoint(2), endpoint(3), endpoint(4, health_status="DEGRADED"))
+    )
     assert "10.0.0.4:80" not in calls(spec, 30)
 
 
@@ -183,7 +187,11 @@ def test_timeouts_count_as_504(spec: Spec) -> None:
 
 def test_gateway_failures_are_those_three(spec: Spec) -> None:
     """500 is no gateway failure; 502, 503 and 504 are."""
-    settings = {"enforcing_consecutive_5xx": 0, "consecutive_gateway_failure": 2, "enforcing_consecutive_gateway_failure": 100}
+    settings = {
+        "enforcing_consecutive_5xx": 0,
+        "consecutive_gateway_failure": 2,
+        "enforcing_consecutive_gateway_failure": 100,
+    }
     assert 10 == calls(spec.given(detecting(**settings), at(ONE, 500)), 20)[ONE]
     assert 2 == calls(spec.given(detecting(**settings), at(ONE, 502)), 20)[ONE]
 

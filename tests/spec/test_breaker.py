@@ -160,7 +160,7 @@ def test_breakers_are_per_cluster(spec: Spec) -> None:
 # --- listeners and storages ------------------------------------------------------------------------------------------
 
 
-class Listener(pybreaker.CircuitBreakerListener):  # type: ignore[misc]
+class Listener(pybreaker.CircuitBreakerListener):
     def __init__(self) -> None:
         self.heard: list[str] = []
 

@@ -67,7 +67,7 @@ def test_of_two_listeners_on_one_address_the_first_serves(spec: Spec) -> None:
 
 
 def test_the_host_header_chooses_the_virtual_host(spec: Spec) -> None:
-    """The URL's host decides the listener alone; the virtual host follows from `Host`, which the application may set."""
+    """The URL's host decides the listener alone; the virtual host follows from `Host`, whoever set it."""
     spec.given(
         policy(
             listener(vhost("billing.internal", to="billing"), vhost("users.internal", to="users")),
@@ -104,7 +104,9 @@ def test_a_virtual_hosts_domain_claims_the_url(spec: Spec, domain: str, url: str
 
 def test_a_domain_without_a_port_claims_every_port(spec: Spec) -> None:
     """The URL's host alone may match, and then it is that virtual host's, with the `Host` that the application sent."""
-    spec.given(policy(listener(vhost("billing.local", to="billing"), vhost()), clusters=[cluster("billing"), cluster()]))
+    spec.given(
+        policy(listener(vhost("billing.local", to="billing"), vhost()), clusters=[cluster("billing"), cluster()])
+    )
     assert ("main", "billing") == way(spec.get("http://billing.local:8080/"))
     assert "billing.local:8080" == spec.upstream.seen[0].headers["host"]
 
@@ -128,7 +130,9 @@ def test_the_listeners_address_comes_before_names(spec: Spec) -> None:
     assert "bound" == story(spec.get("http://localhost:15001/")).listener
 
 
-@pytest.mark.parametrize("url", ["http://payments/x", "http://payments:8080/x", "https://payments/x", "http://PAYMENTS/"])
+@pytest.mark.parametrize(
+    "url", ["http://payments/x", "http://payments:8080/x", "https://payments/x", "http://PAYMENTS/"]
+)
 @pytest.mark.parametrize("name", ["payments", "Payments"])
 def test_a_clusters_name_claims_the_url(spec: Spec, url: str, name: str) -> None:
     """Rule 2: a cluster is called by its name, with or without a port; URLs know no case in a host."""
@@ -175,12 +179,16 @@ def test_unclaimed_urls_pass_through_untouched(spec: Spec) -> None:
 def test_unclaimed_urls_are_refused(spec: Spec, local_replies: Any) -> None:
     """`unmatched="reject"`: a NoRouteError with its reply and its story, and nothing is sent; no sidecar has a say."""
     spec.given(policy(), unmatched="reject", local_replies=local_replies)
-    with pytest.raises(NoRouteError, match="example.org") as caught:
+    with pytest.raises(NoRouteError, match=r"example\.org") as caught:
         spec.get("http://example.org/")
     assert isinstance(caught.value, httpx.UnsupportedProtocol)
     assert caught.value.response is not None
     assert 404 == caught.value.response.status_code
-    assert (["NR"], "route_not_found", []) == (told(caught.value).flags, told(caught.value).details, told(caught.value).attempts)
+    assert (["NR"], "route_not_found", []) == (
+        told(caught.value).flags,
+        told(caught.value).details,
+        told(caught.value).attempts,
+    )
     assert [] == spec.upstream.seen
 
 

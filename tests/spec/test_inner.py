@@ -39,7 +39,10 @@ class Application:
         return [answer]
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        body = (await receive()).get("body", b"")
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
         host = dict(scope["headers"])[b"host"].decode()
         answer = self._answer(host, scope["path"], scope["query_string"].decode(), body)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})

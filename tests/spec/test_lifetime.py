@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import tenacity
 
 from ambassador_lib import AsyncAmbassadorTransport, CircuitOpenError, UpstreamOverflowError
 from ambassador_lib.testing.clock import FakeClock, FakeRandom
@@ -197,3 +198,51 @@ def test_a_cancelled_probe_gives_its_place_back() -> None:
         idle(transport, inner)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_interruption_gives_everything_back(interruption: type[BaseException]) -> None:
+    """Ctrl-C in the middle of a blocking call leaves nothing behind, and says nothing of the upstream."""
+
+    class Interrupted(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            raise interruption
+
+    spec = Spec("blocking").given(ALL_LAYERS, upstream=Interrupted())
+    for _ in range(5):
+        with pytest.raises(interruption):
+            spec.get()
+        spec.assert_nothing_held()
+    assert "closed" == spec.cluster.breaker.state
+
+
+def test_a_discarded_response_that_fails_to_close(spec: Spec) -> None:
+    """What the inner transport raises there is the application's to see; every place comes back."""
+
+    class Stubborn(Body):
+        def close(self) -> None:
+            raise RuntimeError("cannot close")
+
+        async def aclose(self) -> None:
+            raise RuntimeError("cannot close")
+
+    spec.given(ALL_LAYERS, httpx.Response(503, stream=Stubborn(b"x")), 200)
+    with pytest.raises(RuntimeError, match="cannot close"):
+        spec.get()
+    spec.assert_nothing_held()
+
+
+def test_an_applications_strategy_that_raises(spec: Spec) -> None:
+    """A `retry=` with a mistake in it breaks its own call, and nothing else."""
+
+    def mistaken(state: tenacity.RetryCallState) -> bool:
+        raise ZeroDivisionError
+
+    body = Body(b"x")
+    retry = tenacity.Retrying(retry=mistaken)
+    spec.given(ALL_LAYERS, httpx.Response(503, stream=body), 200, retry=retry)
+    with pytest.raises(ZeroDivisionError):
+        spec.get()
+    spec.assert_nothing_held()
+    assert 1 == body.closed
+    assert 200 == spec.get().status_code

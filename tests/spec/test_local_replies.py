@@ -1,4 +1,4 @@
-"""Replies that the sidecar would make itself (semantics 12): as exceptions, as responses, and what is common to both."""
+"""Replies that the sidecar would make itself (semantics 12): as exceptions, as responses, and common to both."""
 
 from __future__ import annotations
 
@@ -64,13 +64,15 @@ def test_a_failure_tells_its_story(spec: Spec, failure: Failure) -> None:
 @every_failure
 def test_a_failure_has_the_reply_with_it(spec: Spec, failure: Failure) -> None:
     """`.response` is the reply that response mode returns, read, header for header."""
-    response = raised(spec, failure).response
+    error = raised(spec, failure)
+    response = error.response
     assert response is not None
     assert (failure.status, failure.body) == (response.status_code, response.text)
     expected = replied(spec, failure).headers
     assert expected.keys() == response.headers.keys()
     assert all(expected[name] == response.headers[name] for name in expected if name != "date")
     assert response.request is not None
+    assert story(response) is told(error)
 
 
 @every_failure

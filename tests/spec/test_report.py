@@ -38,9 +38,9 @@ def test_what_a_report_says(spec: Spec) -> None:
     assert 3 == len({attempt.endpoint for attempt in report.attempts})
     assert (503, 200) == (first.outcome, third.outcome)
     assert isinstance(second.outcome, UpstreamConnectError)
-    assert (0, 0.5) == (first.started, pytest.approx(first.duration))
+    assert [0, 0.5] == pytest.approx([first.started, first.duration])
     assert 0.5 + spec.clock.sleeps[1] == pytest.approx(second.started)
-    assert (0, 0.25) == (second.duration, pytest.approx(third.duration))
+    assert [0, 0.25] == pytest.approx([second.duration, third.duration])
     assert third.started + 0.25 == pytest.approx(report.duration)
 
 
@@ -107,7 +107,7 @@ def test_a_refused_try_has_its_outcome(spec: Spec) -> None:
 @pytest.mark.parametrize("local_replies", ["raise", "response"])
 def test_every_response_has_its_report(spec: Spec, local_replies: Any) -> None:
     """Upstream's, direct, redirected or made here: the extension is there."""
-    routes = [
+    routes: list[Any] = [
         {"match": {"path": "/direct"}, "direct_response": {"status": 200}},
         {"match": {"path": "/redirect"}, "redirect": {"path_redirect": "/"}},
         route(),
@@ -121,7 +121,7 @@ def test_every_response_has_its_report(spec: Spec, local_replies: Any) -> None:
     assert "route_not_found" == story(spec.get()).details
 
 
-class Foreign(Exception):
+class ForeignError(Exception):
     pass
 
 
@@ -130,7 +130,7 @@ class Foreign(Exception):
     [
         (httpx.ConnectError("refused"), None, UpstreamConnectError),
         (Hang(2), 1, httpx.ReadTimeout),
-        (Foreign("not ours"), None, Foreign),
+        (ForeignError("not ours"), None, ForeignError),
         (httpx.UnsupportedProtocol("no"), None, httpx.UnsupportedProtocol),
     ],
 )

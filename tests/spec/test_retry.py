@@ -79,7 +79,9 @@ def test_back_off_is_fully_jittered_and_doubles_to_its_maximum(spec: Spec) -> No
 def test_retry_after_is_waited_for(spec: Spec) -> None:
     """`rate_limited_retry_back_off` waits what the response asks for and up to half as long again."""
     policy = retrying(
-        "5xx", num_retries=1, rate_limited_retry_back_off={"reset_headers": [{"name": "Retry-After", "format": "SECONDS"}]}
+        "5xx",
+        num_retries=1,
+        rate_limited_retry_back_off={"reset_headers": [{"name": "Retry-After", "format": "SECONDS"}]},
     )
     spec.given(policy, httpx.Response(503, headers={"retry-after": "4"}), 200)
     assert 200 == spec.get().status_code
@@ -91,7 +93,7 @@ def test_a_post_is_not_retried_without_an_idempotency_key(spec: Spec) -> None:
     spec.given(retrying("5xx"), 503, 200)
     response = spec.post(content=b"pay")
     assert 503 == response.status_code
-    assert "Idempotency-Key" in story(response).attempts[0].not_retried_because
+    assert "Idempotency-Key" in str(story(response).attempts[0].not_retried_because)
     assert [] == story(response).flags
 
 
@@ -145,7 +147,7 @@ def test_a_streamed_body_beyond_the_buffer_is_not_retried(spec: Spec) -> None:
     spec.given(policy, 503, 200, retry_safety="policy")
     response = spec.post(content=stream(spec, b"abc", b"de"))
     assert 503 == response.status_code
-    assert "replay buffer" in story(response).attempts[0].not_retried_because
+    assert "replay buffer" in str(story(response).attempts[0].not_retried_because)
     spec.given(policy, 503, 200, retry_safety="policy")
     assert 200 == spec.post(content=stream(spec, b"ab", b"cd")).status_code
 

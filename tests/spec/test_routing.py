@@ -1,4 +1,4 @@
-"""Routes, rewrites, header mutations and a route's own answers (semantics 1.4 to 1.6), through the public transports."""
+"""Virtual hosts, routes, rewrites and header mutations (semantics 1.4 to 1.6), through the public transports."""
 
 from __future__ import annotations
 
@@ -59,8 +59,16 @@ def test_the_most_specific_domain_wins(spec: Spec, host: str, domain: str) -> No
         ({"path": "/a/b"}, ["/a/b", "/a/b?q=1"], ["/a/b/", "/a//b"]),
         ({"path_separated_prefix": "/a"}, ["/a", "/a/b", "/a?q"], ["/ab"]),
         ({"safe_regex": {"regex": "/v[12]/.*"}}, ["/v1/x", "/v2/?q"], ["/v3/x", "/x/v1/y"]),
-        ({"prefix": "/", "query_parameters": [{"name": "k", "string_match": {"exact": "a b"}}]}, [], ["/?k=a%20b", "/"]),
-        ({"prefix": "/", "query_parameters": [{"name": "k", "string_match": {"exact": "1"}}]}, ["/?k=1&k=2"], ["/?k=2&k=1"]),
+        (
+            {"prefix": "/", "query_parameters": [{"name": "k", "string_match": {"exact": "a b"}}]},
+            [],
+            ["/?k=a%20b", "/"],
+        ),
+        (
+            {"prefix": "/", "query_parameters": [{"name": "k", "string_match": {"exact": "1"}}]},
+            ["/?k=1&k=2"],
+            ["/?k=2&k=1"],
+        ),
         ({"prefix": "/", "query_parameters": [{"name": "k", "present_match": True}]}, ["/?k", "/?k=x"], ["/?K=x"]),
     ],
 )
@@ -168,7 +176,12 @@ def test_the_status_of_a_missing_cluster_is_the_routes_choice(spec: Spec, code: 
         ({"prefix": "/api/"}, {"prefix_rewrite": "/"}, "/api/x?q=1", "/x?q=1"),
         ({"prefix": "/api"}, {"prefix_rewrite": "/"}, "/api/x", "//x"),
         ({"path": "/old"}, {"prefix_rewrite": "/new"}, "/old?q", "/new?q"),
-        ({"prefix": "/"}, {"regex_rewrite": {"pattern": {"regex": "/(\\w)"}, "substitution": "/v-\\1"}}, "/a/b?/c", "/v-a/v-b?/c"),
+        (
+            {"prefix": "/"},
+            {"regex_rewrite": {"pattern": {"regex": "/(\\w)"}, "substitution": "/v-\\1"}},
+            "/a/b?/c",
+            "/v-a/v-b?/c",
+        ),
     ],
 )  # fmt: skip
 def test_paths_are_rewritten(spec: Spec, match: Any, action: Any, path: str, rewritten: str) -> None:

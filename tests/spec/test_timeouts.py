@@ -114,6 +114,15 @@ def test_an_internal_callers_header_replaces_the_timeout(spec: Spec) -> None:
     assert "500" == spec.upstream.seen[0].headers["x-envoy-expected-rq-timeout-ms"]
 
 
+def test_the_alternative_response_to_a_timeout(spec: Spec) -> None:
+    """An internal caller may ask for an empty 204 in place of the 504; the flag stays."""
+    policy = bootstrap(manager={"use_remote_address": True, "internal_address_config": {}})
+    spec.given(policy, Hang(20), local_replies="response")
+    response = spec.get(headers={"x-envoy-upstream-rq-timeout-alt-response": "1"})
+    assert (204, b"", ["UT"]) == (response.status_code, response.content, story(response).flags)
+    assert "content-length" not in response.headers
+
+
 def test_a_timeouts_reply_can_be_read(spec: Spec) -> None:
     """The 504 of response mode is under no bound of its own."""
     policy = bootstrap(route={"retry_policy": {"per_try_timeout": "1s"}})
