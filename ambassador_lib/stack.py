@@ -7,13 +7,12 @@ not use are not in the stack.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ._httpx import origin_of
 from .call import Call, Deadline, Handler, Next
+from .claims import Claims, Entry, ListenerEntries, bare_cluster
 from .discovery import Discovery
 from .discovery import start as start_discovery
 from .engine.base import Engine
@@ -30,19 +29,7 @@ from .handlers.rewrite import EndpointRewrite
 from .handlers.route import ChooseRoute
 from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
-from .policy.model import (
-    Address,
-    Cluster,
-    HttpConnectionManager,
-    Listener,
-    Route,
-    RouteAction,
-    RouteConfiguration,
-    RouteMatch,
-    SocketAddress,
-    UpstreamTlsContext,
-    VirtualHost,
-)
+from .policy.model import HttpConnectionManager, Listener, RouteConfiguration
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
 from .runtime.control import ControlThread, Watch
@@ -59,44 +46,6 @@ if TYPE_CHECKING:
 DEFAULT_IDLE_TIMEOUT = 300.0
 STORAGE_INTERVAL = 1.0
 """Seconds between two looks at a breaker's shared storage."""
-_CACHED_URLS = 1024
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to compare with, nothing listens
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A way into the stack: the listener (or virtual host, or bare cluster) that claims a URL.
-
-    `rule` is the contract's: 1, the URL is a listener's address; 2, its host is a virtual host's or a cluster's name.
-    """
-
-    rule: int
-    listener: Listener
-    chain: Next
-
-    def handle(self, call: Call) -> Coroutine[Any, Any, httpx.Response]:
-        """Carry one call out."""
-        call.listener = self.listener
-        call.report.listener = self.listener.name or None
-        return self.chain(call)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listener:
-    """A listener's routes and the ways to them: `entry` by its address, the others by the name of a virtual host.
-
-    A host that is claimed without its port (`by_host`) is that virtual host's whatever port the Host header carries.
-    """
-
-    table: RouteTable
-    entry: Entry
-    by_host: Entry
-
-    @property
-    def by_name(self) -> Entry:
-        return Entry(2, self.entry.listener, self.entry.chain)
 
 
 def compose(handlers: Sequence[Handler], last: Next) -> Next:
@@ -129,7 +78,6 @@ class Stack:
         self._engine = engine
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
-        self._found: dict[tuple[str, str, int | None], Entry | None] = {}
         self.clusters: dict[str, Upstream] = {}
         self._discoveries: dict[str, Discovery] = {}
         self._watches: list[Watch] = []
@@ -140,7 +88,7 @@ class Stack:
             raise
 
     def _build(self) -> None:
-        tls = {cluster.name: _tls_of(cluster) for cluster in self._policy.clusters}
+        tls = {cluster.name: TlsSettings.of(cluster) for cluster in self._policy.clusters}
         for cluster in self._policy.clusters:
             upstream = Upstream(
                 cluster,
@@ -161,13 +109,13 @@ class Stack:
             for cluster in self._policy.clusters
             if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None
         }
-        self._listeners = [self._listener(listener, 1) for listener in self._policy.listeners]
         # A URL's host is in lower case whatever the application wrote.
-        self._by_cluster_name = {name.lower(): self._listener(_bare(name), 2).entry for name in reversed(self.clusters)}
+        bare = {name.lower(): self._listener(bare_cluster(name), 2).entry for name in reversed(self.clusters)}
+        self.find = Claims([self._listener(listener, 1) for listener in self._policy.listeners], bare).find
 
     # --- the order --------------------------------------------------------------------------------------------------
 
-    def _listener(self, listener: Listener, rule: int) -> _Listener:
+    def _listener(self, listener: Listener, rule: int) -> ListenerEntries:
         manager = listener.http_connection_manager
         config = manager.route_config or RouteConfiguration()
         table = RouteTable(
@@ -178,7 +126,7 @@ class Stack:
             clock=self._options.clock,
         )
         chains = {route: self._route_chain(route, listener) for route in table.routes}
-        return _Listener(
+        return ListenerEntries(
             table,
             Entry(rule, listener, self._listener_chain(listener, ChooseRoute(table, chains))),
             Entry(2, listener, self._listener_chain(listener, ChooseRoute(table.ignoring_port(), chains))),
@@ -261,32 +209,6 @@ class Stack:
         ]
         return compose(handlers, _end)
 
-    # --- what claims a URL ------------------------------------------------------------------------------------------
-
-    def find(self, url: httpx.URL) -> Entry | None:
-        """Return the way in for a URL, `None` where nothing claims it (contract: which listener a URL belongs to)."""
-        key = origin_of(url)
-        try:
-            return self._found[key]
-        except KeyError:
-            if len(self._found) >= _CACHED_URLS:
-                self._found.clear()
-            entry = self._found[key] = self._search(url)
-            return entry
-
-    def _search(self, url: httpx.URL) -> Entry | None:
-        host = url.host.lower()
-        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-        for listener in self._listeners:
-            if _listens(listener.entry.listener, host, port):
-                return listener.entry
-        names = (host,) if url.port is None else (f"{host}:{url.port}", host)
-        for listener in self._listeners:
-            for name in names:
-                if listener.table.claims(name):
-                    return listener.by_host if name is host else listener.by_name
-        return next(filter(None, map(self._by_cluster_name.get, reversed(names))), None)
-
     # --- its life ---------------------------------------------------------------------------------------------------
 
     async def ready(self, timeout: float) -> None:
@@ -308,6 +230,8 @@ class Stack:
         for watch in self._watches:
             watch.cancel(0)
         for discovery in self._discoveries.values():
+            discovery.stop(0)  # all are told first, so that waiting takes one bound and not one each
+        for discovery in self._discoveries.values():
             discovery.stop()
 
 
@@ -324,33 +248,6 @@ def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:
     return [ControlThread.shared().watch(keep_in_step, name=name, clock=options.clock, random=options.random)]
 
 
-def _listens(listener: Listener, host: str, port: int | None) -> bool:
-    """Contract, rule 1: a wildcard or loopback listener answers to every loopback name on its port."""
-    address = listener.address.socket_address
-    if address is None or address.port_value != port:
-        return False
-    if address.address in _ANY or address.address in LOOPBACK or address.address.startswith("127."):
-        return host in LOOPBACK or host == address.address
-    return host == address.address
-
-
-def _bare(cluster: str) -> Listener:
-    """Contract, rule 2: a bare cluster name gets Envoy's defaults, 15 s and no retries."""
-    route = Route(match=RouteMatch(prefix=""), route=RouteAction(cluster=cluster))
-    config = RouteConfiguration(virtual_hosts=(VirtualHost(name=cluster, domains=("*",), routes=(route,)),))
-    manager = HttpConnectionManager(stat_prefix=cluster, route_config=config)
-    address = Address(socket_address=SocketAddress(address=cluster))
-    return Listener(name="", address=address, http_connection_manager=manager)
-
-
 def _suppressed(manager: HttpConnectionManager) -> bool:
     router = manager.http_filters[-1].typed_config if manager.http_filters else None
     return bool(router is not None and router.suppress_envoy_headers)
-
-
-def _tls_of(cluster: Cluster) -> TlsSettings | None:
-    socket = cluster.transport_socket
-    if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
-        return None
-    protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
-    return TlsSettings.build(socket.typed_config, protocol=protocol)

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     import pybreaker
     import tenacity
 
+    from .claims import Entry
     from .engine.base import Engine
     from .plain import PlainStack
     from .runtime.base import Clock, Random, Runtime
-    from .stack import Entry, Stack
+    from .stack import Stack
 
 # The stack, its engines and what they stand on (tenacity, OpenTelemetry, httpcore) are imported with the first policy.
 

@@ -63,7 +63,8 @@ class Exchange:
     `scheme` is the application's, and `:scheme` towards HTTP/2 upstreams, whatever the connection is. `authority` is
     the Host header, which is not among `headers`. `deadline` is absolute and may move; it also cuts the body's reads
     later on, while `connect_timeout` is counted beside it. `on_connected` is called once, when a connection (new or
-    pooled) is in hand and before the request's first byte. `url` is the application's: its scheme, host and port are logical.
+    pooled) is in hand and before the request's first byte. `url` is the application's: its scheme, host and port are
+    logical.
     """
 
     _aborted = False

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..policy.model.core import DataSource, StringMatcher
 from ..policy.model.tls import (
@@ -26,6 +26,9 @@ from ..policy.model.tls import (
     TlsParameters,
     UpstreamTlsContext,
 )
+
+if TYPE_CHECKING:
+    from ..policy.model.cluster import Cluster
 
 VERSIONS = {
     "TLSv1_0": ssl.TLSVersion.TLSv1,
@@ -58,6 +61,15 @@ class TlsSettings:
     auto_host_sni: bool = False
     auto_sni_san_validation: bool = False
     _names: tuple[NameCheck, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> TlsSettings | None:
+        """Make the cluster's settings; `None` where it speaks plain TCP."""
+        socket = cluster.transport_socket
+        if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+            return None
+        options = cluster.http_protocol_options
+        return cls.build(socket.typed_config, protocol="http1" if options is None else options.protocol)
 
     @classmethod
     def build(cls, context: UpstreamTlsContext, *, protocol: str = "http1") -> TlsSettings:

@@ -1,0 +1,117 @@
+"""What claims a URL: a listener's address, a virtual host's or a cluster's name (contract: three rules)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._httpx import origin_of
+from .policy.model import (
+    Address,
+    HttpConnectionManager,
+    Listener,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    SocketAddress,
+    VirtualHost,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .call import Answer, Call, Next
+    from .routing.table import RouteTable
+
+CACHED_URLS = 1024
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to compare with, nothing listens
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A way into the stack: the listener (or virtual host, or bare cluster) that claims a URL.
+
+    `rule` is the contract's: 1, the URL is a listener's address; 2, its host is a virtual host's or a cluster's name.
+    """
+
+    rule: int
+    listener: Listener
+    chain: Next
+
+    def handle(self, call: Call) -> Answer:
+        """Carry one call out."""
+        call.listener = self.listener
+        call.report.listener = self.listener.name or None
+        return self.chain(call)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerEntries:
+    """A listener's routes and the ways to them: `entry` by its address, the others by the name of a virtual host.
+
+    A host that is claimed without its port (`by_host`) is that virtual host's whatever port the Host header carries.
+    """
+
+    table: RouteTable
+    entry: Entry
+    by_host: Entry
+
+    @property
+    def by_name(self) -> Entry:
+        """The way by a name that was claimed with its port."""
+        return Entry(2, self.entry.listener, self.entry.chain)
+
+
+class Claims:
+    """Finds the way in for a URL; listeners are asked in the order of the file, clusters by their bare name last."""
+
+    def __init__(self, listeners: Sequence[ListenerEntries], by_cluster_name: Mapping[str, Entry]) -> None:
+        self._listeners = listeners
+        self._by_cluster_name = by_cluster_name
+        self._found: dict[tuple[str, str, int | None], Entry | None] = {}
+
+    def find(self, url: httpx.URL) -> Entry | None:
+        """Return the way in, `None` where nothing claims the URL."""
+        key = origin_of(url)
+        try:
+            return self._found[key]
+        except KeyError:
+            if len(self._found) >= CACHED_URLS:
+                self._found.clear()
+            entry = self._found[key] = self._search(url)
+            return entry
+
+    def _search(self, url: httpx.URL) -> Entry | None:
+        host = url.host.lower()
+        port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+        for listener in self._listeners:
+            if _listens(listener.entry.listener, host, port):
+                return listener.entry
+        names = (host,) if url.port is None else (f"{host}:{url.port}", host)
+        for listener in self._listeners:
+            for name in names:
+                if listener.table.claims(name):
+                    return listener.by_host if name is host else listener.by_name
+        return next(filter(None, map(self._by_cluster_name.get, reversed(names))), None)
+
+
+def _listens(listener: Listener, host: str, port: int | None) -> bool:
+    """Rule 1: a wildcard or loopback listener answers to every loopback name on its port."""
+    address = listener.address.socket_address
+    if address is None or address.port_value != port:
+        return False
+    if address.address in _ANY or address.address in LOOPBACK or address.address.startswith("127."):
+        return host in LOOPBACK or host == address.address
+    return host == address.address
+
+
+def bare_cluster(cluster: str) -> Listener:
+    """Rule 2: make the listener behind a bare cluster name, with Envoy's defaults: 15 s and no retries."""
+    route = Route(match=RouteMatch(prefix=""), route=RouteAction(cluster=cluster))
+    config = RouteConfiguration(virtual_hosts=(VirtualHost(name=cluster, domains=("*",), routes=(route,)),))
+    manager = HttpConnectionManager(stat_prefix=cluster, route_config=config)
+    address = Address(socket_address=SocketAddress(address=cluster))
+    return Listener(name="", address=address, http_connection_manager=manager)
