@@ -152,6 +152,14 @@ class DeadlineExpired(Exception):  # noqa: N818 - a signal between engine and ha
     """An engine or runtime gave up because the exchange's deadline passed."""
 
 
+class RequestBodyFailed(Exception):  # noqa: N818 - a signal between body and `observe`, never seen by callers
+    """The application's own stream raised `error` while it was sent; it is nobody else's failure."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 # --- the replies of semantics 12.1, made where they are raised -------------------------------------------------------
 
 

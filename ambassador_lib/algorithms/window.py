@@ -12,11 +12,11 @@ class ErrorRateWindow:
     before the last one counts as the last one.
     """
 
-    __slots__ = ("_bucket_length", "_buckets", "_failures", "_newest", "_requests", "failures", "requests")
+    __slots__ = ("_buckets", "_failures", "_length", "_newest", "_requests", "failures", "requests")
 
     def __init__(self, length: float, buckets: int = DEFAULT_BUCKETS) -> None:
         self._buckets = buckets
-        self._bucket_length = length / buckets
+        self._length = length
         self.clear()
 
     def clear(self) -> None:
@@ -42,7 +42,7 @@ class ErrorRateWindow:
 
     def expire(self, now: float) -> None:
         """Forget what has left the window."""
-        bucket = int(now // self._bucket_length)
+        bucket = int(now * self._buckets / self._length)  # `now // (length / buckets)` is one short: 10.0 // 0.1 is 99
         if self._newest is None:
             self._newest = bucket
         if bucket <= self._newest:

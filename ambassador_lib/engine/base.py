@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class ConnectionGauge(Protocol):
-    """Told of every connection that is opened and closed to one destination."""
+    """Told of every connection that is opened and closed to one destination.
+
+    `retired` says that discovery has dropped the host: its connections are not kept any longer than they are in use.
+    """
+
+    retired: bool
 
     def opened(self) -> None:
         """One more."""

@@ -124,6 +124,14 @@ class BlockingNetwork:
         """Sockets are bound to no loop."""
         return None
 
+    def has_passed(self, deadline: Deadline) -> bool:
+        """Look at the clock: a read that never has to wait does not."""
+        return self._now() >= deadline.at
+
+    def is_gone(self, home: object) -> bool:  # noqa: ARG002 - there are no loops here
+        """Threads come and go, and sockets stay."""
+        return False
+
     async def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over a request's body."""
         for chunk in stream:

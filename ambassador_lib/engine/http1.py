@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h11
 import httpx
 
-from ..errors import UpstreamResetError, after_headers, connection_termination, protocol_error
+from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, protocol_error
 from .framing import check_head, fixed_body, framed_headers
 from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Wire
 
@@ -113,6 +113,8 @@ class Http1Stream:
             event = await self._next_event()
             if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
                 self._received = bool(self._h11.trailing_data[0])  # swallowed; what follows starts afresh
+                if self._connection.network.has_passed(self._exchange.deadline):
+                    raise DeadlineExpired
             elif isinstance(event, (h11.Response, h11.InformationalResponse)):
                 break
         headers = event.headers.raw_items()

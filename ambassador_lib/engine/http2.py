@@ -19,6 +19,7 @@ import h2.settings
 
 from ..call import Deadline, Header
 from ..errors import (
+    DeadlineExpired,
     UpstreamResetError,
     connection_termination,
     protocol_error,
@@ -92,11 +93,14 @@ class Http2Connection:
     async def until(self, stream: Http2Stream, ready: Callable[[], bool]) -> None:
         """Wait until `ready`, which is asked under the lock; read for everybody where nobody else does."""
         deadline = stream.deadline
+        late = False
         try:
             while True:
                 with self.lock:
                     if ready():
                         return
+                    if late:
+                        raise DeadlineExpired
                     signal = None
                     if self._reader is None or self._reader is stream:
                         self._reader = stream
@@ -105,6 +109,7 @@ class Http2Connection:
                         signal = stream.signal
                 if signal is None:
                     await self._read(deadline)
+                    late = self.network.has_passed(deadline)
                 else:
                     await signal.wait(deadline)
         finally:

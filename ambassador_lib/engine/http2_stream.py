@@ -14,7 +14,14 @@ import h2.exceptions
 import httpx
 
 from ..call import Header
-from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, remote_reset
+from ..errors import (
+    DeadlineExpired,
+    UpstreamResetError,
+    after_headers,
+    connection_termination,
+    protocol_error,
+    remote_reset,
+)
 from .blocking import step
 from .framing import check_head, fixed_body, framed_headers
 from .wire import Head, Signal
@@ -54,8 +61,7 @@ class Http2Stream:
             raise self._error
         headers = [header for header in self._head if not header[0].startswith(b":")]
         check_head(headers)
-        status = next(int(value) for name, value in self._head if name == b":status")
-        return Head(status, headers, {"http_version": b"HTTP/2", "network_stream": self._connection.wire})
+        return Head(_status(self._head), headers, {"http_version": b"HTTP/2", "network_stream": self._connection.wire})
 
     async def _send(self) -> None:
         connection, exchange = self._connection, self._exchange
@@ -167,6 +173,8 @@ class Http2Stream:
             await self._connection.flush(self.deadline)
             if data:
                 return data
+            if self._connection.network.has_passed(self.deadline):  # frame after frame, and nothing in them
+                raise DeadlineExpired
 
     async def close(self) -> None:
         """End the exchange; a stream that is not at its end is reset, and the connection goes on."""
@@ -192,6 +200,13 @@ def _request_headers(exchange: Exchange, headers: list[Header]) -> list[Header]:
         (b":path", exchange.target.encode("latin-1")),
         *(header for header in headers if header[0] not in NOT_ON_HTTP2),
     ]
+
+
+def _status(head: list[Header]) -> int:
+    status = next((value for name, value in head if name == b":status"), b"")
+    if len(status) != 3 or not status.isdigit():  # RFC 9110 15: three digits; h2 lets anything pass
+        raise protocol_error(f"response status {status!r}")
+    return int(status)
 
 
 def _reset(state: h2.connection.H2Connection, stream_id: int) -> None:

@@ -92,6 +92,14 @@ class LoopNetwork:
         except RuntimeError:
             return anyio.lowlevel.current_token()
 
+    def has_passed(self, deadline: Deadline) -> bool:  # noqa: ARG002 - the caller cancels
+        """Every read is a point where the caller can cancel."""
+        return False
+
+    def is_gone(self, home: object) -> bool:
+        """Whether the loop is closed; trio does not tell."""
+        return isinstance(home, asyncio.AbstractEventLoop) and home.is_closed()
+
     async def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over a request's body, and close the iterator where that breaks off."""
         source = aiter(stream)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..errors import UpstreamConnectError
+from ..errors import UpstreamConnectError, again, connection_termination
 from .base import Destination, Exchange
 from .blocking import BlockingNetwork
 from .http1 import Http1Connection
@@ -54,7 +54,12 @@ class Pooled:
 
     def is_usable(self) -> bool:
         """Whether another exchange can ever be opened."""
-        return self.connection.is_usable() and not self.is_worn_out()
+        return self.connection.is_usable() and not self.is_worn_out() and not self.is_retired()
+
+    def is_retired(self) -> bool:
+        """Whether the host at the other end is no longer one of the cluster's."""
+        gauge = self.key[1].gauge
+        return gauge is not None and gauge.retired
 
     def is_worn_out(self) -> bool:
         """Whether `max_requests_per_connection` is reached."""
@@ -73,7 +78,7 @@ class Dialling:
 
     def __init__(self) -> None:
         self.waiters: list[Signal] = []
-        self.error: UpstreamConnectError | None = None
+        self.error: BaseException | None = None
 
 
 class PooledEngine:
@@ -84,6 +89,7 @@ class PooledEngine:
     def __init__(self, clock: Clock, *, patience: float = PATIENCE, network: Network | None = None) -> None:
         self._now = clock.monotonic
         self._network: Network = network or BlockingNetwork(clock.monotonic, patience)
+        self._closed = False
         self._start_afresh()
         _engines.add(self)
 
@@ -125,18 +131,21 @@ class PooledEngine:
         )
 
     async def close(self) -> None:
-        """Close every connection; exchanges still under way break off."""
+        """Close every connection; exchanges still under way break off, and so do those that still dial."""
         with self._lock:
+            self._closed = True
             doomed = list(self._open)
             self._open.clear()  # what is still in use is not kept when it is given back
             self._free.clear()
             for pooled in doomed:
                 pooled.listed = False
+        idle = []
         for pooled in doomed:
             if pooled.connection.is_idle():
-                await self._discard(pooled)
+                idle.append(pooled)
             else:
                 pooled.connection.wire.abort()
+        await self._discard_all(idle)
 
     # --- choosing a connection ---------------------------------------------------------------------------------------
 
@@ -191,14 +200,14 @@ class PooledEngine:
         if dialling is not None:
             await signal.wait(exchange.deadline)
             if dialling.error is not None:
-                raise UpstreamConnectError(str(dialling.error), reply=dialling.error.reply)
+                raise again(dialling.error)
             return
         try:
             pooled = await self._connected(key, exchange)
             with self._lock:
                 self._list_locked(pooled)
         except UpstreamConnectError as error:
-            mine.error = error
+            mine.error = again(error)  # a copy: what becomes of ours on its way up is this call's own story
             raise
         finally:
             with self._lock:
@@ -221,7 +230,12 @@ class PooledEngine:
         if destination.gauge is not None:
             destination.gauge.opened()
         with self._lock:
-            self._open.add(pooled)
+            closed = self._closed
+            if not closed:
+                self._open.add(pooled)
+        if closed:  # while this was dialling: nobody would ever close it
+            await self._discard(pooled)
+            raise connection_termination("the client was closed")
         return pooled
 
     # --- giving it back ----------------------------------------------------------------------------------------------
@@ -273,7 +287,7 @@ class PooledEngine:
             pooled.connection.wire.abort()
 
     async def _sweep(self) -> None:
-        """Close kept connections whose idle timeout has passed or that the peer has closed; now and then."""
+        """Close kept connections that time out, that the peer has closed or that nobody can use; now and then."""
         now = self._now()
         if now < self._next_sweep:
             return
@@ -283,13 +297,23 @@ class PooledEngine:
             doomed = [pooled for pooled in kept if self._is_overdue(pooled, now)]
             for pooled in doomed:
                 self._unlist_locked(pooled)
-        for pooled in doomed:
-            await self._discard(pooled)
+        await self._discard_all(doomed)
+
+    async def _discard_all(self, doomed: list[Pooled]) -> None:
+        """Discard connections that nobody else knows of any more, and so also where the caller is cancelled."""
+
+        async def discard() -> None:
+            for pooled in doomed:
+                await self._discard(pooled)
+
+        if doomed:
+            await self._network.protected(discard())
 
     def _is_overdue(self, pooled: Pooled, now: float) -> bool:
         idle_timeout = pooled.key[1].idle_timeout
         timed_out = idle_timeout is not None and now - pooled.idle_since >= idle_timeout
-        return timed_out or pooled.connection.is_stale()
+        unwanted = pooled.is_retired() or self._network.is_gone(pooled.key[0])
+        return timed_out or unwanted or pooled.connection.is_stale()
 
     def forget_inherited(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to the peers."""

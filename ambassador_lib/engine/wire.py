@@ -138,6 +138,12 @@ class Network(Protocol):
     def home(self) -> object:
         """Return what connections made here are bound to: the running event loop, or `None` for nothing."""
 
+    def has_passed(self, deadline: Deadline) -> bool:
+        """Whether to give up where bytes keep coming, but never what is waited for: nothing else looks then."""
+
+    def is_gone(self, home: object) -> bool:
+        """Whether what `home` returned once is over, and with it what was made there."""
+
     def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over a request's body; to be closed."""
 

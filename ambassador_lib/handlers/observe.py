@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
 
 from ..call import Call, Deadline, Next
-from ..errors import AmbassadorError, DeadlineExpired, UpstreamResetError, expired
+from ..errors import AmbassadorError, DeadlineExpired, RequestBodyFailed, UpstreamResetError, expired
 from ..upstream.outlier import LocalOrigin
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Observe:
         watch = CallWatch(call, self)
         try:
             response = await next(call)
+        except RequestBodyFailed as signal:
+            call.attempt.error = signal.error
+            watch.broke_off(signal.error)
+            raise signal.error from signal.error.__cause__
         except BaseException as error:
             watch.broke_off(error)
             raise
@@ -69,7 +74,7 @@ class CallWatch:
             seen = self._judge(seen)
         elif isinstance(seen, httpx.TimeoutException):
             call.flag("DC")
-        seen.call = call.report  # type: ignore[attr-defined]  # the contract: every failure tells its story
+        _tell(seen, call)
         return seen
 
     def _judge(self, error: AmbassadorError) -> Exception:
@@ -89,7 +94,7 @@ class CallWatch:
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
             self._call.flag("DC")
         if isinstance(error, Exception):
-            error.call = self._call.report  # type: ignore[attr-defined]  # the contract: every failure tells its story
+            _tell(error, self._call)
         self.ended()
 
     def ended(self) -> None:
@@ -104,3 +109,9 @@ class CallWatch:
         finally:
             if call.span is not None:
                 self._observe.tracing.end_call(call, call.report.status, self._error)
+
+
+def _tell(error: Exception, call: Call) -> None:
+    """The contract: every failure tells its story."""
+    with suppress(AttributeError):  # an exception of somebody else's that cannot be written to, a frozen one say
+        error.call = call.report  # type: ignore[attr-defined]

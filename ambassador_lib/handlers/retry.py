@@ -81,6 +81,8 @@ class Retry:
             try:
                 delay = self._consider(call, rules, outcome, reason)
             except BaseException:  # a strategy of the application's raised
+                if call.end_retry is not None:  # taken for a try that will not be
+                    call.end_retry()
                 await self._drop(outcome)
                 raise
             if delay is None:

@@ -148,8 +148,17 @@ class RecordedBody(httpx.SyncByteStream):
         if recording.ended:
             return
         recording.wait()
-        for chunk in self._source:
+        while (chunk := self._next_chunk()) is not None:
             recording.add(chunk)
             yield chunk
             recording.wait()
         recording.end()
+
+    def _next_chunk(self) -> bytes | None:
+        try:
+            return next(self._source, None)
+        except BaseException as error:
+            failure = self.recording.broken(error)
+            if failure is error:
+                raise
+            raise failure from error

@@ -18,6 +18,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, ClassVar
 
+# `afresh` is imported first so that it runs first: what is watched is fit for use when the thread starts anew.
+from . import afresh as _afresh  # noqa: F401
 from .base import Clock, Random
 
 MakeCoroutine = Callable[[], Coroutine[Any, Any, None]]

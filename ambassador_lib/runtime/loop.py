@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -179,7 +180,7 @@ class LoopTicket:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._woken = False
-        self._notify: Callable[[], None] | None = None
+        self._notify: Callable[[], object] | None = None
 
     async def wait(self, deadline: Deadline) -> bool:
         """Suspend until woken; False when the deadline passed first."""
@@ -200,10 +201,11 @@ class LoopTicket:
             self._woken = True
             notify = self._notify
         if notify is not None:
-            notify()
+            with suppress(RuntimeError):  # the waiter's loop has ended, and the waiter with it
+                notify()
 
 
-def _from_any_thread(event: anyio.Event) -> Callable[[], None]:
+def _from_any_thread(event: anyio.Event) -> Callable[[], object]:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -211,12 +213,7 @@ def _from_any_thread(event: anyio.Event) -> Callable[[], None]:
 
         token = trio.lowlevel.current_trio_token()
         return lambda: token.run_sync_soon(event.set)
-
-    def notify() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(event.set)
-
-    return notify
+    return lambda: loop.call_soon_threadsafe(event.set)
 
 
 class WatchedBody(httpx.AsyncByteStream):
@@ -270,13 +267,22 @@ class RecordedBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         recording = self.recording
-        for chunk in list(recording.chunks):
-            yield chunk
+        for kept in list(recording.chunks):
+            yield kept
         if recording.ended:
             return
         recording.wait()
-        async for chunk in self._source:
+        while (chunk := await self._next_chunk()) is not None:
             recording.add(chunk)
             yield chunk
             recording.wait()
         recording.end()
+
+    async def _next_chunk(self) -> bytes | None:
+        try:
+            return await anext(self._source, None)
+        except BaseException as error:
+            failure = self.recording.broken(error)
+            if failure is error:
+                raise
+            raise failure from error

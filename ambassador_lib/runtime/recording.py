@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import httpx
+
+from ..errors import AmbassadorError, RequestBodyFailed
+
 
 class Recording:
     """Keeps the chunks of a streamed body up to `limit` bytes.
@@ -29,13 +33,24 @@ class Recording:
 
     def add(self, chunk: bytes) -> None:
         """Keep one more chunk, or give up."""
-        self._on_chunk()
         self._size += len(chunk)
         if self._size <= self._limit:
             self.chunks.append(chunk)
         elif self.can_replay:
-            self.can_replay = False
-            self.chunks.clear()
+            self._give_up()
+        self._on_chunk()
+
+    def broken(self, error: BaseException) -> BaseException:
+        """The application's stream failed: never send what there is of it as if it were whole.
+
+        Returns what to raise: an error that could be taken for the upstream's travels inside a signal.
+        """
+        self._give_up()
+        return RequestBodyFailed(error) if isinstance(error, (AmbassadorError, httpx.TransportError)) else error
+
+    def _give_up(self) -> None:
+        self.can_replay = False
+        self.chunks.clear()
 
     def end(self) -> None:
         """The application's stream is over."""

@@ -74,15 +74,8 @@ class ClusterBreaker:
         self._clock = clock
         self._shared = storage
         self._memory = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
-        self._machine = pybreaker.CircuitBreaker(
-            name=name,
-            fail_max=policy.minimum_requests,
-            reset_timeout=policy.open_for,
-            success_threshold=policy.success_threshold,
-            state_storage=self._memory,
-            listeners=[_Guarded(listener) for listener in listeners],
-        )
-        self._listeners: tuple[pybreaker.CircuitBreakerListener, ...] = self._machine.listeners
+        self._listeners = tuple(_Guarded(listener) for listener in listeners)
+        self._machine = self._new_machine()
         self._window = ErrorRateWindow(policy.window)
         self._state: str = pybreaker.STATE_CLOSED
         self._epoch = 0
@@ -93,6 +86,26 @@ class ClusterBreaker:
         self._synced_epoch = 0
         # Reentrant: a listener may ask the breaker, and the garbage collector may end an abandoned probe in here.
         self._lock = threading.RLock()
+
+    def _new_machine(self) -> pybreaker.CircuitBreaker:
+        return pybreaker.CircuitBreaker(
+            name=self.name,
+            fail_max=self.policy.minimum_requests,
+            reset_timeout=self.policy.open_for,
+            success_threshold=self.policy.success_threshold,
+            state_storage=self._memory,
+            listeners=self._listeners,
+        )
+
+    def start_afresh(self) -> None:
+        """In a forked child: keep the state, but no lock, and no probe, of a thread that is not here."""
+        self._lock = threading.RLock()
+        self._machine = self._new_machine()  # has a lock of its own
+        in_step = self._synced_epoch == self._epoch
+        self._epoch += 1
+        if in_step:  # nothing has happened that others should know
+            self._synced_epoch = self._epoch
+        self._probes = 0
 
     @property
     def state(self) -> str:
@@ -129,7 +142,7 @@ class ClusterBreaker:
                 return
             if permit.probe:
                 self._settle_probe_locked(now, failed=error is not None)
-            else:
+            elif self._state == pybreaker.STATE_CLOSED:
                 self._window.record(now, failed=error is not None)
                 if self._window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
                     self._open_locked(now + self.policy.open_for)

@@ -14,6 +14,8 @@ import enum
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ..errors import again
+
 if TYPE_CHECKING:
     from ..runtime.base import Ticket
     from .limits import Limits
@@ -41,7 +43,7 @@ class Verdict(enum.Enum):
 class HostLimits:
     """The connections to one host, and who waits for one. The engine's gauge for that host."""
 
-    __slots__ = ("_limits", "busy", "connecting", "key", "open", "queue", "reserved")
+    __slots__ = ("_limits", "busy", "connecting", "key", "open", "queue", "reserved", "retired")
 
     def __init__(self, limits: Limits, key: str) -> None:
         self._limits = limits
@@ -55,6 +57,8 @@ class HostLimits:
         self.reserved = 0
         """Established connections that belong to one of those, which has not said `connected` yet."""
         self.queue: OrderedDict[Grant, None] = OrderedDict()
+        self.retired = False
+        """Whether the cluster has the host no longer."""
 
     def opened(self) -> None:
         """Count a connection that was established."""
@@ -130,7 +134,7 @@ class Grant:
         Envoy fails a pool's pending requests together; to try them one after the other would keep the last waiting for
         as many connect timeouts as there are requests.
         """
-        self.failure = error
+        self.failure = again(error)  # a copy: `error` goes on to be this call's own reply
         self._limits.mailbox.post(self._limits.fail_locked, self)
 
     def release(self) -> None:

@@ -141,7 +141,14 @@ class Host:
     def end(self) -> None:
         """Count it no longer."""
         with self._lock:
-            self.active -= 1
+            if self.active:  # one that began before a fork is counted no longer
+                self.active -= 1
+
+    def start_afresh(self) -> None:
+        """In a forked child: what was in flight ends in the parent."""
+        self._lock = threading.Lock()
+        self.active = 0
+        self.destinations.clear()
 
     def __repr__(self) -> str:
         health = (self.flags.name or str(int(self.flags))) if self.flags else "healthy"

@@ -35,6 +35,7 @@ class Limits:
     """The thresholds of one cluster and priority, and what is in use; thread-safe."""
 
     def __init__(self, thresholds: CircuitBreakers.Thresholds = _DEFAULTS) -> None:
+        self._thresholds = thresholds
         self.max_connections = _or_default(thresholds.max_connections, DEFAULT_MAXIMUM)
         self.max_pending_requests = _or_default(thresholds.max_pending_requests, DEFAULT_MAXIMUM)
         self.max_requests = _or_default(thresholds.max_requests, DEFAULT_MAXIMUM)
@@ -61,13 +62,19 @@ class Limits:
         limits = {thresholds.priority: cls(thresholds) for thresholds in reversed(given)}
         return {priority: limits.get(priority) or cls() for priority in ("DEFAULT", "HIGH")}
 
+    def afresh(self) -> Limits:
+        """Return the same thresholds with nothing in use."""
+        return Limits(self._thresholds)
+
     def host(self, key: str) -> HostLimits:
         """Return the limits' part for one host, the same object each time."""
         return self._hosts.get(key) or self._hosts.setdefault(key, HostLimits(self, key))
 
     def forget(self, key: str) -> None:
         """Forget a host that is gone: what still runs there is counted on, the next host of that key begins anew."""
-        self._hosts.pop(key, None)
+        host = self._hosts.pop(key, None)
+        if host is not None:
+            host.retired = True
 
     def admit(
         self, host: HostLimits, *, multiplexed: bool, accounts: bool, ticket_factory: Callable[[], Ticket]

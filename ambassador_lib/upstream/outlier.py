@@ -157,6 +157,10 @@ class OutlierDetector:
         self._set_ejected = set_ejected
         self._lock = threading.Lock()
 
+    def start_afresh(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Count one try, and eject the host if it was one failure too many."""
         with self._lock:

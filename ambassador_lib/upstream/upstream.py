@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..runtime.afresh import after_fork
 from .balancer import Balancer
 from .host import NO_FLAGS, HealthFlag, Host, HostSpec
 from .limits import Limits
@@ -69,6 +70,20 @@ class Upstream:
                 set_ejected=self._set_ejected,
             )
             self._next_tick = self.outlier.next_tick
+        after_fork(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: let go of what calls of the parent hold; what is known of the hosts stays."""
+        self._lock = threading.Lock()
+        for priority, limits in self.limits.items():
+            self.limits[priority] = limits.afresh()
+        for host in self.hosts:
+            host.start_afresh()
+        if self.outlier is not None:
+            self.outlier.start_afresh()
+        if self.breaker is not None:
+            self.breaker.start_afresh()
+        self._pick = self._balancer.picker(self.hosts)
 
     def pick(self, now: float, *, reject: Callable[[Host], bool] | None = None, reselect: int = 0) -> Host | None:
         """Choose a host, `None` where there is none.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,15 @@ def test_time_alone_empties_it() -> None:
         window.record(3.0, failed=True)
     window.expire(13.1)
     assert (window.requests, window.failures) == (0, 0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 10, 30, 60])
+def test_what_is_as_old_as_the_window_has_left_it(length: int) -> None:
+    """The edges of the buckets are where they are said to be, whatever a hundredth of the length is in binary."""
+    window = ErrorRateWindow(length)
+    window.record(0.0, failed=True)
+    window.record(float(length), failed=False)
+    assert (window.requests, window.failures) == (1, 0)
 
 
 def test_a_clock_that_steps_back_does_no_harm() -> None:

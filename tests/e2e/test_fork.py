@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ambassador_lib.testing import Upstream
+from ambassador_lib.testing import Reply, Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +33,34 @@ with Client(sys.argv[1]) as client:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert client.get(url + "parent").status_code == 200
+"""
+
+FORKING_AMID_CALLS = """
+import os, sys, threading, time
+from ambassador_lib import Client
+
+url = "http://127.0.0.1:15001/"
+with Client(sys.argv[1]) as client:
+    threads = [threading.Thread(target=client.get, args=(url + "slow",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    limits = client._ambassador()._stack.clusters["up"].limits["DEFAULT"]
+    until = time.monotonic() + 10
+    while limits.active < 2 and time.monotonic() < until:
+        time.sleep(0.001)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = int(client.get(url + "child").status_code != 200)
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    for thread in threads:
+        thread.join()
+    assert client.get(url + "parent").status_code == 200
+    assert limits.active == 0
 """
 
 STRICT_DNS = {
@@ -63,3 +91,21 @@ def test_both_processes_call_on_their_own_connections(
         assert done.returncode == 0, done.stderr
         connections = {seen.path: seen.connection for seen in upstream.requests}
     assert connections["/before"] == connections["/parent"] != connections["/child"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_calls_of_other_threads_hold_no_place_in_the_child(policy_for: Callable[..., Any], tmp_path: Path) -> None:
+    """Threads do not live on in a child: what they hold there would be held for good."""
+    with Upstream(lambda seen: Reply(delay=0.3 if seen.path == "/slow" else 0.0)) as upstream:
+        thresholds = {"circuit_breakers": {"thresholds": [{"max_requests": 2, "max_connections": 2}]}}
+        policy = tmp_path / "envoy.yaml"
+        policy.write_text(json.dumps(policy_for(upstream, cluster=thresholds)))
+        done = subprocess.run(
+            [sys.executable, "-c", FORKING_AMID_CALLS, policy],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr

@@ -29,6 +29,7 @@ class Gauge:
     def __init__(self) -> None:
         self.opens = 0
         self.closes = 0
+        self.retired = False
 
     def opened(self) -> None:
         self.opens += 1

@@ -462,3 +462,42 @@ def test_connection_going_away_is_not_chosen_while_it_ends(mode: Mode) -> None:
 
         mode.run(main)
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("status", ["abc", "", "99", "-20", "2_0", "2000"])
+def test_a_status_that_is_none_is_a_protocol_error(mode: Mode, status: str) -> None:
+    """What `h2` lets pass for a status never reaches the application, neither as a number nor as a `ValueError`."""
+
+    def react(peer: H2Peer, event: Any) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            peer.respond(event.stream_id, status=status)
+
+    with serving(H2Peer(react)) as server:
+
+        async def main(engine: Any) -> None:
+            with pytest.raises(UpstreamResetError) as caught:
+                await engine.send(mode.exchange(server, protocol="http2", deadline=mode.after(5)))
+            assert caught.value.reply.status == 502
+
+        mode.run(main)
+
+
+def test_each_waiter_for_a_failed_connection_has_a_reply_of_its_own(mode: Mode) -> None:
+    """What one call does to its local reply (headers added, say) is not seen by those that waited with it."""
+    if mode.name == "sync":
+        pytest.skip("threads cannot be lined up behind one another")
+    errors: list[UpstreamConnectError] = []
+
+    async def main(engine: Any) -> None:
+        async def one() -> None:
+            with pytest.raises(UpstreamConnectError) as caught:
+                await engine.send(mode.exchange(1, protocol="http2"))
+            caught.value.reply.headers.append((b"x", b"own"))
+            errors.append(caught.value)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(one)
+
+    mode.run(main)
+    assert [error.reply.headers for error in errors] == [[(b"x", b"own")]] * 3

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import threading
+from contextlib import closing
 from random import Random
 from typing import Any
 
@@ -13,8 +14,10 @@ import anyio
 import h2.events
 import pytest
 
+from ambassador_lib.call import Deadline
 from ambassador_lib.engine.blocking import step
 from ambassador_lib.engine.pooled import AsyncPooledEngine, PooledEngine
+from ambassador_lib.errors import DeadlineExpired, UpstreamResetError
 
 from .conftest import Mode
 from .servers import OK, H2Peer, answering, once, read_request, serving, until_closed
@@ -219,3 +222,135 @@ def test_cancelled_exchanges_never_cross(backend: str, protocol: str) -> None:
         mode.run(main)
     assert outcomes[-1]
     assert all(outcomes)
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_what_is_dialled_while_the_engine_closes_is_closed(mode: Mode, protocol: str) -> None:
+    """The exchange breaks off, and no connection is left that nobody would ever close."""
+    with serving(until_closed) as server:
+
+        async def main(engine: Any) -> None:
+            dial = engine._network.dial
+
+            async def late(exchange: Any) -> Any:
+                wire = await dial(exchange)
+                await engine.close()
+                return wire
+
+            engine._network.dial = late
+            with pytest.raises(UpstreamResetError):
+                await mode.send(engine, mode.exchange(server, protocol=protocol))
+            assert (mode.gauge.opens, mode.gauge.now) == (1, 0)
+            assert not engine._open
+
+        mode.run(main)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("work", ["_sweep", "close"])
+def test_closing_many_goes_on_where_the_caller_is_cancelled(backend: str, work: str) -> None:
+    """A call that happens to sweep, or a client's `aclose`, leaves nothing half done behind."""
+    mode = Mode(backend)
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            responses = [await engine.send(mode.exchange(server, idle_timeout=0.0)) for _ in range(4)]
+            for response in responses:
+                await response.aread()
+            assert mode.gauge.now == 4
+            engine._next_sweep = 0.0
+            async with anyio.create_task_group() as group:
+                group.start_soon(getattr(engine, work))
+                await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+            with anyio.fail_after(5):
+                while mode.gauge.now:
+                    await anyio.lowlevel.checkpoint()
+            assert not engine._open
+
+        mode.run(main)
+
+
+def test_connections_to_a_host_that_is_gone_are_not_kept(mode: Mode) -> None:
+    """They would count against the cluster's `max_connections` until their idle timeout, an hour by default."""
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            kept = await engine.send(mode.exchange(server))
+            in_use = await engine.send(mode.exchange(server))
+            await mode.read(kept)
+            mode.gauge.retired = True
+            assert await mode.read(in_use) == b"ok"
+            assert mode.gauge.now == 1
+            engine._next_sweep = 0.0
+            await engine._sweep()
+            assert mode.gauge.now == 0
+
+        mode.run(main)
+
+
+def test_connections_of_a_loop_that_is_gone_are_swept() -> None:
+    """A client that serves one `asyncio.run` after the other does not gather the connections of all of them."""
+    mode = Mode("asyncio")
+    engine = AsyncPooledEngine(mode.clock)
+    with serving(answering(OK)) as server:
+
+        async def main() -> None:
+            engine._next_sweep = 0.0
+            response = await engine.send(mode.exchange(server))
+            assert await response.aread() == b"ok"
+
+        def run_often() -> None:
+            for _ in range(3):
+                anyio.run(main)
+            gc.collect()
+            assert mode.gauge.now == 1
+            anyio.run(engine.close)
+            gc.collect()
+
+        with pytest.warns(ResourceWarning):  # asyncio's, of the transports that their loops left open
+            run_often()
+    assert mode.gauge.now == 0
+
+
+@pytest.mark.parametrize(
+    ("protocol", "greeting", "flood"),
+    [
+        ("http1", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("http2", bytes.fromhex("000000040000000000"), bytes.fromhex("000008060100000000") + bytes(8)),
+        ("http2", bytes.fromhex("000000040000000000 000001010400000001 88"), bytes.fromhex("000000000000000001")),
+    ],
+    ids=["interim responses", "answers to pings never sent", "empty pieces of body"],
+)
+def test_a_peer_that_never_stops_is_no_way_around_a_deadline(protocol: str, greeting: bytes, flood: bytes) -> None:
+    """A read that never has to wait never looks at the clock; on an event loop the caller cancels it."""
+
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            self.now += 0.1
+            return self.now
+
+    def handler(sock: socket.socket) -> None:
+        if protocol == "http1":
+            read_request(sock)
+        else:
+            sock.recv(65536)
+        sock.sendall(greeting)
+        while True:
+            sock.sendall(flood * 100)
+
+    mode = Mode("sync")
+    with serving(handler) as server:
+        engine = PooledEngine(Clock())  # type: ignore[arg-type]
+
+        def call() -> None:
+            exchange = mode.exchange(server, protocol=protocol, deadline=Deadline(5.0))
+            with closing(step(engine.send(exchange))) as response:
+                response.read()
+
+        with pytest.raises(DeadlineExpired):
+            call()
+        step(engine.close())
+    assert mode.gauge.now <= 1
