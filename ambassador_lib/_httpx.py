@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import sys
 import time
 from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar
@@ -18,7 +19,6 @@ from types import FunctionType
 from typing import Any, ClassVar, TypedDict
 
 import httpx
-from httpcore import AsyncConnectionPool, ConnectionPool
 from httpx import AsyncHTTPTransport, HTTPTransport
 from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream, EventHook, logger
 from httpx._exceptions import request_context
@@ -33,6 +33,7 @@ from httpx._types import (
     SyncByteStream,
     TimeoutTypes,
 )
+from httpx._utils import URLPattern
 
 
 class _CommonOptions(TypedDict, total=False):
@@ -110,15 +111,19 @@ def _genuine(owner: type, name: str) -> object:
     return method if genuine else None
 
 
-_PATCHED: list[tuple[type, str]] = [
-    (HTTPTransport, "handle_request"),
-    (AsyncHTTPTransport, "handle_async_request"),
-    (ConnectionPool, "handle_request"),
-    (AsyncConnectionPool, "handle_async_request"),
-]
-"""What pytest-httpx, respx and instrumentations replace."""
+class _Unloaded:
+    """Stands for httpcore's pools until somebody has imported httpcore, which takes as long as httpx itself."""
 
-_sync_transport, _async_transport, _sync_pool, _async_pool = (_genuine(*place) for place in _PATCHED)
+    handle_request = handle_async_request = None
+
+
+# What pytest-httpx, respx and instrumentations replace: two methods of httpx's transports and two of httpcore's pools.
+_sync_transport = _genuine(HTTPTransport, "handle_request")
+_async_transport = _genuine(AsyncHTTPTransport, "handle_async_request")
+_SyncPool: Any = _Unloaded
+_AsyncPool: Any = _Unloaded
+_sync_pool: object = _Unloaded
+_async_pool: object = _Unloaded
 
 
 def pristine() -> bool:
@@ -130,18 +135,51 @@ def pristine() -> bool:
     return (
         HTTPTransport.handle_request is _sync_transport
         and AsyncHTTPTransport.handle_async_request is _async_transport
-        and ConnectionPool.handle_request is _sync_pool
-        and AsyncConnectionPool.handle_async_request is _async_pool
+        and _SyncPool.handle_request is _sync_pool
+        and _AsyncPool.handle_async_request is _async_pool
     ) or _pristine_after_all()
 
 
 def _pristine_after_all() -> bool:
-    # This module may have been imported while a patch was on: what was missed then is recorded when it is off.
-    global _sync_transport, _async_transport, _sync_pool, _async_pool
-    if None not in (_sync_transport, _async_transport, _sync_pool, _async_pool):
-        return False
-    _sync_transport, _async_transport, _sync_pool, _async_pool = (_genuine(*place) for place in _PATCHED)
-    return None not in (_sync_transport, _async_transport, _sync_pool, _async_pool)
+    """Look again: httpcore may not have been imported, or a patch may have been on, when this was last looked at."""
+    return _is_untouched_after_all(is_async=False) and _is_untouched_after_all(is_async=True)
+
+
+def _is_untouched_after_all(*, is_async: bool) -> bool:
+    _look_again()
+    if is_async:
+        return AsyncHTTPTransport.handle_async_request is _async_transport and (
+            _AsyncPool is _Unloaded or _AsyncPool.handle_async_request is _async_pool
+        )
+    return HTTPTransport.handle_request is _sync_transport and (
+        _SyncPool is _Unloaded or _SyncPool.handle_request is _sync_pool
+    )
+
+
+def _look_again() -> None:
+    """Record what was missed: what is patched at the time is `None`, and is asked for again."""
+    global _SyncPool, _AsyncPool, _sync_transport, _async_transport, _sync_pool, _async_pool
+    if _SyncPool is _Unloaded:
+        httpcore = sys.modules.get("httpcore")
+        # The module may be half imported, on another thread.
+        pools = getattr(httpcore, "ConnectionPool", None), getattr(httpcore, "AsyncConnectionPool", None)
+        if None not in pools:
+            _sync_pool = _async_pool = None
+            _SyncPool, _AsyncPool = pools
+    _sync_transport = _sync_transport or _genuine(HTTPTransport, "handle_request")
+    _async_transport = _async_transport or _genuine(AsyncHTTPTransport, "handle_async_request")
+    if _SyncPool is not _Unloaded:
+        _sync_pool = _sync_pool or _genuine(_SyncPool, "handle_request")
+        _async_pool = _async_pool or _genuine(_AsyncPool, "handle_async_request")
+
+
+def is_untouched(transport: HTTPTransport | AsyncHTTPTransport) -> bool:
+    """Tell whether a transport of httpx's connects to what it is asked for, as its authors wrote it."""
+    is_async = isinstance(transport, AsyncHTTPTransport)
+    kind, name = (AsyncHTTPTransport, "handle_async_request") if is_async else (HTTPTransport, "handle_request")
+    own = type(transport)
+    overridden = own is not kind and getattr(own, name) is not getattr(kind, name)
+    return not overridden and name not in vars(transport) and _is_untouched_after_all(is_async=is_async)
 
 
 # --- parts made ready ------------------------------------------------------------------------------------------------
@@ -222,6 +260,14 @@ def make_request(
     return request
 
 
+def with_headers(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> httpx.Request:
+    """Return the same request with other headers."""
+    made = httpx.Request.__new__(httpx.Request)
+    made.__dict__.update(request.__dict__)
+    made.headers = make_headers(headers)
+    return made
+
+
 # --- the clients' last step ------------------------------------------------------------------------------------------
 
 
@@ -237,9 +283,16 @@ class PolicyClient(BaseClient):
     _origin: httpx.URL | None = None
     """The address of the policy's only listener: where relative URLs go that have no other base."""
 
-    def _forget_timeout(self) -> None:
-        """Mark httpx's default timeout as not set by the application; assigning `client.timeout` ends that."""
-        self._timeout = UnsetTimeout(self._timeout)
+    _from_environment: frozenset[URLPattern] = frozenset()
+    """The patterns that HTTP_PROXY and the like have put into `_mounts`, which the application did not ask for."""
+
+    def _tell_given(self, options: ClientOptions | AsyncClientOptions) -> None:
+        """Tell what the application asked for from what httpx has filled in; once, at the end of construction."""
+        if "timeout" not in options:
+            self._timeout = UnsetTimeout(self._timeout)  # assigning `client.timeout` ends that
+        if options.get("proxy") is None:  # a proxy of its own is in place of the environment's
+            given = {URLPattern(pattern) for pattern in options.get("mounts") or ()}
+            self._from_environment = frozenset(self._mounts.keys() - given)
 
     def _set_timeout(self, request: httpx.Request) -> None:
         # httpx copies the client's timeout here, for a request that the client has not built, and loses the mark.
@@ -254,10 +307,11 @@ class PolicyClient(BaseClient):
         return merged
 
     def _is_mounted(self, url: httpx.URL) -> bool:
-        """Tell whether `mounts=` or a proxy has a transport of its own for `url`."""
+        """Tell whether `mounts=` or `proxy=` has a transport of its own for `url`."""
         for pattern, transport in self._mounts.items():
             if pattern.matches(url):
-                return transport is not None  # None: the client's default transport
+                # None: the client's default transport
+                return transport is not None and pattern not in self._from_environment
         return False
 
     def _is_rewired(self, constructed: object) -> bool:

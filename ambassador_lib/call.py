@@ -118,10 +118,14 @@ class CallReport:
 
     def __str__(self) -> str:
         tries = "; ".join(map(str, self.attempts)) or "no try"
-        flags = f" {','.join(self.flags)}" if self.flags else ""
-        took = "" if self.duration is None else f" in {_seconds(self.duration)}"
-        where = f" via {self.cluster}" if self.cluster else ""
-        return f"{self.method} {self.url} -> {self.status or '-'}{flags} {self.details}{took}{where}: {tries}"
+        parts = [
+            f"{self.method} {self.url} -> {self.status or '-'}",
+            ",".join(self.flags),
+            self.details,
+            "" if self.duration is None else f"in {_seconds(self.duration)}",
+            f"via {self.cluster}" if self.cluster else "",
+        ]
+        return f"{' '.join(filter(None, parts))}: {tries}"
 
 
 def _seconds(value: float) -> str:
@@ -152,6 +156,8 @@ class Call:
     choice: Any = None
     cluster: Any = None
     suppress_envoy_headers = False
+    body_limit: float = INFINITY
+    """Bytes of the request's body that may be sent again."""
 
     retry_rules: Any = None
     next_try: Attempt | None = None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CACHED_URLS = 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104 - addresses to compare with, nothing listens
+_ELSEWHERE = 4
+"""Farther than any listener that answers to an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ class Claims:
     def _search(self, url: httpx.URL) -> Entry | None:
         host = url.host.lower()
         port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-        for listener in self._listeners:
-            if _listens(listener.entry.listener, host, port):
-                return listener.entry
+        answers = [(_nearness(listener.entry.listener, host, port), listener) for listener in self._listeners]
+        nearest = min((nearness for nearness, _ in answers), default=_ELSEWHERE)
+        if nearest < _ELSEWHERE:
+            return next(listener.entry for nearness, listener in answers if nearness == nearest)
         names = (host,) if url.port is None else (f"{host}:{url.port}", host)
         for listener in self._listeners:
             for name in names:
@@ -98,14 +101,25 @@ class Claims:
         return next(filter(None, map(self._by_cluster_name.get, reversed(names))), None)
 
 
-def _listens(listener: Listener, host: str, port: int | None) -> bool:
-    """Rule 1: a wildcard or loopback listener answers to every loopback name on its port."""
+def _nearness(listener: Listener, host: str, port: int | None) -> int:
+    """Rule 1: a wildcard or loopback listener answers to every loopback name on its port.
+
+    Where several do, the operating system would choose the one that is bound to the very address, then a wildcard one;
+    the others answer where nobody else would.
+    """
     address = listener.address.socket_address
     if address is None or address.port_value != port:
-        return False
-    if address.address in _ANY or address.address in LOOPBACK or address.address.startswith("127."):
-        return host in LOOPBACK or host == address.address
-    return host == address.address
+        return _ELSEWHERE
+    bound = address.address
+    if host == bound:
+        return 0
+    if host not in LOOPBACK:
+        return _ELSEWHERE
+    if bound in LOOPBACK:
+        return 1
+    if bound in _ANY:
+        return 2
+    return 3 if bound.startswith("127.") else _ELSEWHERE
 
 
 def bare_cluster(cluster: str) -> Listener:
@@ -115,3 +129,7 @@ def bare_cluster(cluster: str) -> Listener:
     manager = HttpConnectionManager(stat_prefix=cluster, route_config=config)
     address = Address(socket_address=SocketAddress(address=cluster))
     return Listener(name="", address=address, http_connection_manager=manager)
+
+
+NOBODY = Listener(name="", address=Address(), http_connection_manager=HttpConnectionManager(stat_prefix=""))
+"""Stands for the listener of a URL that nothing claims."""

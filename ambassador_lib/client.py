@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack
 import httpx
 
 from ._httpx import AsyncClientOptions, AsyncPolicyClient, ClientOptions, SyncPolicyClient, pristine
+from .options import check_transport
 from .policy import Policy
+from .runtime.afresh import after_fork
 from .transport import READY_TIMEOUT, AmbassadorTransport, AsyncAmbassadorTransport, PolicySource, load
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Client(SyncPolicyClient):
 
     A URL is the policy's where its host and port are a listener's address, or where its host is a domain of a virtual
     host (other than a bare `*`) or a cluster's name. All other URLs go their way as with httpx. An entry of `mounts=`
-    or a proxy comes before domains and cluster names, never before a listener's address. Where the policy has exactly
+    or `proxy=` comes before domains and cluster names, never before a listener's address; a proxy of the environment
+    concerns the other URLs only. Where the policy has exactly
     one listener, relative URLs go to it (unless `base_url` says otherwise). May be shared between threads.
 
     Parameters:
@@ -59,7 +62,8 @@ class Client(SyncPolicyClient):
       closed with the client. By default the library's own engine serves the policy's URLs, and httpx's the others.
     - everything else that `httpx.Client` takes, with its meaning.
 
-    Raises `PolicyError` for a policy that cannot be used, `ValueError` for an unknown value of a parameter.
+    Raises `PolicyError` for a policy that cannot be used, `ValueError` for an unknown value of a parameter, and
+    `TypeError` for one of a wrong type.
     """
 
     def __init__(
@@ -76,10 +80,10 @@ class Client(SyncPolicyClient):
         random: Random | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
+        check_transport("transport", options.get("transport"), "handle_request")
         self._policy = load(policy)
         super().__init__(**options)
-        if "timeout" not in options:
-            self._forget_timeout()
+        self._tell_given(options)
         self._origin = _only_listener(self._policy)
         self._constructed: httpx.BaseTransport = self._transport
         self._given = options.get("transport")
@@ -148,7 +152,11 @@ class Client(SyncPolicyClient):
         otherwise: httpx.BaseTransport = self._transport_for_url(request.url)
         if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
             return otherwise.handle_request(request)
-        return ambassador.handle_over(request, otherwise)
+        try:
+            return ambassador.handle_over(request, otherwise)
+        except httpx.UnsupportedProtocol as error:
+            _explain_relative(error, request.url, self._policy)
+            raise
 
 
 class AsyncClient(AsyncPolicyClient):
@@ -174,10 +182,10 @@ class AsyncClient(AsyncPolicyClient):
         random: Random | None = None,
         **options: Unpack[AsyncClientOptions],
     ) -> None:
+        check_transport("transport", options.get("transport"), "handle_async_request")
         self._policy = load(policy)
         super().__init__(**options)
-        if "timeout" not in options:
-            self._forget_timeout()
+        self._tell_given(options)
         self._origin = _only_listener(self._policy)
         self._constructed: httpx.AsyncBaseTransport = self._transport
         self._given = options.get("transport")
@@ -245,7 +253,11 @@ class AsyncClient(AsyncPolicyClient):
         otherwise: httpx.AsyncBaseTransport = self._transport_for_url(request.url)
         if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
             return await otherwise.handle_async_request(request)
-        return await ambassador.handle_over(request, otherwise)
+        try:
+            return await ambassador.handle_over(request, otherwise)
+        except httpx.UnsupportedProtocol as error:
+            _explain_relative(error, request.url, self._policy)
+            raise
 
 
 class _Ambassadors(Generic[Ambassador]):
@@ -259,6 +271,11 @@ class _Ambassadors(Generic[Ambassador]):
         self._lock = Lock()
         self._made: dict[bool, Ambassador] = {}
         self._is_drained = False
+        after_fork(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = Lock()
 
     def get(self, *, watched: bool) -> Ambassador:
         ambassador = self._made.get(watched)
@@ -303,6 +320,13 @@ class _AsyncWatched(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._choose(request.url).handle_async_request(request)
+
+
+def _explain_relative(error: httpx.UnsupportedProtocol, url: httpx.URL, policy: Policy | None) -> None:
+    """Say of a relative URL that is nowhere's what would help: httpx asks for an `http://`."""
+    if policy is not None and not url.scheme and not url.host:
+        count = len(policy.listeners)
+        error.args = (f"the relative URL {str(url)!r} needs a policy with exactly one listener; this one has {count}",)
 
 
 def _only_listener(policy: Policy | None) -> httpx.URL | None:

@@ -1,35 +1,41 @@
 """No policy: plain httpx with safe defaults for every host.
 
 Bounded retries of idempotent requests on connection trouble, and a breaker per host. Requests, responses and
-exceptions are httpx's own; the only additions are their reports and `CircuitOpenError`.
+exceptions are httpx's own; the only additions are their reports, the headers of a trace where an OpenTelemetry SDK is
+set up, and an open breaker: `CircuitOpenError`, or its reply under `local_replies="response"`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Coroutine
+from dataclasses import dataclass
 from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ._httpx import with_headers
 from .algorithms.retry_on import RetryOn
-from .call import Call, Next
-from .errors import AmbassadorError, LocalReply, UpstreamConnectError, UpstreamResetError
+from .call import Attempt, Call, Handler, Next
+from .errors import AmbassadorError, connect_failure, connect_timeout, connection_termination
 from .handlers.breaker import Breaker
 from .handlers.observe import Observe
 from .handlers.retry import Retry
 from .policy.model import CircuitBreaker, Cluster
 from .routing.retry_rules import RetryRules
+from .runtime.afresh import after_fork
 from .stack import compose, watch_storage
 from .telemetry.tracing import Tracing
 from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .options import Options
     from .runtime.base import Runtime
     from .runtime.control import Watch
+    from .telemetry.tracing import TrySpan
 
 HOSTS = 1024
 """Breakers are kept for this many hosts, the least recently called one is forgotten first."""
@@ -37,8 +43,21 @@ HOSTS = 1024
 RULES = RetryRules(conditions=RetryOn.CONNECT_FAILURE | RetryOn.REFUSED_STREAM | RetryOn.RESET, num_retries=2)
 
 _ROUTE = SimpleNamespace(priority="DEFAULT")
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 _BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class _HostEntry:
+    """A host's breaker at work, the way through it, and what watches its storage."""
+
+    upstream: Upstream
+    chain: Next
+    watches: Sequence[Watch]
+
+    def stop(self) -> None:
+        """Watch the storage no longer; calls under way are not concerned."""
+        for watch in self.watches:
+            watch.cancel(0)
 
 
 class PlainStack:
@@ -48,33 +67,39 @@ class PlainStack:
         self._runtime = runtime
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
-        self._hosts: OrderedDict[str, tuple[Upstream, Next]] = OrderedDict()
-        self._watches: list[Watch] = []
+        self._hosts: OrderedDict[str, _HostEntry] = OrderedDict()
+        self._lock = Lock()
+        after_fork(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
         self._lock = Lock()
 
     async def handle(self, call: Call, transport: Any) -> httpx.Response:
         """Carry one call out over `transport`. Raises what httpx raises, and `CircuitOpenError`."""
-        upstream, chain = self._host(call.request.url)
-        call.cluster, call.route, call.destination = upstream, _ROUTE, transport
-        call.report.cluster = upstream.name
+        host = self._host(call.request.url)
+        call.cluster, call.route, call.destination = host.upstream, _ROUTE, transport
+        call.report.cluster = host.upstream.name
         call.headers = [(name.lower(), value) for name, value in call.request.headers.raw]
         self._tracing.start_call(call)
         try:
-            return await chain(call)
+            return await host.chain(call)
         except AmbassadorError as error:
             cause = error.__cause__
             if isinstance(cause, httpx.TransportError):
                 cause.call = call.report  # type: ignore[attr-defined]  # the contract: every failure tells its story
-                raise cause from None
-            error.response = httpx.Response(error.reply.status, text=error.reply.body, request=call.request)
+                raise cause from cause.__cause__
             raise
 
     def close(self) -> None:
         """End what watches shared breaker storages."""
-        for watch in self._watches:
-            watch.cancel(0)
+        with self._lock:
+            hosts = list(self._hosts.values())
+            self._hosts.clear()
+        for host in hosts:
+            host.stop()
 
-    def _host(self, url: httpx.URL) -> tuple[Upstream, Next]:
+    def _host(self, url: httpx.URL) -> _HostEntry:
         key = url.netloc.decode("ascii")
         with self._lock:
             known = self._hosts.get(key)
@@ -82,11 +107,12 @@ class PlainStack:
                 self._hosts.move_to_end(key)
                 return known
             while len(self._hosts) >= HOSTS:
-                self._hosts.popitem(last=False)
+                _, forgotten = self._hosts.popitem(last=False)
+                forgotten.stop()
             self._hosts[key] = made = self._make(key)
             return made
 
-    def _make(self, name: str) -> tuple[Upstream, Next]:
+    def _make(self, name: str) -> _HostEntry:
         options = self._options
         upstream = Upstream(
             Cluster(name=name, circuit_breaker=CircuitBreaker()),
@@ -96,7 +122,6 @@ class PlainStack:
             breaker_storage=options.breaker_storage,
         )
         assert upstream.breaker is not None, "the cluster above asks for one"
-        self._watches += watch_storage(upstream, options)
         retry = Retry(
             RULES,
             {},
@@ -105,32 +130,87 @@ class PlainStack:
             idempotent_only=True,
             application=options.retry,
         )
-        observe = Observe(self._runtime, self._tracing, as_response=False)
-        return upstream, compose([observe, retry, Breaker(upstream.breaker, self._runtime)], self._send)
+        handlers: list[Handler] = [
+            Observe(self._runtime, self._tracing, as_response=False),
+            _Reply(as_response=options.as_response),
+            retry,
+            Breaker(upstream.breaker, self._runtime),
+        ]
+        return _HostEntry(upstream, compose(handlers, self._send), watch_storage(upstream, options))
 
-    def _send(self, call: Call) -> Coroutine[Any, Any, httpx.Response]:
-        return _send(call, self._runtime)
+    async def _send(self, call: Call) -> httpx.Response:
+        attempt, runtime = call.attempt, self._runtime
+        now = runtime.now()
+        attempt.started = now - call.started
+        attempt.endpoint = call.cluster.name
+        call.report.attempts.append(attempt)
+        request, span = call.request, None
+        if call.span is not None:
+            request, span = self._traced(call, attempt)
+        try:
+            response = await runtime.pass_on(call.destination, request)
+        except BaseException as error:
+            attempt.error = error
+            failure = _failure(error)
+            if failure is error:
+                raise
+            raise failure from error
+        else:
+            attempt.status = call.report.status = response.status_code
+            call.report.details = "via_upstream"
+            return response
+        finally:
+            attempt.duration = runtime.now() - now
+            self._tracing.end_try(span, attempt.status, attempt.error)
+
+    def _traced(self, call: Call, attempt: Attempt) -> tuple[httpx.Request, TrySpan | None]:
+        """Start the try's span and return the request that carries its identity, otherwise as it was written."""
+        headers = call.headers.copy()
+        span = self._tracing.start_try(call, attempt, headers)
+        kept, own = set(headers), set(call.headers)
+        written = zip(call.request.headers.raw, call.headers, strict=True)
+        carried = [header for header, lower in written if lower in kept]
+        carried += [header for header in headers if header not in own]
+        return with_headers(call.request, carried), span
 
 
-async def _send(call: Call, runtime: Runtime) -> httpx.Response:
-    attempt = call.attempt
-    now = runtime.now()
-    attempt.started = now - call.started
-    attempt.endpoint = call.cluster.name
-    call.report.attempts.append(attempt)
-    try:
-        response = await runtime.pass_on(call.destination, call.request)
-    except _NOT_SENT as error:
-        attempt.error = error
-        raise UpstreamConnectError(str(error), reply=LocalReply(503, flag="UF")) from error
-    except _BROKEN_OFF as error:
-        attempt.error = error
-        raise UpstreamResetError(str(error), reply=LocalReply(503, flag="UC")) from error
-    except BaseException as error:
-        attempt.error = error
-        raise
-    finally:
-        attempt.duration = runtime.now() - now
-    attempt.status = call.report.status = response.status_code
-    call.report.details = "via_upstream"
-    return response
+class _Reply:
+    """What the report tells of a failure, and the reply of an open breaker, the only one of our own."""
+
+    def __init__(self, *, as_response: bool) -> None:
+        self._as_response = as_response
+
+    async def handle(self, call: Call, next: Next) -> httpx.Response:
+        try:
+            return await next(call)
+        except AmbassadorError as error:
+            reply = error.reply
+            call.flag(reply.flag)
+            call.report.details = reply.details
+            if error.__cause__ is not None:  # httpx's own failure, to be raised as it is
+                raise
+            call.report.status = reply.status
+            body = "" if call.method == "HEAD" else reply.body
+            # Not `content=`: a response that is read already could not be streamed by the application any more.
+            response = error.response = httpx.Response(
+                reply.status,
+                headers=reply.header_list(),
+                stream=httpx.ByteStream(body.encode()),
+                request=call.request,
+                extensions={"ambassador": call.report},
+            )
+            if self._as_response:
+                return response
+            response.read()
+            raise
+
+
+def _failure(error: BaseException) -> BaseException:
+    """Name what retries and the breaker go by."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return connect_timeout()
+    if isinstance(error, httpx.ConnectError):
+        return connect_failure(str(error))
+    if isinstance(error, _BROKEN_OFF):
+        return connection_termination(str(error))
+    return error

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from .call import Call, Deadline, Handler, Next
-from .claims import Claims, Entry, ListenerEntries, bare_cluster
+from .claims import NOBODY, Claims, Entry, ListenerEntries, bare_cluster
 from .discovery import Discovery
 from .discovery import start as start_discovery
 from .engine.base import Engine
 from .engine.tls import TlsSettings
-from .errors import NotReadyError
+from .errors import LocalReply, NoRouteError, NotReadyError
 from .handlers.admit import Admit
 from .handlers.attempt import SendAttempt
 from .handlers.balance import Balance
@@ -63,6 +63,13 @@ def _bind(handler: Handler, next: Next) -> Next:
         return handle(call, next)
 
     return bound
+
+
+async def _no_route(call: Call) -> httpx.Response:
+    raise NoRouteError(
+        f"no listener, virtual host or cluster of the policy claims {call.request.url}",
+        reply=LocalReply(404, "", "NR", "route_not_found"),
+    )
 
 
 async def _end(_call: Call) -> httpx.Response:
@@ -111,6 +118,7 @@ class Stack:
         }
         # A URL's host is in lower case whatever the application wrote.
         bare = {name.lower(): self._listener(bare_cluster(name), 2).entry for name in reversed(self.clusters)}
+        self.nobody = Entry(0, NOBODY, compose(self._outermost(NOBODY.http_connection_manager), _no_route))
         self.find = Claims([self._listener(listener, 1) for listener in self._policy.listeners], bare).find
 
     # --- the order --------------------------------------------------------------------------------------------------
@@ -136,10 +144,7 @@ class Stack:
         manager = listener.http_connection_manager
         return compose(
             [
-                # Outermost, so that whatever happens below is told and given back.
-                Observe(self._runtime, self._tracing, as_response=self._options.as_response),
-                # Above all that may refuse; below observe, which tells of the reply.
-                LocalReplies(manager, self._options.clock, as_response=self._options.as_response),
+                *self._outermost(manager),
                 # Before routing: what the route may match on is settled here (control headers, path, host).
                 Admit(listener, random=self._options.random, tracing=self._tracing),
                 # Chooses only; goes on with the route's own chain. The policy's filters will stand between, and see
@@ -148,6 +153,14 @@ class Stack:
             ],
             _end,
         )
+
+    def _outermost(self, manager: HttpConnectionManager) -> list[Handler]:
+        return [
+            # Outermost, so that whatever happens below is told and given back.
+            Observe(self._runtime, self._tracing, as_response=self._options.as_response),
+            # Above all that may refuse; below observe, which tells of the reply.
+            LocalReplies(manager, self._options.clock, as_response=self._options.as_response),
+        ]
 
     def _route_chain(self, route: CompiledRoute, listener: Listener) -> Next:
         options, manager = self._options, listener.http_connection_manager

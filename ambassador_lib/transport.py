@@ -14,12 +14,10 @@ import httpx
 
 from ._httpx import DefaultTimeout, pristine, target_of
 from .call import INFINITY, Call
-from .errors import LocalReply, NoRouteError
-from .options import Options
+from .options import Options, check_transport
 from .policy import Policy
 from .runtime.blocking import BlockingRuntime, run_sync
 from .runtime.clock import SystemClock
-from .runtime.loop import LoopRuntime
 
 if TYPE_CHECKING:
     import pybreaker
@@ -64,6 +62,7 @@ class _Ambassador:
         _one_of("local_replies", local_replies, ("raise", "response"))
         _one_of("retry_safety", retry_safety, ("idempotent", "policy"))
         _one_of("unmatched", unmatched, ("passthrough", "reject"))
+        check_transport("inner", inner, self._method)
         self.policy = load(policy)
         self._inner = inner
         self._unmatched = unmatched
@@ -89,6 +88,9 @@ class _Ambassador:
             self._stack = self._make_stack(self.policy, self._engine)
 
     # What differs between the two transports.
+
+    _method: str
+    """Which method `inner` must have."""
 
     def _make_runtime(self) -> Runtime:
         raise NotImplementedError
@@ -156,22 +158,13 @@ class _Ambassador:
             call.write_timeout = INFINITY if write is None else write
         return call
 
-    def _refuse(self, request: httpx.Request) -> None:
+    def _refusal(self) -> Entry | None:
+        """The way of a URL that nothing claims, where the policy's word is final (`unmatched="reject"`)."""
         if self._closed:
             raise _is_closed()
         if self._unmatched == "reject" and self._stack is not None:
-            error = NoRouteError(
-                f"no listener, virtual host or cluster of the policy claims {request.url}",
-                request=request,
-                reply=LocalReply(404, "", "NR", "route_not_found"),
-            )
-            call = Call(request, self._clock.monotonic(), target_of(request.url))
-            call.flag("NR")
-            call.report.details = "route_not_found"
-            call.report.status = 404
-            error.call = call.report
-            error.response = httpx.Response(404, request=request)
-            raise error
+            return self._stack.nobody
+        return None
 
     def _plain_stack(self) -> PlainStack:
         if self._plain is None:
@@ -209,6 +202,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
     Raises `PolicyError` when the policy cannot be used, `ValueError` for an unknown value of a parameter.
     """
 
+    _method = "handle_request"
+
     def _make_runtime(self) -> BlockingRuntime:
         return BlockingRuntime(self._clock)
 
@@ -227,10 +222,9 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     def handle_over(self, request: httpx.Request, passthrough: httpx.BaseTransport | None) -> httpx.Response:
         """As `handle_request`, with the transport to use for what the policy does not claim."""
-        entry = self._entry(request.url)
+        entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return run_sync(entry.handle(self._call(request)))
-        self._refuse(request)
         transport = passthrough if passthrough is not None else self._passthrough()
         if self.policy is not None:
             response: httpx.Response = transport.handle_request(request)
@@ -260,7 +254,11 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
     """The sidecar's work as a transport for any `httpx.AsyncClient`; see `AmbassadorTransport`."""
 
-    def _make_runtime(self) -> LoopRuntime:
+    _method = "handle_async_request"
+
+    def _make_runtime(self) -> Runtime:
+        from .runtime.loop import LoopRuntime
+
         return LoopRuntime(self._clock)
 
     def _make_engine(self, inner: Any) -> Engine:
@@ -278,10 +276,9 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
     async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
         """As `handle_async_request`, with the transport to use for what the policy does not claim."""
-        entry = self._entry(request.url)
+        entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return await entry.handle(self._call(request))
-        self._refuse(request)
         transport = passthrough if passthrough is not None else self._passthrough()
         if self.policy is not None:
             response: httpx.Response = await transport.handle_async_request(request)

@@ -84,6 +84,16 @@ class CheckedHost:
             transition, passed=result.passed, traffic_seen=self._upstream.traffic_seen, random=random.random
         )
 
+    def fail(self, now: float) -> None:
+        """Take in what the host itself has said in traffic: it begins anew to prove its health.
+
+        Its flags are set again, since a check may have passed between their being set and this.
+        """
+        for state in self._states:
+            state.fail()
+        flags = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
+        self._upstream.set_flag(self.host, flags, True, now)
+
     @property
     def _failed(self) -> bool:
         return any(state.failed for state in self._states)
@@ -123,7 +133,9 @@ class HealthChecker:
         self._make_probe = make_probe or _probes_of(upstream, clock)
         self._hosts: dict[Host, CheckedHost] = {}
         self._wake: Callable[[], None] = _nobody
+        self._tell: Callable[[Callable[[], None]], None] = _nobody_listens
         upstream.on_membership(self._on_membership)
+        upstream.on_immediate_failure(self._on_immediate_failure)
 
     @property
     def all_checked(self) -> bool:
@@ -137,6 +149,14 @@ class HealthChecker:
     def _on_membership(self) -> None:
         self._wake()
 
+    def _on_immediate_failure(self, host: Host) -> None:
+        def fail() -> None:
+            checked = self._hosts.get(host)
+            if checked is not None:
+                checked.fail(self._clock.monotonic())
+
+        self._tell(fail)
+
     async def run(self) -> None:
         """Check until cancelled."""
         loop = asyncio.get_running_loop()
@@ -144,11 +164,12 @@ class HealthChecker:
         running: dict[Host, list[asyncio.Task[None]]] = {}
         self._hosts.clear()
 
-        def wake() -> None:
+        def tell(what: Callable[[], None]) -> None:
             with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(changed.set)
+                loop.call_soon_threadsafe(what)
 
-        self._wake = wake
+        self._tell = tell
+        self._wake = lambda: tell(changed.set)
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -157,6 +178,7 @@ class HealthChecker:
                     await changed.wait()
         finally:
             self._wake = _nobody
+            self._tell = _nobody_listens
 
     def _follow(self, group: asyncio.TaskGroup, running: dict[Host, list[asyncio.Task[None]]]) -> None:
         """Begin with hosts that came, stop with those that went."""
@@ -232,3 +254,7 @@ def _probes_of(upstream: Upstream, clock: Clock) -> MakeProbe:
 
 def _nobody() -> None:
     """Nobody listens yet."""
+
+
+def _nobody_listens(_what: Callable[[], None]) -> None:
+    """As `_nobody`."""

@@ -17,7 +17,7 @@ from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .dialling import handshake_failed, refused
 from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready
-from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset
+from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
@@ -142,6 +142,10 @@ class BlockingNetwork:
         return BlockingBody(read, close)
 
 
+class _HeardEnough(Exception):  # noqa: N818 - a signal from `write` to `listening`
+    """What came ends the upload."""
+
+
 class BlockingWire:
     """A connected socket. Several threads may use it, one reading and one writing at a time.
 
@@ -156,6 +160,8 @@ class BlockingWire:
         self._lock = threading.Lock()
         self._now = now
         self._patience = patience
+        self._hear: Callable[[bytes], bool] | None = None
+        self._overheard = 0
 
     async def read(self, deadline: Deadline) -> bytes:
         """Receive what there is."""
@@ -175,11 +181,12 @@ class BlockingWire:
         """Send all; a deadline that strikes in the middle leaves the connection unusable."""
         rest = memoryview(data)
         while rest:
+            events = 0 if self._hear is None else self._overhear(self._hear)
             try:
                 with self._lock:
                     sent = self._sock.send(rest)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                events = WRITABLE
+                events |= WRITABLE
             except ssl.SSLWantReadError:
                 events = READABLE
             except (OSError, ValueError) as error:
@@ -188,6 +195,35 @@ class BlockingWire:
                 rest = rest[sent:]
                 continue
             self._wait(events, deadline)
+
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> None:
+        """Look for input before each piece that is sent, and while sending has to wait."""
+        self._hear = hear
+        self._overheard = 0
+        try:
+            with suppress(_HeardEnough):
+                await sending
+        finally:
+            self._hear = None
+
+    def _overhear(self, hear: Callable[[bytes], bool]) -> int:
+        """Take what has come; return what to wait for besides the room to send."""
+        try:
+            with self._lock:
+                data = self._sock.recv(READ_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return READABLE
+        except ssl.SSLWantWriteError:
+            return WRITABLE
+        except (OSError, ValueError) as error:
+            raise PeerReset(str(error)) from error
+        if hear(data):
+            raise _HeardEnough
+        self._overheard += len(data)
+        if self._overheard >= OVERHEARD:
+            self._hear = None
+            return 0
+        return READABLE
 
     def _wait(self, events: int, deadline: Deadline) -> None:
         """Wait until the socket is ready; a deadline that moves later meanwhile is honoured."""

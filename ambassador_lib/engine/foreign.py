@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-import httpcore
 import httpx
 
-from .._httpx import content_of, make_request, with_target
+from .._httpx import content_of, is_untouched, make_request, with_target
 from ..call import INFINITY
 from ..errors import (
     AmbassadorError,
@@ -48,7 +46,7 @@ class _Foreign:
         """Whether the transport connects to what the URL names; asked each time, since tests patch and unpatch."""
         transport = self.transport
         if isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)):
-            return _is_untouched(transport)
+            return is_untouched(transport)
         return getattr(transport, "dials", False) is True
 
     @staticmethod
@@ -226,29 +224,3 @@ def _endpoint_url(scheme: str, address: str, port: int, target: str) -> httpx.UR
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-# --- has anybody patched httpx? --------------------------------------------------------------------------------------
-# pytest-httpx and instrumentation replace methods of httpx's transports, respx those of httpcore's pools.
-
-_METHODS: tuple[tuple[type, type, str], ...] = (
-    (httpx.HTTPTransport, httpcore.ConnectionPool, "handle_request"),
-    (httpx.AsyncHTTPTransport, httpcore.AsyncConnectionPool, "handle_async_request"),
-)
-
-
-def _plain(owner: type, name: str) -> object:
-    method = vars(owner)[name]
-    untouched = type(method) is types.FunctionType and method.__module__.partition(".")[0] in ("httpx", "httpcore")
-    return method if untouched else None
-
-
-_ORIGINALS = {
-    transport: (name, _plain(transport, name), pool, _plain(pool, name)) for transport, pool, name in _METHODS
-}
-
-
-def _is_untouched(transport: httpx.HTTPTransport | httpx.AsyncHTTPTransport) -> bool:
-    kind = httpx.HTTPTransport if isinstance(transport, httpx.HTTPTransport) else httpx.AsyncHTTPTransport
-    name, method, pool, pool_method = _ORIGINALS[kind]
-    return getattr(type(transport), name) is method and name not in vars(transport) and vars(pool)[name] is pool_method

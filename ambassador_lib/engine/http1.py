@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, suppress
+from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import h11
 import httpx
 
 from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, protocol_error
-from .framing import check_head, fixed_body, framed_headers
+from .framing import fixed_body, framed_headers
+from .http1_head import accepted_headers
 from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange
+
+SENT_AT_ONCE = 16 * 1024
+"""Bytes of a body that a socket takes without waiting for the peer, and so without listening to it meanwhile."""
 
 
 class Http1Connection:
@@ -71,14 +76,21 @@ class Http1Stream:
         self._exchange = exchange
         self._wire = connection.wire
         self._h11 = connection.h11
-        self._received = False
+        self._raw = bytearray()
+        """What has come of the head."""
+        self._head: Head | None = None
+        self._early: deque[h11.Event] = deque()
+        """What came during the upload, and in the end its failure."""
+        self._failure: UpstreamResetError | None = None
         self._closed = False
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
         self._exchange.abortable(self._wire.abort)
-        with suppress(PeerReset):  # a server may answer (413, say) and close before it has read all: that decides
+        try:
             await self._send()
+        except PeerReset:  # a server may answer (413, say) and close before it has read all: that decides
+            self._connection.spoil()
         try:
             return await self._receive_head()
         except UpstreamResetError:
@@ -90,19 +102,38 @@ class Http1Stream:
         body = fixed_body(exchange.stream)
         headers = [(b"host", exchange.authority.encode("latin-1")), *framed_headers(exchange.headers, body)]
         try:
-            request = h11.Request(method=exchange.method, target=exchange.target, headers=headers)
-            data = self._h11.send(request) or b""
-            if body is not None:
-                data += (self._h11.send(h11.Data(body)) or b"") if body else b""
-                await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+            data = self._h11.send(h11.Request(method=exchange.method, target=exchange.target, headers=headers)) or b""
+            if body is None:
+                await self._wire.listening(self._upload(data), self._overheard)
                 return
-            await self._write(data)
-            async with aclosing(self._connection.network.chunks(exchange.stream)) as chunks:
-                async for chunk in chunks:
-                    await self._write(self._h11.send(h11.Data(chunk)) or b"")
-            await self._write(self._h11.send(h11.EndOfMessage()) or b"")
+            data += (self._h11.send(h11.Data(body)) or b"") if body else b""
+            sending = self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+            await (sending if len(data) <= SENT_AT_ONCE else self._wire.listening(sending, self._overheard))
         except h11.LocalProtocolError as error:  # the application's: a header or a body that cannot be sent
             raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _upload(self, head: bytes) -> None:
+        await self._write(head)
+        async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
+            async for chunk in chunks:
+                await self._write(self._h11.send(h11.Data(chunk)) or b"")
+        await self._write(self._h11.send(h11.EndOfMessage()) or b"")
+
+    def _overheard(self, data: bytes) -> bool:
+        """Take what comes during the upload; tell whether it ends it: a refusal, a whole response, or none any more."""
+        is_whole = False
+        try:
+            self._take(data)
+            while not is_whole and (event := self._parse()) is not h11.NEED_DATA:
+                self._early.append(event)  # type: ignore[arg-type]  # PAUSED comes behind a whole response only
+                is_whole = isinstance(event, h11.EndOfMessage)
+        except UpstreamResetError as error:
+            self._failure = error
+        is_refused = self._head is not None and self._head.status >= 400
+        if not (is_whole or is_refused or self._failure is not None):
+            return False
+        self._connection.spoil()
+        return True
 
     async def _write(self, data: bytes) -> None:
         if data:
@@ -111,41 +142,61 @@ class Http1Stream:
     async def _receive_head(self) -> Head:
         while True:
             event = await self._next_event()
-            if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-                self._received = bool(self._h11.trailing_data[0])  # swallowed; what follows starts afresh
-                if self._connection.network.has_passed(self._exchange.deadline):
-                    raise DeadlineExpired
-            elif isinstance(event, (h11.Response, h11.InformationalResponse)):
-                break
-        headers = event.headers.raw_items()
-        check_head(headers)
-        extensions = {
-            "http_version": b"HTTP/" + event.http_version,
-            "reason_phrase": bytes(event.reason),
-            "network_stream": self._wire,
-        }
-        return Head(event.status_code, headers, extensions)
+            if isinstance(event, h11.Response) or self._is_switch(event):
+                assert self._head is not None, "set by whoever parses it"
+                return self._head
+            if isinstance(event, h11.InformationalResponse) and (  # swallowed
+                self._connection.network.has_passed(self._exchange.deadline)
+            ):
+                raise DeadlineExpired
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         while True:
-            try:
-                event = self._h11.next_event()
-            except h11.RemoteProtocolError as error:
-                raise protocol_error(str(error)) from error
+            if self._early:
+                return self._early.popleft()
+            if self._failure is not None:
+                raise self._failure
+            event = self._parse()
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]  # NEED_DATA is excluded, which mypy cannot see
             try:
                 data = await self._wire.read(self._exchange.deadline)
             except PeerReset as error:
                 raise connection_termination(str(error)) from error
-            if not data and self._h11.their_state is h11.SEND_RESPONSE:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if self._head is None:
+            if not data:
                 raise self._ended_before_head()
-            self._received = True
-            self._h11.receive_data(data)
+            self._raw += data
+        self._h11.receive_data(data)
+
+    def _parse(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        try:
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise protocol_error(str(error)) from error
+        if isinstance(event, (h11.Response, h11.InformationalResponse)):
+            rest = self._h11.trailing_data[0]
+            headers = accepted_headers(event, bytes(self._raw[: len(self._raw) - len(rest)]))
+            self._raw = bytearray(rest)  # what follows an informational response starts afresh
+            if isinstance(event, h11.Response) or self._is_switch(event):
+                extensions = {
+                    "http_version": b"HTTP/" + event.http_version,
+                    "reason_phrase": bytes(event.reason),
+                    "network_stream": self._wire,
+                }
+                self._head = Head(event.status_code, headers, extensions)
+        return event
+
+    @staticmethod
+    def _is_switch(event: object) -> bool:
+        return isinstance(event, h11.InformationalResponse) and event.status_code == 101
 
     def _ended_before_head(self) -> UpstreamResetError:
         # Envoy's parser complains of an end within the head only (semantics 12.1; scenario `close_in_headers`).
-        if self._received:
+        if self._raw:
             return protocol_error("connection closed within the response's headers")
         return connection_termination()
 

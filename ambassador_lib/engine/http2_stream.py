@@ -123,8 +123,7 @@ class Http2Stream:
         elif isinstance(event, h2.events.StreamEnded):
             self._ended = True
         elif isinstance(event, h2.events.StreamReset):
-            refused = event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
-            self.fail(remote_reset(f"stream reset by the upstream: {event.error_code!r}", refused=refused))
+            self.fail(_told_by(event.error_code))
 
     def fail(self, error: UpstreamResetError) -> None:
         """Break off, under the lock; a response that is complete stays one."""
@@ -207,6 +206,14 @@ def _status(head: list[Header]) -> int:
     if len(status) != 3 or not status.isdigit():  # RFC 9110 15: three digits; h2 lets anything pass
         raise protocol_error(f"response status {status!r}")
     return int(status)
+
+
+def _told_by(code: int | None) -> UpstreamResetError:
+    """Tell what the peer's RST_STREAM means; one code has a name of its own in Envoy."""
+    message = f"stream reset by the upstream: {code!r}"
+    if code == h2.errors.ErrorCodes.PROTOCOL_ERROR:
+        return protocol_error(message)
+    return remote_reset(message, refused=code == h2.errors.ErrorCodes.REFUSED_STREAM)
 
 
 def _reset(state: h2.connection.H2Connection, stream_id: int) -> None:

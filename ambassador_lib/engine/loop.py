@@ -24,7 +24,7 @@ from ..errors import DeadlineExpired, connect_timeout
 from .blocking import socket_info
 from .dialling import handshake_failed, refused
 from .readiness import has_hung_up, has_input
-from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset
+from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
@@ -149,6 +149,29 @@ class LoopWire:
             raise PeerReset(str(error)) from error
         if patience.cancelled_caught:
             raise DeadlineExpired
+
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> None:
+        """Read in a task beside `sending`, which asyncio needs also to keep what came before a write fails."""
+        failure = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._overhear, hear, tasks.cancel_scope)
+            try:
+                await sending
+            except Exception as error:  # out of the group, which would wrap it
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _overhear(self, hear: Callable[[bytes], bool], uploading: anyio.CancelScope) -> None:
+        overheard = 0
+        with suppress(PeerReset, DeadlineExpired):  # sending finds out itself
+            while overheard < OVERHEARD:
+                data = await self.read(Deadline())
+                if hear(data):
+                    uploading.cancel()
+                    return
+                overheard += len(data)
 
     async def close(self) -> None:
         """Close without a farewell."""

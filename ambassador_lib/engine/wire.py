@@ -26,6 +26,8 @@ MAX_HEADERS = 100
 PATIENCE = 300.0
 """Seconds that a wait may take where no deadline bounds it."""
 
+OVERHEARD = 16 * 1024 * 1024
+"""Bytes of a response that are taken while its request is still being sent; the peer waits with the rest."""
 CLEANING_UP = 1.0
 """Seconds that cleaning up may take, after a cancellation or without one."""
 
@@ -63,6 +65,12 @@ class Wire(Protocol):
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
         """Send all of `data`; `PeerReset`, `DeadlineExpired`."""
+
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> None:
+        """Run `sending`, and let `hear` have what comes meanwhile; `sending` ends where it returns true.
+
+        A peer that answers does not always read on (a refusal) or not before its answer is taken (an echo).
+        """
 
     async def close(self) -> None:
         """Close at once; never fails."""

@@ -8,13 +8,7 @@ from .._httpx import lower_case
 from ..call import Answer, Call, Next
 from ..errors import LocalReply, LocalReplyError
 from ..routing.internal import AddressGate
-from ..routing.normalize import (
-    merge_slashes,
-    normalize_path,
-    strip_any_host_port,
-    strip_matching_host_port,
-    strip_trailing_host_dot,
-)
+from ..routing.normalize import merge_slashes, normalize_path, strip_host
 from ..telemetry import request_id
 
 if TYPE_CHECKING:
@@ -34,6 +28,8 @@ _NEVER_SENT_ON = frozenset(
         b"x-forwarded-client-cert",
     )
 )
+MAX_HEADERS = 100
+"""Source: `HttpProtocolOptions.max_headers_count`, default 100."""
 _RARE = frozenset((b"connection", b"te", b"referer"))
 _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
 
@@ -58,7 +54,7 @@ class Admit:
     def handle(self, call: Call, next: Next) -> Answer:
         self._take_headers(call)
         if self._strips_host:
-            self._strip_host(call)
+            call.authority = strip_host(call.authority, self._manager, self._port)
         if self._changes_path:
             self._normalize(call)
         if self._underscores != "ALLOW":
@@ -72,7 +68,11 @@ class Admit:
         headers = call.headers
         noted: dict[bytes, list[bytes]] = {}
         control = False
-        for _, name, value in lower_case(call.request.headers):
+        sent = lower_case(call.request.headers)
+        if len(sent) > MAX_HEADERS:
+            reply = LocalReply(431, "Request Header Fields Too Large", "DPE", "http1.too_many_headers")
+            raise LocalReplyError(f"more than {MAX_HEADERS} request headers", reply=reply)
+        for _, name, value in sent:
             if name in _LOOKED_AT:
                 noted.setdefault(name, []).append(value)
                 continue
@@ -98,12 +98,12 @@ class Admit:
         manager = self._manager
         proto = None if manager.use_remote_address else noted.get(b"x-forwarded-proto")
         call.headers.append((b"x-forwarded-proto", proto[-1] if proto else call.scheme.encode()))
-        own = noted.get(b"x-request-id")
+        own = b",".join(noted.get(b"x-request-id", ()))
         replaced = call.edge and not manager.preserve_external_request_id
-        if (own is None or replaced) and self._generates_id:
-            own = [request_id.make(self._random)]
-        if own is not None:
-            call.headers.append((b"x-request-id", own[-1]))
+        if (not own or replaced) and self._generates_id:
+            own = request_id.make(self._random)
+        if own:
+            call.headers.append((b"x-request-id", own))
         if manager.via:
             self._append_via(call)
 
@@ -118,15 +118,6 @@ class Admit:
         call.headers[:] = [header for header in call.headers if header[0] != b"via"]
         via = self._manager.via.encode()
         call.headers.append((b"via", via if before is None else before + b", " + via))
-
-    def _strip_host(self, call: Call) -> None:
-        manager = self._manager
-        if manager.strip_trailing_host_dot:
-            call.authority = strip_trailing_host_dot(call.authority)
-        if manager.strip_any_host_port:
-            call.authority = strip_any_host_port(call.authority)
-        elif manager.strip_matching_host_port:
-            call.authority = strip_matching_host_port(call.authority, self._port)
 
     def _normalize(self, call: Call) -> None:
         if self._manager.normalize_path:
@@ -143,7 +134,7 @@ class Admit:
         if self._underscores == "DROP_HEADER":
             call.headers[:] = [header for header in call.headers if b"_" not in header[0]]
         elif any(b"_" in name for name, _ in call.headers):
-            reply = LocalReply(400, "", "", "http1.unexpected_underscore")
+            reply = LocalReply(400, "Bad Request", "", "http1.unexpected_underscore")
             raise LocalReplyError("a header's name contains an underscore", reply=reply)
 
     def _trace(self, call: Call) -> None:

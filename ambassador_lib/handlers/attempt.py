@@ -32,6 +32,7 @@ class SendAttempt:
         self._judged_by_origin = upstream.outlier is not None and (
             upstream.outlier.settings.split_external_local_origin_errors
         )
+        self._health_checked = upstream.health_checked
         self._milliseconds: dict[float, bytes] = {}
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
@@ -57,6 +58,8 @@ class SendAttempt:
         if self._judged:
             self._tell_connected(call, now)
             self._upstream.record(call.endpoint, _status(call, response), now)
+        if self._health_checked and "x-envoy-immediate-health-check-fail" in response.headers:
+            self._upstream.immediate_health_check_fail(call.endpoint, now)
         call.head_received()
         if span is not None:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)

@@ -47,7 +47,8 @@ class Breaker:
             permit.abandon()
             raise
         if response.status_code >= 500:
-            permit.failure(self._now())
+            message = f"the upstream answered {response.status_code}"
+            permit.failure(self._now(), httpx.HTTPStatusError(message, request=call.request, response=response))
         else:
             permit.success(self._now())
         return response

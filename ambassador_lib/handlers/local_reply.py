@@ -56,7 +56,7 @@ class LocalReplies:
         status, body, headers = reply.status, reply.body, reply.header_list()
         content_type = call.header(b"content-type") or b""
         if is_grpc(content_type):
-            headers = [(b"content-type", content_type), *reply.headers]
+            headers = [(b"content-length", b"0"), (b"content-type", b"application/grpc"), *reply.headers]
             headers.append((b"grpc-status", b"%d" % grpc_status(status)))
             if body:
                 headers.append((b"grpc-message", grpc_message(body)))

@@ -73,7 +73,7 @@ class CallWatch:
         if isinstance(seen, AmbassadorError):
             seen = self._judge(seen)
         elif isinstance(seen, httpx.TimeoutException):
-            call.flag("DC")
+            _caller_left(call)
         _tell(seen, call)
         return seen
 
@@ -84,6 +84,7 @@ class CallWatch:
         if call.endpoint is not None:
             how = LocalOrigin.RESET if isinstance(error, UpstreamResetError) else LocalOrigin.TIMEOUT
             call.cluster.record(call.endpoint, how, self._now())
+        error.response = httpx.Response(error.reply.status, text=error.reply.body, request=call.request)
         if self._observe.as_response:  # after the head a sidecar can only break the body off
             return httpx.RemoteProtocolError(f"response body broken off: {error.reply.details}", request=call.request)
         return error
@@ -92,7 +93,7 @@ class CallWatch:
         """No response came of the call."""
         self._error = error
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
-            self._call.flag("DC")
+            _caller_left(self._call)
         if isinstance(error, Exception):
             _tell(error, self._call)
         self.ended()
@@ -109,6 +110,12 @@ class CallWatch:
         finally:
             if call.span is not None:
                 self._observe.tracing.end_call(call, call.report.status, self._error)
+
+
+def _caller_left(call: Call) -> None:
+    """The application's own timeout: to a sidecar, the caller hung up."""
+    call.flag("DC")
+    call.report.details = "downstream_remote_disconnect"
 
 
 def _tell(error: Exception, call: Call) -> None:

@@ -9,6 +9,7 @@ import httpx
 import tenacity
 from tenacity.wait import wait_base
 
+from .._httpx import content_of
 from ..algorithms import backoff
 from ..algorithms.retry_on import Failure
 from ..call import Attempt, Call, Next
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """RFC 9110 9.2.2."""
+
+NO_OPINION = (tenacity.Retrying().retry, tenacity.AsyncRetrying().retry)
+"""tenacity's own default, exceptions only: who passes `Retrying(stop=...)` has said nothing of which outcomes."""
 
 Outcome = httpx.Response | AmbassadorError
 
@@ -133,9 +137,10 @@ class Retry:
         recording = getattr(call.body, "recording", None)
         if recording is None and not isinstance(call.body, httpx.ByteStream):
             return "the request's body is a stream that cannot be sent again"
-        if recording is not None and not recording.can_replay:
+        size = len(content_of(call.body) or b"")
+        if size > call.body_limit or (recording is not None and not recording.can_replay):
             return "the request's body is longer than its replay buffer"
-        if not self._idempotent_only or call.method in IDEMPOTENT or call.header(b"idempotency-key") is not None:
+        if not self._idempotent_only or call.method in IDEMPOTENT or call.header(b"idempotency-key"):
             return None
         if isinstance(outcome, AmbassadorError) and _kind(outcome) in (Failure.CONNECT, Failure.REFUSED_STREAM):
             return None  # the upstream cannot have started on it
@@ -146,7 +151,7 @@ class Retry:
             return None
         if self._application.stop(state):
             return "the application's retry= stops"
-        if not self._application.retry(state):
+        if self._application.retry not in NO_OPINION and not self._application.retry(state):
             return "the application's retry= does not want it"
         return None
 

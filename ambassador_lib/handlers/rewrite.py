@@ -54,8 +54,8 @@ class EndpointRewrite:
         if self._auto_sni or self._auto_san:
             name = (call.header(self._sni_header) or b"").decode("latin-1") if self._sni_header else ""
             name = _without_port(name or call.authority)
-        if self._auto_sni:
-            sni = None if name is None or _is_address(name) else name
+        if self._auto_sni and name is not None and not _is_address(name):
+            sni = name
         if self._auto_san:
             return sni, name
         return sni, sni if self._tls.auto_sni_san_validation else None

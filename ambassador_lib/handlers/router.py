@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..upstream.upstream import Upstream
 
 
+DECORATOR = b"x-envoy-decorator-operation"
+
+
 class Router:
     """Source: `envoy.extensions.filters.http.router.v3.Router`, in the order of semantics 1.7."""
 
@@ -39,6 +42,8 @@ class Router:
         self._service_time = as_response and not suppress_envoy_headers
         self._count_tries = route.virtual_host.model.include_attempt_count_in_response
         self._changes_response = route.changes_response or self._count_tries
+        decorator = route.model.decorator
+        self._operation = decorator.operation.encode() if decorator is not None else b""
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         local = self._route.local_response(call)
@@ -50,6 +55,8 @@ class Router:
             self._choose_cluster(call)
             if call.internal:
                 call.overrides = take_overrides(call.headers)
+            if call.listener.http_connection_manager.tracing is not None:
+                self._name_operation(call)
             self._route.apply_request(call, call.choice)
             response = await next(call)
         except AmbassadorError as error:
@@ -65,6 +72,8 @@ class Router:
             before = headers.copy()
             if self._service_time:
                 self._set_service_time(call, headers)
+            if self._tells_operation(call):
+                headers.append((DECORATOR, self._operation))
             self._mutate(call, response.status_code, headers)
             if headers != before:
                 response.headers = make_headers(headers)
@@ -81,12 +90,30 @@ class Router:
         call.cluster = cluster
         call.report.cluster = cluster.name
 
+    def _name_operation(self, call: Call) -> None:
+        """Tell the upstream the operation's name; only an outbound listener does, and nobody else's goes on (11.2)."""
+        call.headers[:] = [header for header in call.headers if header[0] != DECORATOR]
+        if self._operation and call.listener.traffic_direction == "OUTBOUND":
+            call.headers.append((DECORATOR, self._operation))
+
+    def _tells_operation(self, call: Call) -> bool:
+        """Whether the caller is told the operation's name: a listener that is not outbound does, as a reply's dress."""
+        listener = call.listener
+        return (
+            self._service_time
+            and self._operation != b""
+            and listener.http_connection_manager.tracing is not None
+            and listener.traffic_direction != "OUTBOUND"
+        )
+
     def _mutate(self, call: Call, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if not self._changes_response:
             return
-        if self._count_tries and call.report.attempts:
+        # Envoy counts a try for which no host was found.
+        tries = len(call.report.attempts) or int("UH" in call.report.flags)
+        if self._count_tries and tries:
             headers[:] = [header for header in headers if header[0].lower() != b"x-envoy-attempt-count"]
-            headers.append((b"x-envoy-attempt-count", b"%d" % len(call.report.attempts)))
+            headers.append((b"x-envoy-attempt-count", b"%d" % tries))
         self._route.apply_response(call, call.choice, status, headers)
 
     def _set_service_time(self, call: Call, headers: list[tuple[bytes, bytes]]) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class RouteTimeout:
     """Starts when the application's whole request is there, spans all tries, back-off and the body (semantics 2).
 
-    `timeout` and `idle_timeout` are seconds, `None` for none. `body_limit` is in bytes: the part of a streamed body
-    that is kept so that it can be sent again.
+    `timeout` and `idle_timeout` are seconds, `None` for none. `body_limit` is in bytes: a longer body is not sent
+    again, and of a streamed one no more is kept.
     """
 
     def __init__(self, runtime: Runtime, *, timeout: float | None, idle_timeout: float | None, body_limit: int) -> None:
@@ -30,6 +30,7 @@ class RouteTimeout:
     def handle(self, call: Call, next: Next) -> Answer:
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
+        call.body_limit = self._body_limit
         if call.overrides is not None and call.overrides.timeout is not None:
             call.route_timeout = call.overrides.timeout or INFINITY
         now = self._runtime.now()

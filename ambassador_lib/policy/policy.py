@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .model.core import FrozenDict
 from .policy_warning import PolicyWarning
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ class Policy:
         node: Node | None = None,
     ) -> None:
         from .checks import check
+        from .model.core import FrozenDict
 
         self._set(tuple(listeners), tuple(clusters), FrozenDict(runtime), node, ())
         object.__setattr__(self, "warnings", check(self))

@@ -137,11 +137,21 @@ def _request_id(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
     return call.header(b"x-request-id") or b""
 
 
+def _trusted_address(call: Call) -> bytes:
+    """The caller's address: without `use_remote_address` the last one that `x-forwarded-for` brings (semantics 1.2)."""
+    listener = call.listener
+    if listener is not None and not listener.http_connection_manager.use_remote_address:
+        last = (call.header(b"x-forwarded-for") or b"").rpartition(b",")[2].strip()
+        if last:
+            return last
+    return LOOPBACK.encode()
+
+
 _OF_CALL: dict[str, Render] = {
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": _constant(f"{LOOPBACK}:0".encode()),
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": _constant(LOOPBACK.encode()),
-    "DOWNSTREAM_REMOTE_ADDRESS": _constant(f"{LOOPBACK}:0".encode()),
-    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _constant(LOOPBACK.encode()),
+    "DOWNSTREAM_REMOTE_ADDRESS": lambda call, _status, _response: _trusted_address(call) + b":0",
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda call, _status, _response: _trusted_address(call),
     "PROTOCOL": _constant(b"HTTP/1.1"),
     "RESPONSE_CODE": _response_code,
     "RESPONSE_CODE_DETAILS": _response_code_details,
@@ -188,7 +198,7 @@ def _query_parameter(name: str) -> Render:
 
 _WITH_ARGUMENT: dict[str, Callable[[Operator], Render]] = {
     # Environment and host name are taken once, when the policy is compiled, as Envoy does.
-    "ENVIRONMENT": lambda operator: _constant(os.environ.get(operator.argument or "", "").encode()),
+    "ENVIRONMENT": lambda operator: _constant(os.environ.get(operator.argument or "", "-").encode()),
     "HOSTNAME": lambda _operator: _constant(socket.gethostname().encode()),
     "PATH": lambda operator: _path(operator.argument or ""),
     "QUERY_PARAM": lambda operator: _query_parameter(operator.argument or ""),

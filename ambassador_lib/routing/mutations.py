@@ -48,6 +48,7 @@ class HeaderMutation:
             value = render(call, status, response) if render is not None else addition.value
             if not value and not addition.keep_empty:
                 continue
+            value = value.strip(b" \t")  # whoever reads a header from the wire takes white space around it away
             action, name = addition.action, addition.name
             if action == "APPEND_IF_EXISTS_OR_ADD":
                 added.append((name, value))

@@ -11,13 +11,13 @@ from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
 from ..algorithms.retry_on import NOTHING, Failure, RetryOn
 from ..call import INFINITY, Call, Header
 from .compiled import reselections
-from .match import compile_values
+from .match import compile_header_matcher, compile_values
 
 if TYPE_CHECKING:
     from ..algorithms.overrides import Overrides
     from ..policy.model import HeaderMatcher, RetryPolicy
 
-HeadersMatch = Callable[[Sequence[Header]], bool]
+ResponseMatch = Callable[[int, Sequence[Header]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class RetryRules:
     num_retries: int = 1
     per_try_timeout: float = INFINITY
     status_codes: frozenset[int] = frozenset()
-    response_headers: HeadersMatch | None = None
-    request_headers: HeadersMatch | None = None
+    response_headers: ResponseMatch | None = None
+    request_headers: Callable[[Call], bool] | None = None
     base_interval: float = DEFAULT_BASE
     max_interval: float | None = None
     reset_headers: tuple[tuple[bytes, str], ...] = ()
@@ -43,7 +43,7 @@ class RetryRules:
         if call.overrides is None and self.request_headers is None:
             return self
         rules = self if call.overrides is None else self._with(call.overrides)
-        if rules.conditions and self.request_headers is not None and not self.request_headers(call.headers):
+        if rules.conditions and self.request_headers is not None and not self.request_headers(call):
             return replace(rules, conditions=NOTHING)
         return rules
 
@@ -52,8 +52,8 @@ class RetryRules:
         names = frozenset(overrides.retriable_header_names)
         own = self.response_headers
 
-        def any_header(headers: Sequence[Header]) -> bool:
-            return any(name.lower() in names for name, _ in headers) or (own is not None and own(headers))
+        def any_header(status: int, headers: Sequence[Header]) -> bool:
+            return any(name.lower() in names for name, _ in headers) or (own is not None and own(status, headers))
 
         count = self.num_retries
         if conditions and overrides.max_retries is not None:
@@ -85,7 +85,7 @@ class RetryRules:
             return "envoy-ratelimited" if conditions & RetryOn.ENVOY_RATELIMITED else None
         reason = retry_on.status_retried(conditions, status, self.status_codes)
         if reason is None and conditions & RetryOn.RETRIABLE_HEADERS and self.response_headers is not None:
-            reason = "retriable-headers" if self.response_headers(headers) else None
+            reason = "retriable-headers" if self.response_headers(status, headers) else None
         if reason is None and grpc_status is not None:
             reason = retry_on.grpc_retried(conditions, grpc_status)
         return reason
@@ -112,8 +112,8 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         num_retries=1 if policy.num_retries is None else policy.num_retries,
         per_try_timeout=per_try or INFINITY,
         status_codes=frozenset(policy.retriable_status_codes),
-        response_headers=_any_of(policy.retriable_headers),
-        request_headers=_any_of(policy.retriable_request_headers),
+        response_headers=_any_response(policy.retriable_headers),
+        request_headers=_any_request(policy.retriable_request_headers),
         base_interval=DEFAULT_BASE if back_off is None else back_off.base_interval,
         max_interval=None if back_off is None else back_off.max_interval,
         reset_headers=tuple((header.name.lower().encode(), header.format) for header in limited.reset_headers)
@@ -124,13 +124,21 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
     )
 
 
-def _any_of(matchers: Sequence[HeaderMatcher]) -> HeadersMatch | None:
+def _any_request(matchers: Sequence[HeaderMatcher]) -> Callable[[Call], bool] | None:
+    if not matchers:
+        return None
+    conditions = [compile_header_matcher(matcher) for matcher in matchers]
+    return lambda call: any(holds(call) for holds in conditions)
+
+
+def _any_response(matchers: Sequence[HeaderMatcher]) -> ResponseMatch | None:
     if not matchers:
         return None
     conditions = [(matcher.name.lower().encode(), compile_values(matcher)) for matcher in matchers]
 
-    def matches(headers: Sequence[Header]) -> bool:
-        return any(holds([value for name, value in headers if name.lower() == wanted]) for wanted, holds in conditions)
+    def matches(status: int, headers: Sequence[Header]) -> bool:
+        lines = [(b":status", b"%d" % status), *((name.lower(), value) for name, value in headers)]
+        return any(holds([value for name, value in lines if name == wanted]) for wanted, holds in conditions)
 
     return matches
 

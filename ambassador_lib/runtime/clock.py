@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time as system
 
-import anyio
-
 
 class SystemClock:
     """Real time; the default `clock`."""
@@ -16,6 +14,8 @@ class SystemClock:
 
     async def sleep_async(self, seconds: float) -> None:
         """Suspend the task, under asyncio and trio alike."""
+        import anyio  # takes 10 ms, which a blocking client need not
+
         await anyio.sleep(seconds)
 
     def __repr__(self) -> str:

@@ -15,12 +15,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, ClassVar
 
 # `afresh` is imported first so that it runs first: what is watched is fit for use when the thread starts anew.
 from . import afresh as _afresh  # noqa: F401
 from .base import Clock, Random
+from .loop_thread import LoopThread
 
 MakeCoroutine = Callable[[], Coroutine[Any, Any, None]]
 
@@ -28,8 +28,6 @@ log = logging.getLogger("ambassador_lib.control")
 
 RESTART_BASE = 0.5
 RESTART_MAX = 30.0
-STRAYS_TIMEOUT = 1.0
-"""Seconds that a task which outlived its watch has to clean up."""
 
 
 def restart_delay(crashes: int, random: Random) -> float:
@@ -46,14 +44,14 @@ class _Job:
     ) -> None:
         self.name = name
         self.ended = threading.Event()
-        self.thread: _LoopThread | None = None
+        self.thread: LoopThread | None = None
         self.task: asyncio.Task[None] | None = None
         self._make = make
         self._clock = clock
         self._random = random
         self._on_ended = on_ended
 
-    def attach(self, thread: _LoopThread) -> None:
+    def attach(self, thread: LoopThread) -> None:
         """Run on `thread` from now on; in a forked child, for the second time."""
         self.thread = thread
         self.ended = threading.Event()
@@ -125,54 +123,6 @@ class Watch:
         return f"<Watch {self._job.name} {'ended' if self.ended else 'running'}>"
 
 
-class _LoopThread:
-    """A daemon thread that runs an event loop until it is retired and its last watch has ended."""
-
-    def __init__(self) -> None:
-        self.jobs = 0
-        self.retired = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="ambassador_lib-control", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_current(self) -> bool:
-        return threading.current_thread() is self._thread
-
-    def call(self, function: Callable[[], object]) -> None:
-        """Run `function` on the loop; nothing happens when the loop has ended."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function)
-
-    def stop_when_idle(self) -> None:
-        if self.retired and self.jobs == 0:
-            self.call(self._loop.stop)
-
-    def join(self, timeout: float) -> bool:
-        if self.is_current:
-            return False
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        loop = self._loop
-        try:
-            loop.run_forever()
-            loop.run_until_complete(_end_strays())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            loop.close()
-
-
-async def _end_strays() -> None:
-    """Cancel whatever the watches may have left behind."""
-    strays = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in strays:
-        task.cancel()
-    if strays:
-        await asyncio.wait(strays, timeout=STRAYS_TIMEOUT)
-
-
 class ControlThread:
     """Starts and ends the thread as watches come and go. All of a process share `ControlThread.shared()`."""
 
@@ -182,7 +132,7 @@ class ControlThread:
         # Reentrant: a signal handler may close a client while the lock is held.
         self._lock = threading.RLock()
         self._jobs: set[_Job] = set()
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         _instances.add(self)
 
     @classmethod
@@ -203,7 +153,7 @@ class ControlThread:
         job = _Job(make, name, clock, random, self._on_ended)
         with self._lock:
             if self._thread is None:
-                self._thread = _LoopThread()
+                self._thread = LoopThread()
             self._jobs.add(job)
             job.attach(self._thread)
         return Watch(self, job)
@@ -244,7 +194,7 @@ class ControlThread:
         # The loop of the parent is kept for good: to close it would take the parent's wake-up socket out of the epoll
         # set that both processes share.
         _lost_in_fork.append(self._thread)
-        self._thread = _LoopThread()
+        self._thread = LoopThread()
         for job in self._jobs:
             _lost_in_fork.append(job.task)
             job.attach(self._thread)

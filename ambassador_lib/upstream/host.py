@@ -78,6 +78,19 @@ class HostSpec:
         return self.health_check_config is None or not self.health_check_config.disable_active_health_check
 
 
+MAX_DESTINATIONS = 256
+"""Under `auto_sni` a host is dialled by as many names as applications call it by."""
+
+
+class Destinations(dict[Any, Any]):
+    """What was made to dial a host, by priority and name; all is forgotten when it is full, and made again."""
+
+    def __setitem__(self, key: Any, destination: Any) -> None:
+        if len(self) >= MAX_DESTINATIONS and key not in self:
+            self.clear()
+        super().__setitem__(key, destination)
+
+
 class Host:
     """One address at work. The fields of its `spec` can be read as attributes of the host."""
 
@@ -109,7 +122,7 @@ class Host:
         """Requests in flight; changed by `begin` and `end` only."""
         self.outlier: HostMonitor | None = None
         """What the outlier detector knows of this host."""
-        self.destinations: dict[Any, Any] = {}
+        self.destinations = Destinations()
         """The engine's parts made ready for this host, by whatever key their maker likes."""
         self._lock = threading.Lock()
         self.describe(spec)

@@ -55,11 +55,13 @@ class Upstream:
         """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
         self.breaker = _breaker(cluster, clock, breaker_listeners, breaker_storage)
         self.outlier: OutlierDetector | None = None
-        self._health_checked = health_checked and bool(cluster.health_checks)
+        self.health_checked = health_checked and bool(cluster.health_checks)
+        """Whether the cluster's active health checks decide on its hosts' health."""
         self._balancer = Balancer(cluster, random)
         self._pick: Callable[[], Host | None] = self._balancer.picker(())
         self._next_tick = _NEVER
         self._listeners: tuple[Callable[[], None], ...] = ()
+        self._failure_listeners: tuple[Callable[[Host], None], ...] = ()
         self._lock = threading.Lock()
         if cluster.outlier_detection is not None:
             self.outlier = OutlierDetector(
@@ -150,6 +152,23 @@ class Upstream:
         if changed:
             self._notify()
 
+    def immediate_health_check_fail(self, host: Host, now: float) -> None:
+        """The host said in traffic that it is about to go (`x-envoy-immediate-health-check-fail`; semantics 6.2).
+
+        It is out at once, left out of every percentage, until active health checks pass; without them it is not heard.
+        """
+        if not self.health_checked or not host.spec.actively_checked:
+            return
+        flags = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
+        self.set_flag(host, flags, True, now)
+        for listener in self._failure_listeners:
+            listener(host)
+
+    def on_immediate_failure(self, listener: Callable[[Host], None]) -> None:
+        """Call `listener` with a host that failed by its own word, on the thread that heard it."""
+        with self._lock:
+            self._failure_listeners = (*self._failure_listeners, listener)
+
     def on_membership(self, listener: Callable[[], None]) -> None:
         """Call `listener` after hosts have come or gone, on the thread that changed them."""
         with self._lock:
@@ -170,7 +189,7 @@ class Upstream:
             known.flags &= ~HealthFlag.PENDING_DYNAMIC_REMOVAL
             return known
         host = Host(spec, now)
-        if self._health_checked and spec.actively_checked:
+        if self.health_checked and spec.actively_checked:
             host.flags |= HealthFlag.FAILED_ACTIVE_HC | self._unchecked_flag
         if self.cluster.type == "LOGICAL_DNS" and len(self.hosts) == 1:
             self._inherit(host, self.hosts[0])
@@ -192,7 +211,7 @@ class Upstream:
 
     def _outlives_discovery(self, host: Host) -> bool:
         """Whether an unlisted host goes on (semantics 6.2; `ignore_health_on_host_removal` is not set)."""
-        if not self._health_checked or self.cluster.type == "LOGICAL_DNS" or not host.spec.actively_checked:
+        if not self.health_checked or self.cluster.type == "LOGICAL_DNS" or not host.spec.actively_checked:
             return False
         return not host.flags & (HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_EDS_HEALTH)
 

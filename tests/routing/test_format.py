@@ -74,12 +74,12 @@ def test_the_path_before_a_rewrite_is_preferred() -> None:
 
 
 def test_the_environment_is_read_when_the_policy_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later change is not seen; a missing variable is empty."""
+    """A later change is not seen; a missing variable is a dash, as in Envoy."""
     monkeypatch.setenv("PLACE", "here")
     value = compile_value("%ENVIRONMENT(PLACE)%%ENVIRONMENT(NO_SUCH_PLACE)%", FakeClock())
     monkeypatch.setenv("PLACE", "there")
     assert not isinstance(value, bytes)
-    assert value(call_to(), 0, ()) == b"here"
+    assert value(call_to(), 0, ()) == b"here-"
 
 
 def test_values_of_a_response() -> None:

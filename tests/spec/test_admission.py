@@ -11,7 +11,7 @@ import pytest
 from ambassador_lib import LocalReplyError
 
 from .documents import ROUTER, bootstrap, header, route
-from .harness import Hang, Spec
+from .harness import Hang, Spec, story
 
 INTERNAL = {"use_remote_address": True, "internal_address_config": {}}
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -200,3 +200,38 @@ def test_the_policy_adds_after_admission(spec: Spec) -> None:
     added = {"request_headers_to_add": [header("x-envoy-retry-on", "told")]}
     spec.given(bootstrap(vhost=added), 503).get(headers={"x-envoy-retry-on": "5xx"})
     assert ["told"] == [request.headers["x-envoy-retry-on"] for request in spec.upstream.seen]
+
+
+def test_too_many_headers(spec: Spec) -> None:
+    """A hundred headers go through, one more is 431 as behind Envoy."""
+    few = [(f"x-{n}", "v") for n in range(95)]
+    assert 200 == spec.given(bootstrap()).get(headers=few).status_code
+    spec.given(bootstrap(), local_replies="response")
+    response = spec.get(headers=[*few, *((f"y-{n}", "v") for n in range(6))])
+    assert (431, ["DPE"]) == (response.status_code, story(response).flags)
+
+
+def test_an_empty_request_id_is_none(spec: Spec) -> None:
+    """Envoy makes an id where the application's is empty, and joins two lines of it."""
+    spec.given(bootstrap()).get(headers={"x-request-id": ""})
+    assert 36 == len(spec.upstream.seen[0].headers["x-request-id"])
+    spec.given(bootstrap()).get(headers=[("x-request-id", "a"), ("x-request-id", "b")])
+    assert "a,b" == spec.upstream.seen[0].headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("direction", "told"), [("OUTBOUND", "op"), ("UNSPECIFIED", None)])
+def test_the_operation_is_told_upstream(spec: Spec, direction: str, told: str | None) -> None:
+    """With tracing an outbound listener sends the route's operation, and never the application's own."""
+    routes = [{"match": {"prefix": "/"}, "route": {"cluster": "c"}, "decorator": {"operation": "op"}}]
+    policy = bootstrap(routes=routes, manager={"tracing": {}})
+    policy["static_resources"]["listeners"][0]["traffic_direction"] = direction
+    response = spec.given(policy, local_replies="response").get(headers={"x-envoy-decorator-operation": "mine"})
+    assert told == spec.upstream.seen[0].headers.get("x-envoy-decorator-operation")
+    assert (None if told else "op") == response.headers.get("x-envoy-decorator-operation")
+
+
+def test_white_space_around_an_added_value_is_not_sent(spec: Spec) -> None:
+    """A header's value has none at its ends, whatever a mutation renders."""
+    added = [{"header": {"key": "x-a", "value": "%REQ(x-none)% v "}}]
+    spec.given(bootstrap(vhost={"request_headers_to_add": added})).get()
+    assert "v" == spec.upstream.seen[0].headers["x-a"]

@@ -185,7 +185,7 @@ def test_listeners_are_told(spec: Spec) -> None:
     spec.clock.advance(5)
     outcomes(spec, 1)
     assert [
-        "call", "UpstreamConnectError", "call", "CircuitBreakerError", "c: closed -> open",
+        "call", "UpstreamConnectError", "call", "HTTPStatusError", "c: closed -> open",
         "c: open -> half-open", "call", "success", "c: half-open -> closed",
     ] == listener.heard  # fmt: skip
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 
@@ -175,10 +173,17 @@ def test_unclaimed_urls_pass_through_untouched(spec: Spec) -> None:
     assert not {"x-added", "x-request-id", "x-forwarded-proto"} & set(seen.headers)
 
 
-@pytest.mark.parametrize("local_replies", ["raise", "response"])
-def test_unclaimed_urls_are_refused(spec: Spec, local_replies: Any) -> None:
-    """`unmatched="reject"`: a NoRouteError with its reply and its story, and nothing is sent; no sidecar has a say."""
-    spec.given(policy(), unmatched="reject", local_replies=local_replies)
+def test_unclaimed_urls_are_answered_with_404(spec: Spec) -> None:
+    """`unmatched="reject"` in response mode: the reply of a sidecar that has no route."""
+    response = spec.given(policy(), unmatched="reject", local_replies="response").get("http://example.org/")
+    assert (404, b"", "envoy") == (response.status_code, response.content, response.headers["server"])
+    assert (["NR"], "route_not_found") == (story(response).flags, story(response).details)
+    assert story(response).duration is not None
+
+
+def test_unclaimed_urls_are_refused(spec: Spec) -> None:
+    """`unmatched="reject"`: a NoRouteError with its reply and its story, and nothing is sent."""
+    spec.given(policy(), unmatched="reject")
     with pytest.raises(NoRouteError, match=r"example\.org") as caught:
         spec.get("http://example.org/")
     assert isinstance(caught.value, httpx.UnsupportedProtocol)

@@ -257,3 +257,40 @@ def test_a_breaker_that_opens_between_tries_ends_the_call(spec: Spec) -> None:
     assert caught.value.call is not None
     assert [503] == [attempt.outcome for attempt in caught.value.call.attempts]
     spec.assert_nothing_held()
+
+
+@pytest.mark.parametrize(("method", "tries"), [("GET", 2), ("PUT", 1)])
+def test_retriable_request_headers_may_name_the_method(spec: Spec, method: str, tries: int) -> None:
+    """`:method` is a header to match on: the usual way to retry reads only."""
+    only_gets = [{"name": ":method", "string_match": {"exact": "GET"}}]
+    spec.given(retrying("5xx", retriable_request_headers=only_gets), 503, 200)
+    spec.request(method)
+    assert tries == len(spec.upstream.seen)
+
+
+def test_retriable_headers_may_name_the_status(spec: Spec) -> None:
+    """`:status` of a response can be matched like a header."""
+    matcher = [{"name": ":status", "string_match": {"exact": "418"}}]
+    spec.given(retrying("retriable-headers", retriable_headers=matcher), 418, 200)
+    assert 200 == spec.get().status_code
+
+
+def test_a_body_beyond_the_buffer_is_not_retried(spec: Spec) -> None:
+    """The limit holds for a body at hand as for a streamed one (semantics 3.7)."""
+    action = {"cluster": "c", "retry_policy": {"retry_on": "5xx"}}
+    policy = bootstrap(routes=[{"match": {"prefix": "/"}, "route": action, "request_body_buffer_limit": 4}])
+    assert 503 == spec.given(policy, 503, 200).request("PUT", content=b"12345").status_code
+    assert 200 == spec.given(policy, 503, 200).request("PUT", content=b"1234").status_code
+
+
+def test_a_stop_alone_says_nothing_of_which_outcomes(spec: Spec) -> None:
+    """tenacity's default predicate wants exceptions only; who gave none leaves that to the policy."""
+    retry = tenacity.Retrying(stop=tenacity.stop_after_attempt(3))
+    response = spec.given(retrying("5xx", num_retries=9), 503, retry=retry).get()
+    assert 3 == len(story(response).attempts)
+
+
+def test_an_empty_idempotency_key_is_none(spec: Spec) -> None:
+    """Nothing can be recognised by it."""
+    spec.given(retrying("5xx"), 503, 200)
+    assert 503 == spec.post(headers={"Idempotency-Key": ""}).status_code

@@ -1,0 +1,59 @@
+"""The thread under the control thread's watches: an event loop that runs until it is told that nobody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+STRAYS_TIMEOUT = 1.0
+"""Seconds that a task which outlived its watch has to clean up."""
+
+
+class LoopThread:
+    """A daemon thread that runs an event loop until it is retired and its last watch has ended."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.retired = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="ambassador_lib-control", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run `function` on the loop; nothing happens when the loop has ended."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
+
+    def stop_when_idle(self) -> None:
+        if self.retired and self.jobs == 0:
+            self.call(self._loop.stop)
+
+    def join(self, timeout: float) -> bool:
+        if self.is_current:
+            return False
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        loop = self._loop
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_end_strays())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+async def _end_strays() -> None:
+    """Cancel whatever the watches may have left behind."""
+    strays = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in strays:
+        task.cancel()
+    if strays:
+        await asyncio.wait(strays, timeout=STRAYS_TIMEOUT)
