@@ -111,19 +111,48 @@ def _genuine(owner: type, name: str) -> object:
     return method if genuine else None
 
 
-class _Unloaded:
+class _NotImported:
     """Stands for httpcore's pools until somebody has imported httpcore, which takes as long as httpx itself."""
 
     handle_request = handle_async_request = None
 
 
-# What pytest-httpx, respx and instrumentations replace: two methods of httpx's transports and two of httpcore's pools.
-_sync_transport = _genuine(HTTPTransport, "handle_request")
-_async_transport = _genuine(AsyncHTTPTransport, "handle_async_request")
-_SyncPool: Any = _Unloaded
-_AsyncPool: Any = _Unloaded
-_sync_pool: object = _Unloaded
-_async_pool: object = _Unloaded
+class _Originals:
+    """What pytest-httpx, respx and instrumentations replace, as its authors wrote it.
+
+    `None` stands for what was patched whenever it was looked at; it is looked for again.
+    """
+
+    __slots__ = ("AsyncPool", "SyncPool", "async_pool", "async_transport", "has_pools", "sync_pool", "sync_transport")
+
+    def __init__(self) -> None:
+        self.has_pools = False
+        """Whether httpcore has been imported: before, nobody can have patched it."""
+        self.sync_transport: object = None
+        self.async_transport: object = None
+        self.SyncPool: Any = _NotImported
+        self.AsyncPool: Any = _NotImported
+        self.sync_pool: object = None
+        self.async_pool: object = None
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Find what was missed."""
+        self.sync_transport = self.sync_transport or _genuine(HTTPTransport, "handle_request")
+        self.async_transport = self.async_transport or _genuine(AsyncHTTPTransport, "handle_async_request")
+        if not self.has_pools:
+            httpcore = sys.modules.get("httpcore")
+            # The module may be half imported, on another thread.
+            pools = getattr(httpcore, "ConnectionPool", None), getattr(httpcore, "AsyncConnectionPool", None)
+            if None in pools:
+                return
+            self.SyncPool, self.AsyncPool = pools
+            self.has_pools = True
+        self.sync_pool = self.sync_pool or _genuine(self.SyncPool, "handle_request")
+        self.async_pool = self.async_pool or _genuine(self.AsyncPool, "handle_async_request")
+
+
+_originals = _Originals()
 
 
 def pristine() -> bool:
@@ -132,45 +161,24 @@ def pristine() -> bool:
     While they are not, somebody wants to see the application's requests, and the library's own engine, which uses
     neither, would hide them.
     """
+    known = _originals
     return (
-        HTTPTransport.handle_request is _sync_transport
-        and AsyncHTTPTransport.handle_async_request is _async_transport
-        and _SyncPool.handle_request is _sync_pool
-        and _AsyncPool.handle_async_request is _async_pool
-    ) or _pristine_after_all()
+        HTTPTransport.handle_request is known.sync_transport
+        and AsyncHTTPTransport.handle_async_request is known.async_transport
+        and known.SyncPool.handle_request is known.sync_pool
+        and known.AsyncPool.handle_async_request is known.async_pool
+        and (known.has_pools or "httpcore" not in sys.modules)
+    ) or (_is_original(is_async=False) and _is_original(is_async=True))
 
 
-def _pristine_after_all() -> bool:
-    """Look again: httpcore may not have been imported, or a patch may have been on, when this was last looked at."""
-    return _is_untouched_after_all(is_async=False) and _is_untouched_after_all(is_async=True)
-
-
-def _is_untouched_after_all(*, is_async: bool) -> bool:
-    _look_again()
+def _is_original(*, is_async: bool) -> bool:
+    known = _originals
+    known.look_again()
     if is_async:
-        return AsyncHTTPTransport.handle_async_request is _async_transport and (
-            _AsyncPool is _Unloaded or _AsyncPool.handle_async_request is _async_pool
-        )
-    return HTTPTransport.handle_request is _sync_transport and (
-        _SyncPool is _Unloaded or _SyncPool.handle_request is _sync_pool
-    )
-
-
-def _look_again() -> None:
-    """Record what was missed: what is patched at the time is `None`, and is asked for again."""
-    global _SyncPool, _AsyncPool, _sync_transport, _async_transport, _sync_pool, _async_pool
-    if _SyncPool is _Unloaded:
-        httpcore = sys.modules.get("httpcore")
-        # The module may be half imported, on another thread.
-        pools = getattr(httpcore, "ConnectionPool", None), getattr(httpcore, "AsyncConnectionPool", None)
-        if None not in pools:
-            _sync_pool = _async_pool = None
-            _SyncPool, _AsyncPool = pools
-    _sync_transport = _sync_transport or _genuine(HTTPTransport, "handle_request")
-    _async_transport = _async_transport or _genuine(AsyncHTTPTransport, "handle_async_request")
-    if _SyncPool is not _Unloaded:
-        _sync_pool = _sync_pool or _genuine(_SyncPool, "handle_request")
-        _async_pool = _async_pool or _genuine(_AsyncPool, "handle_async_request")
+        transport = AsyncHTTPTransport.handle_async_request is known.async_transport
+        return transport and known.AsyncPool.handle_async_request is known.async_pool
+    transport = HTTPTransport.handle_request is known.sync_transport
+    return transport and known.SyncPool.handle_request is known.sync_pool
 
 
 def is_untouched(transport: HTTPTransport | AsyncHTTPTransport) -> bool:
@@ -179,7 +187,7 @@ def is_untouched(transport: HTTPTransport | AsyncHTTPTransport) -> bool:
     kind, name = (AsyncHTTPTransport, "handle_async_request") if is_async else (HTTPTransport, "handle_request")
     own = type(transport)
     overridden = own is not kind and getattr(own, name) is not getattr(kind, name)
-    return not overridden and name not in vars(transport) and _is_untouched_after_all(is_async=is_async)
+    return not overridden and name not in vars(transport) and _is_original(is_async=is_async)
 
 
 # --- parts made ready ------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h11
 import httpx
@@ -104,13 +105,17 @@ class Http1Stream:
         try:
             data = self._h11.send(h11.Request(method=exchange.method, target=exchange.target, headers=headers)) or b""
             if body is None:
-                await self._wire.listening(self._upload(data), self._overheard)
+                await self._listening(self._upload(data))
                 return
             data += (self._h11.send(h11.Data(body)) or b"") if body else b""
             sending = self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
-            await (sending if len(data) <= SENT_AT_ONCE else self._wire.listening(sending, self._overheard))
+            await (sending if len(data) <= SENT_AT_ONCE else self._listening(sending))
         except h11.LocalProtocolError as error:  # the application's: a header or a body that cannot be sent
             raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _listening(self, sending: Coroutine[Any, Any, None]) -> None:
+        if not await self._wire.listening(sending, self._overheard):
+            self._connection.spoil()  # the peer is still to read the rest of the request
 
     async def _upload(self, head: bytes) -> None:
         await self._write(head)
@@ -120,20 +125,20 @@ class Http1Stream:
         await self._write(self._h11.send(h11.EndOfMessage()) or b"")
 
     def _overheard(self, data: bytes) -> bool:
-        """Take what comes during the upload; tell whether it ends it: a refusal, a whole response, or none any more."""
+        """Take what comes during the upload; tell whether it ends it: a refusal, a whole response, or a failure.
+
+        The beginning of a success does not: the peer may well go on with it as it gets the rest (an echo).
+        """
         is_whole = False
         try:
             self._take(data)
-            while not is_whole and (event := self._parse()) is not h11.NEED_DATA:
-                self._early.append(event)  # type: ignore[arg-type]  # PAUSED comes behind a whole response only
+            while not is_whole and isinstance(event := self._parse(), h11.Event):
+                self._early.append(event)
                 is_whole = isinstance(event, h11.EndOfMessage)
         except UpstreamResetError as error:
             self._failure = error
         is_refused = self._head is not None and self._head.status >= 400
-        if not (is_whole or is_refused or self._failure is not None):
-            return False
-        self._connection.spoil()
-        return True
+        return is_whole or is_refused or self._failure is not None
 
     async def _write(self, data: bytes) -> None:
         if data:
@@ -172,7 +177,7 @@ class Http1Stream:
             self._raw += data
         self._h11.receive_data(data)
 
-    def _parse(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+    def _parse(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
         try:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:

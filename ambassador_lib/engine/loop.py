@@ -21,7 +21,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_timeout
-from .blocking import socket_info
+from .blocking_wire import socket_info
 from .dialling import handshake_failed, refused
 from .readiness import has_hung_up, has_input
 from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
@@ -150,18 +150,21 @@ class LoopWire:
         if patience.cancelled_caught:
             raise DeadlineExpired
 
-    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> None:
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         """Read in a task beside `sending`, which asyncio needs also to keep what came before a write fails."""
         failure = None
+        finished = False
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._overhear, hear, tasks.cancel_scope)
             try:
                 await sending
-            except Exception as error:  # out of the group, which would wrap it
+                finished = True
+            except Exception as error:  # noqa: BLE001 - out of the group, which would wrap it
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
+        return finished
 
     async def _overhear(self, hear: Callable[[bytes], bool], uploading: anyio.CancelScope) -> None:
         overheard = 0

@@ -9,76 +9,24 @@ when a kept one turns out to be closed.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
-from collections import deque
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import httpx
 
 from ..errors import UpstreamConnectError, again, connection_termination
-from .base import Destination, Exchange
+from .base import Exchange
 from .blocking import BlockingNetwork
 from .http1 import Http1Connection
-from .wire import PATIENCE, Connection, Network, Signal, Stream
+from .pool import Key, Pool, Pooled
+from .wire import PATIENCE, Connection, Network, Stream
 
 if TYPE_CHECKING:
     from ..runtime.base import Clock
 
 SWEEP_INTERVAL = 5.0
 """Seconds between two looks at kept connections nobody asks for."""
-
-Key = tuple[object, Destination]
-
-
-class Pooled:
-    """A connection, and what the pool knows of it."""
-
-    def __init__(self, connection: Connection, key: Key, now: float) -> None:
-        self.connection = connection
-        self.key = key
-        self.listed = False
-        self.idle_since = now
-        self.requests = 0
-        self._counted = True
-
-    def open(self, exchange: Exchange) -> Stream:
-        """Begin an exchange."""
-        self.requests += 1
-        return self.connection.open(exchange)
-
-    def has_room(self) -> bool:
-        """Whether another exchange can be opened."""
-        return self.connection.has_room() and not self.is_worn_out()
-
-    def is_usable(self) -> bool:
-        """Whether another exchange can ever be opened."""
-        return self.connection.is_usable() and not self.is_worn_out() and not self.is_retired()
-
-    def is_retired(self) -> bool:
-        """Whether the host at the other end is no longer one of the cluster's."""
-        gauge = self.key[1].gauge
-        return gauge is not None and gauge.retired
-
-    def is_worn_out(self) -> bool:
-        """Whether `max_requests_per_connection` is reached."""
-        return 0 < self.key[1].max_requests <= self.requests
-
-    def uncount(self) -> None:
-        """Tell the gauge, once."""
-        gauge = self.key[1].gauge
-        if self._counted and gauge is not None:
-            gauge.closed()
-        self._counted = False
-
-
-class Dialling:
-    """A connection under way that several exchanges wait for: HTTP/2 needs one, not one each."""
-
-    def __init__(self) -> None:
-        self.waiters: list[Signal] = []
-        self.error: BaseException | None = None
 
 
 class PooledEngine:
@@ -89,17 +37,9 @@ class PooledEngine:
     def __init__(self, clock: Clock, *, patience: float = PATIENCE, network: Network | None = None) -> None:
         self._now = clock.monotonic
         self._network: Network = network or BlockingNetwork(clock.monotonic, patience)
-        self._closed = False
-        self._start_afresh()
-        _engines.add(self)
-
-    def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
-        self._free: dict[Key, deque[Pooled]] = {}
-        """Connections with room for another exchange, most recently used last."""
-        self._open: set[Pooled] = set()
-        self._dialling: dict[Key, Dialling] = {}
+        self._pool = Pool(clock.monotonic)
         self._next_sweep = 0.0
+        _engines.add(self)
 
     @staticmethod
     def prepare(protocol: str) -> None:
@@ -132,13 +72,7 @@ class PooledEngine:
 
     async def close(self) -> None:
         """Close every connection; exchanges still under way break off, and so do those that still dial."""
-        with self._lock:
-            self._closed = True
-            doomed = list(self._open)
-            self._open.clear()  # what is still in use is not kept when it is given back
-            self._free.clear()
-            for pooled in doomed:
-                pooled.listed = False
+        doomed = self._pool.close()
         idle = []
         for pooled in doomed:
             if pooled.connection.is_idle():
@@ -151,70 +85,37 @@ class PooledEngine:
 
     async def _acquire(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
         while True:
-            taken = self._take(key, exchange)
+            taken = self._pool.take(key, exchange)
             if taken is not None:
                 pooled, stream, was_idle = taken
                 if not (was_idle and self._is_overdue(pooled, self._now())):
                     return pooled, stream
-                self._give_up(pooled)
+                self._pool.remove(pooled)
                 await self._release(pooled, stream)
             elif exchange.destination.protocol == "http2":
                 await self._dial_shared(key, exchange)
             else:
                 return await self._dial(key, exchange)
 
-    def _take(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream, bool] | None:
-        with self._lock:
-            pooled = self._with_room_locked(key)
-            if pooled is None:
-                return None
-            was_idle = pooled.connection.is_idle()
-            stream = pooled.open(exchange)
-            if not pooled.has_room():
-                self._unlist_locked(pooled)
-            return pooled, stream, was_idle
-
-    def _with_room_locked(self, key: Key) -> Pooled | None:
-        while free := self._free.get(key):
-            if free[-1].has_room():
-                return free[-1]
-            self._unlist_locked(free[-1])  # lost or going away, while exchanges on it are still ending
-        return None
-
     async def _dial(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
         pooled = await self._connected(key, exchange)
-        with self._lock:
-            stream = pooled.open(exchange)
-            self._list_locked(pooled)
-        return pooled, stream
+        return pooled, self._pool.open(pooled, exchange)
 
     async def _dial_shared(self, key: Key, exchange: Exchange) -> None:
         """Dial, or wait for whoever does; one failure fails all who wait, as in Envoy's pools (semantics 4)."""
-        with self._lock:
-            dialling = self._dialling.get(key)
-            if dialling is None:
-                mine = self._dialling[key] = Dialling()
-            else:
-                signal = self._network.signal()
-                dialling.waiters.append(signal)
-        if dialling is not None:
+        dialling, signal = self._pool.join(key, self._network.signal)
+        if signal is not None:
             await signal.wait(exchange.deadline)
             if dialling.error is not None:
                 raise again(dialling.error)
             return
         try:
-            pooled = await self._connected(key, exchange)
-            with self._lock:
-                self._list_locked(pooled)
+            self._pool.offer(await self._connected(key, exchange))
         except UpstreamConnectError as error:
-            mine.error = again(error)  # a copy: what becomes of ours on its way up is this call's own story
+            dialling.error = again(error)  # a copy: what becomes of ours on its way up is this call's own story
             raise
         finally:
-            with self._lock:
-                self._dialling.pop(key, None)
-                waiters, mine.waiters = mine.waiters, []
-            for signal in waiters:
-                signal.set()
+            self._pool.dialled(key, dialling)
 
     async def _connected(self, key: Key, exchange: Exchange) -> Pooled:
         destination = exchange.destination
@@ -229,11 +130,7 @@ class PooledEngine:
         pooled = Pooled(connection, key, self._now())
         if destination.gauge is not None:
             destination.gauge.opened()
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                self._open.add(pooled)
-        if closed:  # while this was dialling: nobody would ever close it
+        if not self._pool.add(pooled):
             await self._discard(pooled)
             raise connection_termination("the client was closed")
         return pooled
@@ -244,42 +141,11 @@ class PooledEngine:
         try:
             await stream.close()
         finally:
-            if self._settle(pooled):
+            if self._pool.settle(pooled):
                 await self._discard(pooled)
 
-    def _settle(self, pooled: Pooled) -> bool:
-        """Keep the connection for others, or tell that it is over."""
-        with self._lock:
-            is_idle = pooled.connection.is_idle()
-            if is_idle:
-                pooled.idle_since = self._now()
-            if pooled.is_usable() and pooled in self._open:
-                self._list_locked(pooled)
-                return False
-            self._unlist_locked(pooled)
-            return is_idle
-
-    def _give_up(self, pooled: Pooled) -> None:
-        with self._lock:
-            self._unlist_locked(pooled)
-            self._open.discard(pooled)
-
-    def _list_locked(self, pooled: Pooled) -> None:
-        if pooled in self._open and not pooled.listed and pooled.has_room():
-            pooled.listed = True
-            self._free.setdefault(pooled.key, deque()).append(pooled)
-
-    def _unlist_locked(self, pooled: Pooled) -> None:
-        if pooled.listed:
-            pooled.listed = False
-            free = self._free[pooled.key]
-            free.remove(pooled)
-            if not free:
-                del self._free[pooled.key]
-
     async def _discard(self, pooled: Pooled) -> None:
-        with self._lock:
-            self._open.discard(pooled)
+        self._pool.remove(pooled)
         pooled.uncount()
         if pooled.key[0] == self._network.home():
             await pooled.connection.wire.close()
@@ -292,12 +158,7 @@ class PooledEngine:
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_INTERVAL
-        with self._lock:
-            kept = [pooled for free in self._free.values() for pooled in free if pooled.connection.is_idle()]
-            doomed = [pooled for pooled in kept if self._is_overdue(pooled, now)]
-            for pooled in doomed:
-                self._unlist_locked(pooled)
-        await self._discard_all(doomed)
+        await self._discard_all(self._pool.withdraw(lambda pooled: self._is_overdue(pooled, now)))
 
     async def _discard_all(self, doomed: list[Pooled]) -> None:
         """Discard connections that nobody else knows of any more, and so also where the caller is cancelled."""
@@ -317,16 +178,13 @@ class PooledEngine:
 
     def forget_inherited(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to the peers."""
-        inherited = self._open
-        self._start_afresh()
-        for pooled in inherited:
+        self._next_sweep = 0.0
+        for pooled in self._pool.forget():
             pooled.uncount()
             pooled.connection.wire.forget()
 
     def __repr__(self) -> str:
-        with self._lock:
-            free = sum(map(len, self._free.values()))
-            return f"<{type(self).__name__} connections={len(self._open)} with_room={free}>"
+        return f"<{type(self).__name__} {self._pool!r}>"
 
 
 class AsyncPooledEngine(PooledEngine):

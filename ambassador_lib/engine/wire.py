@@ -66,10 +66,11 @@ class Wire(Protocol):
     async def write(self, data: bytes, deadline: Deadline) -> None:
         """Send all of `data`; `PeerReset`, `DeadlineExpired`."""
 
-    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> None:
-        """Run `sending`, and let `hear` have what comes meanwhile; `sending` ends where it returns true.
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
+        """Run `sending`, and let `hear` have what comes meanwhile; where it returns true, `sending` is broken off.
 
-        A peer that answers does not always read on (a refusal) or not before its answer is taken (an echo).
+        A peer that answers does not always read on (a refusal) or not before its answer is taken (an echo). Return
+        whether `sending` came to its end.
         """
 
     async def close(self) -> None:

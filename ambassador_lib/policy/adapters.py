@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .breaker_metadata import read_circuit_breaker
 from .dns_adapter import dns_cluster, resolution_config
 from .lb_adapter import load_balancing_policy
+from .messages import CLASSES
 from .model.cluster import HttpProtocolOptions
 from .model.listener import Router
 from .model.route import PreviousHostsPredicate
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
+from .support import HARMLESS_FILTERS, TRACERS, UPSTREAM_CODEC
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/"
+_DEFAULT_HEADERS_KB = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Adapter:
 
 
 def _listener(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    _harmless_only(builder, parsed, "listener_filters", HARMLESS_FILTERS, "there is no connection to inspect",
+                   "listener filters are not supported: the call's URL names the listener")  # fmt: skip
     chains: tuple[Value, ...] = parsed.get("filter_chains") or ()
     if len(chains) > 1:
         builder.fault(chains[1].place, "one filter chain in a listener is supported", "make it a listener of its own")
@@ -51,6 +56,22 @@ def _listener(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]
         builder.fault(parsed.where("filter_chains"), "a listener needs one filter chain with a connection manager")
 
 
+def _harmless_only(
+    builder: Builder, parsed: ParsedMessage, field: str, harmless: Collection[str], why: str, refusal: str
+) -> None:
+    """Warn of filters that change nothing here, and refuse all others."""
+    for item in parsed.get(field) or ():
+        if not isinstance(item.value, ParsedMessage) or item.value.doubtful:
+            continue
+        config = item.value.get("typed_config")
+        if config is not None and config.doubtful:
+            continue
+        if config is not None and config.name in harmless:
+            builder.warn(item.place, f"no effect: {why}")
+        else:
+            builder.fault(item.place, refusal)
+
+
 def _network_filter(builder: Builder, item: Value) -> ParsedMessage | None:
     if not isinstance(item.value, ParsedMessage):
         return None
@@ -65,6 +86,13 @@ def _network_filter(builder: Builder, item: Value) -> ParsedMessage | None:
 
 
 def _connection_manager(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    if (most := parsed.get("max_request_headers_kb")) is not None:
+        if most < _DEFAULT_HEADERS_KB:
+            message = f"less than the default of {_DEFAULT_HEADERS_KB} is not supported yet"
+            builder.fault(parsed.where("max_request_headers_kb"), message)
+        else:
+            message = "no effect: the size of a request's headers is not limited"
+            builder.warn(parsed.where("max_request_headers_kb"), message)
     common = parsed.get("common_http_protocol_options")
     if common is None:
         return
@@ -79,7 +107,10 @@ def _tracing(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any])
     provider = parsed.get("provider")
     config = provider.get("typed_config") if provider is not None else None
     if provider is not None:
-        _typed_only(builder, provider, arguments)
+        _any_type(builder, provider, arguments)
+        if config is not None and not config.doubtful and config.name not in (*TRACERS, "google.protobuf.Any"):
+            builder.fault(config.place, f"{config.name} is not a tracer")
+            return
     if config is not None and not config.doubtful and config.name != "google.protobuf.Any":
         arguments["provider"] = "zipkin" if config.name.endswith(".ZipkinConfig") else "opentelemetry"
         message = "spans go where the application's OpenTelemetry SDK sends them, not to this collector"
@@ -104,7 +135,15 @@ def _cidr_range(_builder: Builder, parsed: ParsedMessage, arguments: dict[str, A
         arguments["prefix_len"] = min(length, 128 if ":" in str(parsed.get("address_prefix")) else 32)
 
 
-def _typed_only(builder: Builder, parsed: ParsedMessage, _arguments: dict[str, Any]) -> None:
+def _typed_only(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Refuse a message whose extension has no type, or one that the model has no class for."""
+    _any_type(builder, parsed, arguments)
+    config = parsed.get("typed_config")
+    if config is not None and not config.doubtful and config.name not in (*CLASSES, "google.protobuf.Any"):
+        builder.fault(config.place, f"{config.name} cannot stand here")
+
+
+def _any_type(builder: Builder, parsed: ParsedMessage, _arguments: dict[str, Any]) -> None:
     config = parsed.get("typed_config")
     missing = config is None or (config.name == "google.protobuf.Any" and not config.doubtful)
     if missing and not parsed.doubtful:
@@ -120,6 +159,7 @@ def _bare(name: str, type_name: str, default: Callable[[], object]) -> Adapter:
             return
         config = parsed.get("typed_config")
         if config is not None and (config.name != "google.protobuf.Any" or config.doubtful):
+            _typed_only(builder, parsed, arguments)
             return
         arguments["typed_config"] = default()
         wanted = f'typed_config: {{"@type": {_TYPE}{type_name}}}'
@@ -135,6 +175,8 @@ def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[s
     elif explicit is not None and explicit.get("http2_protocol_options") is not None:
         arguments["protocol"] = "http2"
     _common_options(builder, parsed, arguments)
+    _harmless_only(builder, parsed, "http_filters", (UPSTREAM_CODEC,), "requests are always sent on",
+                   "HTTP filters of a cluster are not supported yet: only upstream_codec")  # fmt: skip
 
 
 def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:

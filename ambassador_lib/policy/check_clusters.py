@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from .check_listeners import check_protocol
 from .check_routes import check_added, check_regexes, check_removed, check_retry_policy
 from .check_tls import check_tls
 from .findings import Findings
@@ -17,6 +18,7 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
     _check_endpoints(findings, cluster)
     _check_dns(findings, cluster)
     _check_transport_socket(findings, cluster)
+    _check_health_check_names(findings, cluster)
     for health_check in cluster.health_checks:
         _check_health_check(findings, health_check)
     outlier = cluster.outlier_detection
@@ -50,6 +52,13 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
         if cluster.type == "STATIC" and not _is_ip(address.address):
             hint = "set the cluster's type to STRICT_DNS or LOGICAL_DNS"
             findings.fault(address, "address", f"{address.address!r} is not an IP address, as STATIC needs", hint)
+        check_protocol(findings, address)
+        checked = endpoint.health_check_config.address if endpoint.health_check_config is not None else None
+        if checked is not None and checked.socket_address is not None:
+            check_protocol(findings, checked.socket_address)
+    if not endpoints and cluster.type != "LOGICAL_DNS":
+        message = f"cluster {cluster.name} has no endpoints: every request to it fails with no healthy upstream"
+        findings.warn(cluster, "load_assignment", message)
 
 
 def _check_dns(findings: Findings, cluster: Cluster) -> None:
@@ -74,6 +83,16 @@ def _check_transport_socket(findings: Findings, cluster: Cluster) -> None:
     options = cluster.http_protocol_options
     if options is not None and options.protocol == "auto" and not isinstance(config, UpstreamTlsContext):
         findings.fault(options, "auto_config", "auto_config chooses by ALPN and needs TLS", "add a transport_socket")
+
+
+def _check_health_check_names(findings: Findings, cluster: Cluster) -> None:
+    seen: set[str] = set()
+    for check in cluster.health_checks if len(cluster.health_checks) > 1 else ():
+        if not check.name:
+            findings.fault(check, "name", "each health check of a cluster with several needs a name")
+        elif check.name in seen:
+            findings.fault(check, "name", f"a health check named {check.name!r} exists already in this cluster")
+        seen.add(check.name)
 
 
 def _check_health_check(findings: Findings, check: HealthCheck) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
 from .findings import Findings
-from .model.core import CidrRange
+from .model.core import CidrRange, SocketAddress
 from .model.listener import HttpConnectionManager, Listener, Router
 from .model.route import RouteConfiguration, VirtualHost
 
@@ -17,17 +17,26 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
     address = listener.address.socket_address
     if address is not None and not _is_ip(address.address):
         findings.fault(address, "address", f"a listener's address is an IP address, not {address.address!r}")
+    if address is not None:
+        check_protocol(findings, address)
     manager = listener.http_connection_manager
     _check_filters(findings, manager)
     if manager.strip_matching_host_port and manager.strip_any_host_port:
         message = "strip_matching_host_port and strip_any_host_port exclude one another"
         findings.fault(manager, "strip_any_host_port", message)
+    if manager.internal_address_config is not None and manager.internal_address_config.unix_sockets:
+        message = "no effect: no call arrives over a unix socket"
+        findings.warn(manager.internal_address_config, "unix_sockets", message)
     for range_ in manager.internal_address_config.cidr_ranges if manager.internal_address_config else ():
         _check_range(findings, range_)
     if manager.route_config is not None:
         _check_route_table(findings, manager.route_config, clusters)
-    else:
-        findings.fault(manager, "route_config", "required field is missing")
+
+
+def check_protocol(findings: Findings, address: SocketAddress) -> None:
+    """Check that an address that HTTP is spoken over is a TCP one; only DNS resolvers may be asked over UDP."""
+    if address.protocol != "TCP":
+        findings.fault(address, "protocol", f"{address.protocol} is not supported")
 
 
 def runtime_keys(listener: Listener) -> Iterator[str]:
@@ -52,6 +61,9 @@ def _check_filters(findings: Findings, manager: HttpConnectionManager) -> None:
             findings.fault(filter_, "", "the router must be the last HTTP filter")
         elif filter_.disabled:
             findings.fault(filter_, "disabled", "the router cannot be disabled")
+        if filter_.is_optional:
+            message = "no effect: the filter is known, and one that is not known is an error all the same"
+            findings.warn(filter_, "is_optional", message)
     if not manager.http_filters:
         message = "there are no http_filters, so nothing sends requests on: add envoy.filters.http.router"
         findings.warn(manager, "http_filters", message)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ..algorithms import header_format
+from ..algorithms import header_format, retry_on
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
 from .model.route import DirectResponseAction, RetryPolicy, Route, RouteAction, WeightedCluster
@@ -82,10 +82,22 @@ def _nearest(name: str, clusters: frozenset[str]) -> str:
 
 
 def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:
-    """Check a retry policy's intervals."""
+    """Check a retry policy's intervals, and what it retries."""
     back_off = policy.retry_back_off
     if back_off is not None and back_off.max_interval is not None and back_off.max_interval < back_off.base_interval:
         findings.fault(back_off, "max_interval", "must not be less than base_interval")
+    words = [word for part in policy.retry_on.split(",") if (word := part.strip())]
+    for word in words:
+        if word not in retry_on.TOKENS:
+            near = difflib.get_close_matches(word.lower(), retry_on.TOKENS, 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else f"the conditions are {', '.join(retry_on.TOKENS)}"
+            findings.warn(policy, "retry_on", f"no effect: {word!r} is no condition; {hint}")
+    if "retriable-status-codes" in words and not policy.retriable_status_codes:
+        message = "retriable-status-codes retries nothing by itself: there are no retriable_status_codes"
+        findings.warn(policy, "retry_on", message)
+    if not words and policy.num_retries:
+        message = "nothing is retried, unless a request carries x-envoy-retry-on: there is no retry_on"
+        findings.warn(policy, "num_retries", message)
 
 
 def _check_direct_response(findings: Findings, action: DirectResponseAction, limit: int) -> None:

@@ -17,6 +17,10 @@ _NOT_VERIFIED = (
     "the upstream's certificate is NOT verified, as in Envoy, because there is no trusted_ca: anyone in between can "
     "answer; add common_tls_context.validation_context.trusted_ca"
 )
+_ANYBODY = (
+    "the upstream's name is NOT verified, as in Envoy: ANY certificate of that CA is accepted, whomever it was issued "
+    "to; add match_typed_subject_alt_names beside trusted_ca, or auto_sni_san_validation"
+)
 _CURVES = ("X25519", "P-256", "P-384", "P-521")
 _VERSIONS = ("TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 
@@ -34,6 +38,7 @@ def check_tls(findings: Findings, tls: UpstreamTlsContext, cluster: Cluster) -> 
         findings.fault(tls, "auto_sni_san_validation", "auto_sni_san_validation needs a trusted_ca")
     if validation is not None:
         _check_validation(findings, validation, cluster)
+        _check_anybody(findings, tls, validation, cluster)
     if len(common.tls_certificates) > 1:
         findings.fault(common, "tls_certificates", "a client has one certificate", index=1)
     for certificate in common.tls_certificates:
@@ -59,6 +64,17 @@ def _check_validation(findings: Findings, validation: CertificateValidationConte
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("latin-1"))
     except (ssl.SSLError, ValueError):
         findings.fault(validation, "trusted_ca", "holds no certificates in PEM form")
+
+
+def _check_anybody(
+    findings: Findings, tls: UpstreamTlsContext, validation: CertificateValidationContext, cluster: Cluster
+) -> None:
+    options = cluster.http_protocol_options
+    named = validation.match_typed_subject_alt_names or validation.match_subject_alt_names
+    named_by_sni = tls.auto_sni_san_validation or (options is not None and options.auto_san_validation)
+    trusting = validation.trust_chain_verification == "ACCEPT_UNTRUSTED"  # has its own warning
+    if validation.trusted_ca is not None and not (named or named_by_sni or trusting):
+        findings.warn(validation, "trusted_ca", f"cluster {cluster.name}: {_ANYBODY}")
 
 
 def _content(findings: Findings, source: DataSource) -> bytes | None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import PolicyError
 from .check_clusters import check_cluster
 from .check_listeners import check_listener, runtime_keys
+from .check_metadata import check_metadata
 from .findings import Findings, Places
-from .policy_warning import PolicyWarning
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -21,14 +20,8 @@ if TYPE_CHECKING:
 _ENVOYS_KEYS = (
     "envoy.", "upstream.", "circuit_breakers.", "outlier_detection.", "health_check.", "tracing.", "overload.",
 )  # fmt: skip
-
-
-def check(policy: Policy) -> tuple[PolicyWarning, ...]:
-    """Check a policy that was written in Python; return its warnings, or raise `PolicyError`."""
-    findings = collect(policy, Places())
-    if findings.faults:
-        raise PolicyError(findings.faults)
-    return tuple(PolicyWarning(found.location, found.path, found.message) for found in findings.warnings)
+# Of these, what concerns the proxy's sockets and code alone.
+_HARMLESS_KEYS = ("overload.global_downstream_max_connections", "envoy.reloadable_features.", "re2.")
 
 
 def collect(policy: Policy, places: Places) -> Findings:
@@ -42,6 +35,7 @@ def collect(policy: Policy, places: Places) -> Findings:
         check_listener(findings, listener, known)
     for cluster in policy.clusters:
         check_cluster(findings, cluster)
+    check_metadata(findings, policy)
     _check_runtime(findings, policy)
     return findings
 
@@ -75,7 +69,9 @@ def _check_runtime(findings: Findings, policy: Policy) -> None:
         if key in read:
             continue
         place = findings.runtime_place(key)
-        if key.startswith(_ENVOYS_KEYS):
+        if key.startswith(_HARMLESS_KEYS):
+            findings.warn_at(place, f"no effect: the runtime key {key} concerns the proxy's own process")
+        elif key.startswith(_ENVOYS_KEYS):
             findings.fault_at(place, f"the runtime key {key} is not supported yet")
         else:
             findings.warn_at(place, f"no effect: nothing in this policy reads the runtime key {key}")

@@ -7,7 +7,7 @@ rules on wrapped values, messages and members of a oneof hold only where the fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -26,7 +26,7 @@ _NUMBERS = frozenset({"float", "double", "int32", "int64", "uint32", "uint64", "
 class Report(Protocol):
     """Takes a fault of a message."""
 
-    def __call__(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
+    def __call__(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "", /) -> None:
         """Note the fault."""
 
 
@@ -47,6 +47,21 @@ def check_rules(schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, r
                 report(parsed, place, f"required field is missing ({message})")
             else:
                 report(parsed, place, message)
+
+
+def check_oneofs(
+    schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, report: Report, *, only: Container[str] | None = None
+) -> None:
+    """Report oneofs of which two members are set, or none although one must be; `only`: the members to think of."""
+    for oneof in descriptor.oneofs:
+        given = [field.name for field in oneof.fields if field.name in parsed.fields]
+        if len(given) > 1:
+            place = parsed.fields[given[-1]].place
+            report(parsed, place, f"{' and '.join(given)} exclude one another ({oneof.name})", "keep one of them")
+    for oneof in schema.required_oneofs(descriptor):
+        members = [field.name for field in oneof.fields if only is None or field.name in only]
+        if members and not any(name in parsed.fields for name in members):
+            report(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", f"one of {', '.join(members)}")
 
 
 def _is_required(rules: Any) -> bool:

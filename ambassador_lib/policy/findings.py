@@ -36,6 +36,10 @@ class Places:
         parsed = origin[1]
         return parsed.where(field, index) if field else parsed.place
 
+    def origin(self, built: object) -> ParsedMessage:
+        """Return what an object was made from; it must have been noted."""
+        return self._origins[id(built)][1]
+
     def is_misread(self, place: Place) -> bool:
         """Tell whether a fault was found in what surrounds the place, so that more about it would mislead."""
         return any(place.path == path or place.path.startswith((f"{path}.", f"{path}[")) for path in self._misread)

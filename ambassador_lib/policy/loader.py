@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..errors import PolicyError, PolicyFault
 from .build import Builder
 from .checks import collect
 from .dns_adapter import resolution_config
+from .findings import Places
 from .parsed import ParsedMessage, Place
 from .policy import Policy
 from .policy_warning import PolicyWarning
@@ -20,6 +22,7 @@ from .schema import envoy
 from .walk import Walk
 from .yaml_nodes import Node, from_file, from_python
 
+_log = logging.getLogger("ambassador_lib.policy")
 _BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 _TEXT_FORMATS = (".pb", ".pb_text", ".pb.txt", ".textproto")
 
@@ -34,18 +37,34 @@ def load(path: str | os.PathLike[str]) -> Policy:
     except UnicodeDecodeError as error:
         raise _error(f"{name}:1:1", f"not UTF-8: {error.reason} at byte {error.start}") from None
     except OSError as error:
-        raise _error(f"{name}:1:1", f"cannot be read: {error.strerror}", f"looked in {Path.cwd()}") from None
-    return _policy(from_file(text, name, strict_json=name.endswith(".json")))
+        raise _error(f"{name}:1:1", f"cannot be read: {error.strerror}", _unread_help(name, error)) from None
+    warnings: list[PolicyFault] = []
+    return _policy(from_file(text, name, strict_json=name.endswith(".json"), warnings=warnings), warnings)
+
+
+def _unread_help(name: str, error: OSError) -> str:
+    if "\n" in name or ": " in name or name.lstrip().startswith("{"):
+        return "this looks like a policy's text, not its file's name: use Policy.parse(text)"
+    return f"looked in {Path.cwd()}" if isinstance(error, FileNotFoundError) and not Path(name).is_absolute() else ""
 
 
 def parse(document: str | Mapping[str, Any], *, source: str | None = None) -> Policy:
     """Read a document."""
     if isinstance(document, str):
-        return _policy(from_file(document, source or "<text>"))
-    return _policy(from_python(document, source or "<dict>"))
+        warnings: list[PolicyFault] = []
+        return _policy(from_file(document, source or "<text>", warnings=warnings), warnings)
+    return _policy(from_python(document, source or "<dict>"), [])
 
 
-def _policy(root: Node) -> Policy:
+def check(policy: Policy, places: Places) -> tuple[PolicyWarning, ...]:
+    """Check a policy that was written in Python; return its warnings, or raise `PolicyError`."""
+    found = collect(policy, places)
+    if found.faults:
+        raise PolicyError(list(dict.fromkeys(found.faults)))
+    return tuple(map(_warning, dict.fromkeys(found.warnings)))
+
+
+def _policy(root: Node, warnings: list[PolicyFault]) -> Policy:
     _refuse_what_is_no_bootstrap(root)
     walk = Walk(envoy())
     bootstrap = walk.document(root, _BOOTSTRAP)
@@ -61,8 +80,10 @@ def _policy(root: Node) -> Policy:
     faults = [*walk.faults, *builder.faults, *found.faults]
     if faults:
         raise PolicyError(_in_order(faults))
-    warnings = _in_order([*walk.warnings, *builder.warnings, *found.warnings])
+    warnings = _in_order([*warnings, *walk.warnings, *builder.warnings, *found.warnings])
     policy._set(listeners, clusters, runtime, node, tuple(map(_warning, warnings)))  # noqa: SLF001
+    for warning in policy.warnings:
+        _log.warning("%s", warning)
     return policy
 
 

@@ -21,7 +21,8 @@ class Policy:
 
     Made by `Policy.load("envoy.yaml")`, by `Policy.parse(...)`, or in Python with Envoy's names:
     `Policy(clusters=[Cluster(name="billing", ...)])`. `runtime` maps the keys of the layered runtime's static layers to
-    their values. `warnings` do not count when policies are compared.
+    their values. Lists and mappings are taken as tuples and frozen mappings, wrong types and values are a
+    `PolicyError`. `warnings` do not count when policies are compared.
     """
 
     listeners: tuple[Listener, ...]
@@ -38,11 +39,12 @@ class Policy:
         runtime: Mapping[str, bool | int | str | FractionalPercent] | None = None,
         node: Node | None = None,
     ) -> None:
-        from .checks import check
-        from .model.core import FrozenDict
+        from .loader import check
+        from .written import read_written
 
-        self._set(tuple(listeners), tuple(clusters), FrozenDict(runtime), node, ())
-        object.__setattr__(self, "warnings", check(self))
+        parts, places = read_written(listeners, clusters, runtime, node)
+        self._set(*parts, ())
+        object.__setattr__(self, "warnings", check(self, places))
 
     def _set(self, *values: object) -> None:
         for name, value in zip(("listeners", "clusters", "runtime", "node", "warnings"), values, strict=True):

@@ -9,7 +9,7 @@ import base64
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .model.core import FrozenDict
@@ -22,7 +22,7 @@ _OTHER_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|m|min|h|d)?")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TRUE = dict.fromkeys(("true", "t", "yes", "y", "1"), True)
 _FALSE = dict.fromkeys(("false", "f", "no", "n", "0"), False)
-_LONGEST_DURATION = 2**63 // 10**9 - 1  # Envoy counts nanoseconds in 64 bits
+LONGEST_DURATION = 2**63 // 10**9 - 1  # Envoy counts nanoseconds in 64 bits
 
 
 class Unreadable(Exception):  # noqa: N818 - turned into a fault by the walk
@@ -127,17 +127,19 @@ def read_enum(value: object, numbers: Mapping[str, int]) -> str:
         if found is not None:
             return found
         if not re.fullmatch(r"-?[0-9]+", value):
-            raise Unreadable(f"no such value {value!r}", _nearest(value.upper(), numbers))
+            raise Unreadable(f"no such value {value!r}", nearest(value.upper(), numbers))
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         for name, number in numbers.items():
             if number == value:
                 return name
-        raise Unreadable(f"no value has the number {value}", _nearest("", numbers))
-    raise Unreadable(f"expected the name of a value, not {kind(value)}", _nearest("", numbers))
+        raise Unreadable(f"no value has the number {value}", nearest("", numbers))
+    raise Unreadable(f"expected the name of a value, not {kind(value)}", nearest("", numbers))
 
 
-def _nearest(name: str, numbers: Mapping[str, int]) -> str:
+def nearest(name: str, numbers: Iterable[str]) -> str:
+    """Return the help that names the value most alike, or all."""
+    numbers = list(numbers)
     near = difflib.get_close_matches(name, numbers, 1, 0.6)
     return f"did you mean {near[0]}?" if near else "one of " + ", ".join(numbers)
 
@@ -149,7 +151,7 @@ def read_duration(value: object) -> float:
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise Unreadable(f"{_shown(value)} is not a duration", _duration_help(value))
-    if int(found[1]) > _LONGEST_DURATION:
+    if int(found[1]) > LONGEST_DURATION:
         raise Unreadable(f"{value} is longer than Envoy's longest duration")
     return float(f"{found[1]}.{found[2] or 0}")
 
@@ -161,7 +163,7 @@ def _duration_of_parts(parts: Mapping[str, Node]) -> float:
     given = {name: node.value for name, node in parts.items() if node.value is not None}
     seconds = read_integer(given.get("seconds", 0), bits=64, signed=True)
     nanos = read_integer(given.get("nanos", 0), bits=32, signed=True)
-    if seconds < 0 or not 0 <= nanos < 10**9 or seconds > _LONGEST_DURATION:
+    if seconds < 0 or not 0 <= nanos < 10**9 or seconds > LONGEST_DURATION:
         raise Unreadable("out of range for a duration")
     return seconds + nanos / 1e9
 

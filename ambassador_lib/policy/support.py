@@ -14,8 +14,10 @@ from .messages import CLASSES, FIELDS
 from .support_ignored import IGNORED
 from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
-__all__ = ["IGNORED_INSIDE", "NEWER_FIELDS", "REFUSED_VALUES", "Verdict", "field_support", "is_opaque_type",
-           "is_supported_type", "type_refusal"]  # fmt: skip
+__all__ = [
+    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_FIELDS", "REFUSED_VALUES", "TRACERS", "UPSTREAM_CODEC",
+    "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_supported_type", "type_refusal",
+]  # fmt: skip
 
 _CORE = "envoy.config.core.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
@@ -37,11 +39,12 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
         "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
         "envoy.config.bootstrap.v3.RuntimeLayer": "name static_layer",
-        "envoy.config.listener.v3.Listener": "filter_chains",
+        "envoy.config.listener.v3.Listener": "filter_chains listener_filters",
+        "envoy.config.listener.v3.ListenerFilter": "name typed_config",
         "envoy.config.listener.v3.FilterChain": "filters name",
         "envoy.config.listener.v3.FilterChainMatch": "",
         "envoy.config.listener.v3.Filter": "name typed_config",
-        f"{_HCM}HttpConnectionManager": "common_http_protocol_options",
+        f"{_HCM}HttpConnectionManager": "common_http_protocol_options max_request_headers_kb",
         "envoy.config.trace.v3.Tracing.Http": "name typed_config",
         "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options cluster_type "
         "http_protocol_options http2_protocol_options "
@@ -53,7 +56,8 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.extensions.load_balancing_policies.random.v3.Random": "",
         "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "choice_count",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
-        _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config",
+        _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config "
+        "http_filters",
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
@@ -70,8 +74,19 @@ ADAPTED: dict[str, frozenset[str]] = {
 }
 
 # Types that may stand in an `Any` and whose content does not matter here: valid is enough.
+HARMLESS_FILTERS = frozenset(
+    f"envoy.extensions.filters.listener.{name}"
+    for name in ("tls_inspector.v3.TlsInspector", "original_dst.v3.OriginalDst", "http_inspector.v3.HttpInspector")
+)
+UPSTREAM_CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+TRACERS = ("envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig")
 _OPAQUE_TYPES = frozenset(
-    {*_SYSTEM_RESOLVERS, "envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig"}
+    {
+        *_SYSTEM_RESOLVERS,
+        *HARMLESS_FILTERS,
+        UPSTREAM_CODEC,
+        *TRACERS,
+    }
 )
 
 # Fields of Envoy 1.40 that the published protos of our schema's date do not have yet.
@@ -79,6 +94,24 @@ NEWER_FIELDS = {
     "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "detecting degraded hosts is not supported yet",
     "envoy.config.core.v3.WatchedDirectory.watch_modify": "watching certificate files is not supported yet",
     "envoy.config.route.v3.RouteMatch.cookies": "matching cookies is not supported yet",
+    "envoy.config.core.v3.HealthCheck.name": "",
+}
+"""With the reason why a field is refused; empty: it is taken, as a string."""
+
+# Where the model has fields that Envoy keeps in another message.
+_FLATTENED = {
+    f"{_HCM}HttpConnectionManager.headers_with_underscores_action": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.idle_timeout": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.max_requests_per_connection": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.auto_sni": f"{_CORE}UpstreamHttpProtocolOptions",
+    f"{_HPO}.auto_san_validation": f"{_CORE}UpstreamHttpProtocolOptions",
+    f"{_HPO}.override_auto_sni_header": f"{_CORE}UpstreamHttpProtocolOptions",
+}
+
+# Fields that the model has in place of a message of Envoy's, and the words that they may hold.
+CHOICES = {
+    f"{_HPO}.protocol": ("http1", "http2", "auto"),
+    f"{_HCM}HttpConnectionManager.Tracing.provider": ("opentelemetry", "zipkin"),
 }
 
 
@@ -107,6 +140,12 @@ def field_support(message: str, field: str) -> Verdict:
     if field in FIELDS.get(message, ()):
         return _USED
     return Verdict(refused=True, text=f"{field} is known to Envoy but not supported by ambassador_lib")
+
+
+def flattened_from(name: str) -> str:
+    """Return the full name that Envoy has for a field of the model."""
+    message = _FLATTENED.get(name)
+    return name if message is None else f"{message}.{name.rpartition('.')[2]}"
 
 
 def is_supported_type(name: str) -> bool:

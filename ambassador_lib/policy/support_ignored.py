@@ -40,7 +40,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "access_log access_log_options access_log_flush_interval flush_access_log_on_new_request": _LOGS,
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
-        "delayed_close_timeout request_headers_timeout stream_error_on_invalid_http_message "
+        "delayed_close_timeout request_timeout request_headers_timeout stream_error_on_invalid_http_message "
         "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
@@ -71,6 +71,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "always_log_health_check_success": "health check events are not logged",
     },
     "envoy.config.core.v3.Http2ProtocolOptions": {
+        "max_concurrent_streams": "the upstream's own limit holds",
         "hpack_table_size initial_stream_window_size initial_connection_window_size max_outbound_frames "
         "max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload use_oghttp2_codec "
         "max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent "

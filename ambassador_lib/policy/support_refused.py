@@ -35,7 +35,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.listener.v3.Listener": {
         "fcds_config api_listener": _XDS,
         "default_filter_chain filter_chain_matcher": "one filter chain without conditions is supported",
-        "listener_filters use_original_dst": "listener filters are not supported: the call's URL names the listener",
+        "use_original_dst": "listener filters are not supported: the call's URL names the listener",
     },
     "envoy.config.listener.v3.FilterChain": {
         "transport_socket": "TLS between the application and the policy is not supported: call the http:// URL",
@@ -113,7 +113,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "custom_health_check": "custom health checks are not supported: use http_health_check or tcp_health_check",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "http_filters": _FILTERS,
         "request_mirror_policies": _MIRROR,
         "hash_policy": _HASH,
         "use_downstream_protocol_config": "the application's protocol is httpx's: use explicit_http_config",
@@ -152,7 +151,6 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "MAGLEV": f"MAGLEV is {_LB_POLICIES}",
         "CLUSTER_PROVIDED": f"CLUSTER_PROVIDED is {_LB_POLICIES}",
     },
-    "envoy.config.core.v3.SocketAddress.protocol": {"UDP": "UDP is not supported"},
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
         "OTHER_NAME": "SANs of type OTHER_NAME are not supported",
     },

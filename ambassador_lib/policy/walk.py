@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ..errors import PolicyFault
 from . import support
-from .constraints import check_rules
+from .constraints import check_oneofs, check_rules
 from .model.core import FrozenDict
 from .parsed import ParsedMessage, Place, Value
 from .scalars import (
@@ -72,10 +72,10 @@ class Walk:
         for key, item in node.value.items():
             field = known.get(key)
             if field is None:
-                self._unknown_field(key, item, parsed)
+                self._unknown_field(key, item, parsed, acts=acts)
             elif item.value is not None or _takes_null(field):
                 self._field(field, item, parsed, acts=acts)
-        self._check_oneofs(descriptor, parsed)
+        check_oneofs(self._schema, descriptor, parsed, self._fault)
         check_rules(self._schema, descriptor, parsed, self._fault)
         return parsed
 
@@ -83,12 +83,16 @@ class Walk:
         parsed.doubtful = parsed.misread = True
         self.faults.append(place.fault(message, hint))
 
-    def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
+    def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage, *, acts: bool) -> None:
         place = Place(item.key_at or item.at, _join(parsed.place.path, key))
         descriptor = self._schema.find(parsed.name)
         assert descriptor is not None
-        if (newer := support.NEWER_FIELDS.get(f"{parsed.name}.{key}")) is not None:
-            self._fault(parsed, place, newer)
+        newer = support.NEWER_FIELDS.get(f"{parsed.name}.{key}")
+        if newer is not None:
+            if newer and acts:
+                self._fault(parsed, place, newer)
+            elif item.value is not None:
+                self._newer_field(key, item, parsed)
             return
         names = [field.name for field in descriptor.fields]
         near = difflib.get_close_matches(key, names, 1, 0.6)
@@ -99,6 +103,14 @@ class Walk:
         else:
             hint = ""
         self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", hint)
+
+    def _newer_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
+        """Read a field that the schema does not have yet; those that are taken are strings."""
+        place = Place(item.at, _join(parsed.place.path, key))
+        try:
+            parsed.fields[key] = Value(read_string(item.value), place, node=item)
+        except Unreadable as error:
+            self._fault(parsed, place, error.message, error.hint)
 
     def _field(self, field: FieldDescriptor, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
         place = Place(node.at, _join(parsed.place.path, field.name))
@@ -114,7 +126,9 @@ class Walk:
         except Unreadable as error:
             self._fault(parsed, place, error.message, error.hint)
             value = Value(_default(field), place, broken=True)
-        parsed.fields.pop(field.name, None)  # the last spelling wins
+        if parsed.fields.pop(field.name, None) is not None:
+            at = Place(node.key_at or node.at, place.path)
+            self.warnings.append(at.fault("set in both spellings: the last one counts"))
         if not value.broken and not field.has_presence and value.value in (_default(field), (), {}):
             return  # set to its default: protobuf cannot tell it from unset
         parsed.fields[field.name] = value
@@ -230,21 +244,6 @@ class Walk:
             return ParsedMessage(descriptor.full_name, place)  # these have JSON forms of their own; nobody reads them
         content = {key: item for key, item in node.value.items() if key != "@type"}
         return self._message(Node(content, node.at), descriptor, place, acts=acts)
-
-    def _check_oneofs(self, descriptor: Descriptor, parsed: ParsedMessage) -> None:
-        for oneof in descriptor.oneofs:
-            if len(oneof.fields) == 1:
-                continue
-            given = [field.name for field in oneof.fields if field.name in parsed.fields]
-            if len(given) > 1:
-                names = " and ".join(given)
-                place = parsed.fields[given[-1]].place
-                self._fault(parsed, place, f"{names} exclude one another ({oneof.name})", "keep one of them")
-        for oneof in self._schema.required_oneofs(descriptor):
-            members = [field.name for field in oneof.fields]
-            if not any(name in parsed.fields for name in members):
-                hint = f"one of {', '.join(members)}"
-                self._fault(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", hint)
 
 
 def _takes_null(field: FieldDescriptor) -> bool:

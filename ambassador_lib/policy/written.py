@@ -7,7 +7,6 @@ makes tuples of lists and `FrozenDict`s of mappings, and notes each object's pat
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ..errors import PolicyError, PolicyFault
 from .breaker_metadata import check_setting, read_circuit_breaker
+from .constraints import check_oneofs, check_rules
 from .findings import Places
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
@@ -25,10 +25,9 @@ from .model.route import PreviousHostsPredicate, RetryPolicy
 from .model.tls import RawBuffer, UpstreamTlsContext
 from .parsed import ParsedMessage, Place, Value
 from .python_scalars import described, read_plain, read_value
-from .rules import check_oneofs, check_rules
-from .scalars import Unreadable, read_struct
+from .scalars import Unreadable, nearest, read_struct
 from .schema import Schema, envoy
-from .support import REFUSED_VALUES, flattened_from
+from .support import CHOICES, REFUSED_VALUES, flattened_from
 from .yaml_nodes import from_python
 
 _AT = "<python>"
@@ -58,7 +57,8 @@ class Written:
             hint = f"write {name}=[{item.__name__}(...)]" if isinstance(given, item) else ""
             self.fault(Place(_AT, name), f"expected a list of {item.__name__}, not {described(given)}", hint)
             return ()
-        return self._items(tuple(given), item, None, Place(_AT, name)).kept
+        kept: tuple[Any, ...] = self._items(tuple(given), item, None, Place(_AT, name)).kept
+        return kept
 
     def node(self, given: object) -> Node | None:
         """Return the node."""
@@ -75,11 +75,12 @@ class Written:
         for key, value in given.items():
             place = self.places.runtime[key] = Place(_AT, f'runtime["{key}"]')
             if isinstance(value, FractionalPercent):
-                value = self._value(value, FractionalPercent, None, place).kept
-            elif not isinstance(key, str) or not isinstance(value, (bool, int, str)):
-                self.fault(place, "a runtime value is a number, a boolean, a string or a fraction",
-                           "a share is a FractionalPercent")  # fmt: skip
-            kept[key] = value
+                kept[key] = self._message(value, place).kept
+            elif isinstance(key, str) and isinstance(value, (bool, int, str)):
+                kept[key] = value
+            else:
+                message = "a runtime value is a whole number, a boolean, a string or a fraction"
+                self.fault(place, message, "a share is a FractionalPercent")
         return FrozenDict(kept)
 
     # One value: what the model keeps, and what the rules of the schema read.
@@ -94,10 +95,7 @@ class Written:
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
-            if field is None:
-                kept = read_plain(given, wanted)
-            else:
-                kept = read_value(given, field, self._schema)
+            kept = read_plain(given, wanted) if field is None else read_value(given, field, self._schema)
         except Unreadable as error:
             self.fault(place, error.message, error.hint)
             return _Read(None, Value(None, place, broken=True))
@@ -133,11 +131,10 @@ class Written:
         cls = type(given)
         parsed = ParsedMessage(getattr(cls, "PROTO", ""), place)
         descriptor = self._schema.find(parsed.name)
-        before = len(self.faults)
         hints = typing.get_type_hints(cls)
         kept: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            of = self._descriptor(descriptor, cls, field.name)
+            of = self._descriptor(descriptor, field.name)
             at = Place(_AT, f"{place.path}.{field.name}")
             value = getattr(given, field.name)
             if hints[field.name] is Any:
@@ -147,7 +144,6 @@ class Written:
             kept[field.name] = read.kept
             if read.value is not None and (read.value.broken or not _is_unset(of, read.kept)):
                 parsed.fields[field.name] = read.value
-        parsed.doubtful = parsed.misread = len(self.faults) > before
         self._check(descriptor, cls, parsed)
         if isinstance(given, CircuitBreaker):
             self._check_breaker(parsed)
@@ -157,9 +153,9 @@ class Written:
         self.places.note(built, parsed)
         return _Read(built, Value(parsed, place))
 
-    def _descriptor(self, descriptor: Descriptor | None, cls: type, name: str) -> FieldDescriptor | None:
+    def _descriptor(self, descriptor: Descriptor | None, name: str) -> FieldDescriptor | None:
         """Return Envoy's field, be it one that the model took from another message."""
-        if descriptor is None:
+        if descriptor is None or f"{descriptor.full_name}.{name}" in CHOICES:
             return None
         message, _, field = flattened_from(f"{descriptor.full_name}.{name}").rpartition(".")
         found = self._schema.find(message)
@@ -177,20 +173,20 @@ class Written:
         if descriptor is None:
             return
 
-        def report(_parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
-            parsed.doubtful = parsed.misread = True
-            self.fault(place, message, hint)
-
         for name, value in parsed.fields.items():
-            refusal = REFUSED_VALUES.get(f"{parsed.name}.{name}", {}).get(value.value if not value.broken else None)
+            choices = CHOICES.get(f"{parsed.name}.{name}")
+            if choices is not None and not value.broken and value.value not in choices:
+                self._report(parsed, value.place, f"no such value {value.value!r}", nearest(value.value, choices))
+            refusals = REFUSED_VALUES.get(f"{parsed.name}.{name}", {})
+            refusal = refusals.get(value.value) if isinstance(value.value, str) else None
             if refusal:
-                report(parsed, value.place, refusal)
+                self._report(parsed, value.place, refusal)
         names = {field.name for field in dataclasses.fields(cls)}
-        check_oneofs(self._schema, descriptor, parsed, report, only=names)
-        check_rules(self._schema, descriptor, parsed, report)
-        self._check_flattened(parsed, names, report)
+        check_oneofs(self._schema, descriptor, parsed, self._report, only=names)
+        check_rules(self._schema, descriptor, parsed, self._report)
+        self._check_flattened(parsed, names)
 
-    def _check_flattened(self, parsed: ParsedMessage, names: set[str], report: Any) -> None:
+    def _check_flattened(self, parsed: ParsedMessage, names: set[str]) -> None:
         origins = {name: flattened_from(f"{parsed.name}.{name}") for name in names}
         others = {origin.rpartition(".")[0] for origin in origins.values()} - {parsed.name, ""}
         for other in sorted(others):
@@ -201,7 +197,10 @@ class Written:
                 for name, origin in origins.items()
                 if origin.startswith(f"{other}.") and name in parsed.fields
             }
-            check_rules(self._schema, descriptor, ParsedMessage(other, parsed.place, fields), report)
+            check_rules(self._schema, descriptor, ParsedMessage(other, parsed.place, fields), self._report)
+
+    def _report(self, _parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
+        self.fault(place, message, hint)
 
     # What Envoy has no field for.
 

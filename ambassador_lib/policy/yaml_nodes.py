@@ -6,6 +6,7 @@ is a boolean, a number or null is decided here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -37,8 +38,11 @@ class Node:
     key_at: str = ""
 
 
-def from_file(text: str, name: str, *, strict_json: bool = False) -> Node:
-    """Read the first document of `text`; `name` is the file's name in positions."""
+def from_file(text: str, name: str, *, strict_json: bool = False, warnings: list[PolicyFault] | None = None) -> Node:
+    """Read the first document of `text`; `name` is the file's name in positions.
+
+    `warnings` receives what YAML passes over in silence.
+    """
     if strict_json:
         try:
             json.loads(text)
@@ -46,17 +50,25 @@ def from_file(text: str, name: str, *, strict_json: bool = False) -> Node:
             raise _unreadable(f"{name}:{error.lineno}:{error.colno}", f"not JSON: {error.msg}") from None
         # A raw tab can only stand between JSON's tokens, where YAML does not take it.
         text = text.replace("\t", " ")
-    return _Reader(name).read(text)
+    return _Reader(name, [] if warnings is None else warnings).read(text)
 
 
-def from_python(value: Any, name: str, depth: int = 0) -> Node:
-    """Read a parsed document; what another YAML reader made of a scalar is undone as far as Envoy's would differ."""
+def from_python(value: Any, name: str, path: str = "", depth: int = 0) -> Node:
+    """Read a parsed document; what another YAML reader made of a scalar is undone as far as Envoy's would differ.
+
+    `path` is the document's own, for faults.
+    """
     if depth > _DEEPEST:
         raise _unreadable(name, _TOO_DEEP)
     if isinstance(value, Mapping):
-        return Node({str(key): from_python(item, name, depth + 1) for key, item in value.items()}, name, name)
+        entries = {
+            str(key): from_python(item, name, f"{path}.{key}" if path else str(key), depth + 1)
+            for key, item in value.items()
+        }
+        return Node(entries, name, name)
     if isinstance(value, (list, tuple)):
-        return Node([from_python(item, name, depth + 1) for item in value], name, name)
+        items = enumerate(value)
+        return Node([from_python(item, name, f"{path}[{index}]", depth + 1) for index, item in items], name, name)
     if value is None or isinstance(value, (bool, str)):
         return Node(value, name, name)
     if isinstance(value, int):
@@ -65,7 +77,9 @@ def from_python(value: Any, name: str, depth: int = 0) -> Node:
         return Node(repr(value), name, name)
     if isinstance(value, date):
         return Node(value.isoformat(), name, name)
-    raise _unreadable(name, f"a {type(value).__name__} cannot stand in a policy: {value!r}")
+    kind = type(value).__name__
+    article = "an" if kind[:1].lower() in "aeiou" else "a"
+    raise PolicyError([PolicyFault(name, path, f"{article} {kind} cannot stand in a policy: {value!r}")])
 
 
 def plain_scalar(text: str) -> bool | int | str | None:
@@ -108,8 +122,9 @@ def _hint(text: str, mark: Any) -> str:
 class _Reader:
     """Builds nodes from PyYAML's events."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, warnings: list[PolicyFault]) -> None:
         self._name = name
+        self._warnings = warnings
         self._anchors: dict[str, Node | None] = {}
         self._depth = 0
 
@@ -121,7 +136,9 @@ class _Reader:
             events = yaml.parse(text, Loader=loader)
             for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
-                    return self._node(next(events), events)  # what follows the first document is not read
+                    root = self._node(next(events), events)
+                    self._note_more(events)
+                    return root
                 if isinstance(event, yaml.StreamEndEvent):
                     break
         except yaml.MarkedYAMLError as error:
@@ -131,6 +148,19 @@ class _Reader:
         except yaml.YAMLError as error:
             raise _unreadable(f"{self._name}:1:1", f"not YAML: {' '.join(str(error).split())}") from None
         return Node(None, f"{self._name}:1:1")
+
+    def _note_more(self, events: Iterator[yaml.Event]) -> None:
+        """Warn of a second document, which Envoy does not read either, be it well formed or not."""
+        import yaml
+
+        with contextlib.suppress(yaml.YAMLError):
+            for event in events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    at = self._at(event.start_mark)
+                    content = next(events, None)
+                    if not isinstance(content, yaml.ScalarEvent) or content.value:
+                        self._warnings.append(PolicyFault(at, "", "a second document, which is not read"))
+                    return
 
     def _at(self, mark: Any) -> str:
         return f"{self._name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{self._name}:1:1"
@@ -187,6 +217,8 @@ class _Reader:
             name = event.value if isinstance(event, yaml.ScalarEvent) else str(key.value)
             if getattr(event, "tag", None) == "!ignore":  # Envoy's own: a place to define anchors
                 continue
-            entries.pop(name, None)
+            if entries.pop(name, None) is not None:
+                message = f"the key {name!r} stands twice in this mapping: the last one counts"
+                self._warnings.append(PolicyFault(key.at, "", message))
             entries[name] = Node(value.value, value.at, key.at)
         return entries

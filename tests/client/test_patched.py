@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import httpcore
@@ -11,7 +13,7 @@ import respx
 from pytest_httpx import HTTPXMock
 
 from ambassador_lib import AmbassadorTransport
-from ambassador_lib._httpx import pristine
+from ambassador_lib._httpx import is_untouched, pristine
 from ambassador_lib.testing import Upstream
 
 from .conftest import MakeClient, Recorder
@@ -172,3 +174,44 @@ def test_an_untouched_client_does_not_use_httpx_transports(make_client: MakeClie
         assert isinstance(httpx_pool, pool)
         assert client.get(BASE).status_code == 200
         assert httpx_pool.connections == []
+
+
+_LATE = """
+import sys
+import ambassador_lib.client
+from ambassador_lib._httpx import pristine
+names = ["httpcore", "anyio", "trio", "h2", "h11", "ambassador_lib.policy.model", "ambassador_lib.stack"]
+assert not [name for name in names if name in sys.modules]
+assert pristine()
+import httpcore
+{patch}
+assert pristine() is {expected}
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"), [("", True), ("httpcore.ConnectionPool.handle_request = lambda *_: None", False)]
+)
+def test_httpcore_is_left_to_those_who_need_it(patch: str, expected: bool) -> None:
+    """Importing the clients does not import httpcore, an engine or the model; a patch that comes later is noticed."""
+    script = _LATE.format(patch=patch, expected=expected)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("pool", [httpcore.ConnectionPool, httpcore.AsyncConnectionPool])
+def test_a_transport_over_a_patched_pool_is_not_untouched(monkeypatch: pytest.MonkeyPatch, pool: type[Any]) -> None:
+    """Each kind of transport depends on its own pool only; a method of one's own is no longer httpx's."""
+    transports = (httpx.HTTPTransport(), httpx.AsyncHTTPTransport())
+    assert [is_untouched(transport) for transport in transports] == [True, True]
+    monkeypatch.setattr(pool, handler_of(pool), lambda *_: None)
+    assert [is_untouched(transport) for transport in transports] == [
+        pool is not httpcore.ConnectionPool,
+        pool is not httpcore.AsyncConnectionPool,
+    ]
+    monkeypatch.undo()
+
+    class Own(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, request=request)
+
+    assert not is_untouched(Own())

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from ambassador_lib import NoRouteError, Policy
+from ambassador_lib.testing import Upstream
 
 from .conftest import MakeClient, Recorder
 from .documents import BASE, cluster, listener, policy, virtual_host
@@ -98,6 +99,43 @@ def test_a_proxy_of_the_environment_does_not_capture_a_listener(
         make_client(policy(clusters=[cluster("up", port=2)])).get(BASE)
 
     assert caught.value.call.attempts[0].endpoint == "127.0.0.1:2"  # type: ignore[attr-defined]
+
+
+def test_a_proxy_of_the_environment_does_not_capture_a_name(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what the application asked for itself comes before rule 2; what nothing claims goes by the environment."""
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = make_client(policy(clusters=[cluster("up", port=2)]), mounts={"http://mounted": Recorder("mount")})
+
+    with pytest.raises(httpx.ConnectError) as caught:
+        client.get("http://up/")
+    assert caught.value.call.attempts[0].endpoint == "127.0.0.1:2"  # type: ignore[attr-defined]
+    assert client.get("http://mounted/").text == "mount"
+    with pytest.raises(httpx.ConnectError) as caught:
+        client.get("http://elsewhere.test/")
+    assert not hasattr(caught.value, "call")
+
+
+def test_a_proxy_that_the_application_asked_for_comes_before_names(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`proxy=` is explicit, whatever the environment says."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with Upstream(name="proxy") as proxy:
+        client = make_client(policy(clusters=[cluster("up", port=2)]), proxy=proxy.url)
+        assert client.get("http://up/").text == "proxy"
+
+
+def test_a_relative_url_says_what_it_needs(make_client: MakeClient) -> None:
+    """httpx would ask for an `http://`, which is not what is missing."""
+    two = policy(listener(virtual_host()), listener(virtual_host(), port=15002, name="other"))
+    for document, count in [(two, 2), (policy(clusters=[]) | {"static_resources": {}}, 0)]:
+        with pytest.raises(httpx.UnsupportedProtocol, match=f"'/x' needs .*exactly one listener; this one has {count}"):
+            make_client(document).get("/x")
+    with pytest.raises(httpx.UnsupportedProtocol, match="missing an 'http"):
+        make_client().get("/x")
 
 
 def test_relative_urls_go_to_the_only_listener(make_client: MakeClient) -> None:

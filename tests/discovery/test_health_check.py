@@ -360,3 +360,27 @@ def test_defaults_of_the_intervals() -> None:
     assert (rules.unhealthy_interval, rules.unhealthy_edge_interval) == (7.0, 7.0)
     assert (rules.no_traffic_interval, rules.no_traffic_healthy_interval) == (60.0, 60.0)
     assert (rules.initial_jitter, rules.interval_jitter, rules.interval_jitter_percent) == (0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_a_host_that_failed_in_traffic_begins_anew(kit: Any, probes: ScriptedProbes, check: Any, healthy: bool) -> None:
+    """After an immediate failure the host needs its whole `healthy_threshold` of checks, whatever it had passed."""
+    gone = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
+
+    async def story(upstream: Any, discovery: Any) -> None:
+        if not healthy:  # one pass short of its recovery
+            probes.outcomes["10.0.0.1"] = REFUSED
+            await kit.clock.advance(10.0)
+            probes.outcomes["10.0.0.1"] = PASSED
+            await kit.clock.advance(10.0)
+            assert flags(upstream) == HealthFlag.FAILED_ACTIVE_HC
+        upstream.immediate_health_check_fail(upstream.hosts[0], kit.clock.now)
+        await kit.clock.settle()
+        assert flags(upstream) == gone
+        await kit.clock.advance(10.0)
+        assert flags(upstream) == gone
+        await kit.clock.advance(10.0)
+        assert flags(upstream) == HealthFlag(0)
+
+    rules = http_check(healthy_threshold=2, no_traffic_interval=10.0)
+    check(kit.cluster(["10.0.0.1"], health_checks=(rules,)), story)

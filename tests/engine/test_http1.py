@@ -15,7 +15,7 @@ from ambassador_lib.call import Deadline
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
 
 from .conftest import Mode
-from .servers import OK, answering, once, read_request, reset, serving, until_closed
+from .servers import OK, Handler, answering, once, read_request, reset, serving, until_closed
 
 
 def test_request_on_the_wire(mode: Mode) -> None:
@@ -82,6 +82,22 @@ LARGE = b"HTTP/1.1 200 OK\r\nx-large: " + b"x" * 90_000 + b"\r\n\r\n"
 MANY = b"HTTP/1.1 200 OK\r\n" + b"x-a: 1\r\n" * 101 + b"content-length: 0\r\n\r\n"
 CONTRADICTION = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok"
 
+REFUSED = {
+    "length and coding": b"200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0",
+    "304 with length and coding": b"304 NM\r\ncontent-length: 2\r\ntransfer-encoding: chunked",
+    "the same length twice": b"200 OK\r\ncontent-length: 2\r\nContent-Length: 2\r\n\r\nab",
+    "the same length twice in a line": b"200 OK\r\ncontent-length: 2, 2\r\n\r\nab",
+    "204 with a length": b"204 No Content\r\ncontent-length: 2\r\n\r\nab",
+    "204 with a coding": b"204 No Content\r\ntransfer-encoding: chunked",
+    "204 with two lengths of 0": b"204 No Content\r\ncontent-length: 0\r\ncontent-length: 0",
+    "103 with a length": b"103 Early Hints\r\ncontent-length: 2\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0",
+    "103 with a coding": b"103 Early Hints\r\ntransfer-encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0",
+    "control character": b"200 OK\r\nfoo: b\x01r\r\ncontent-length: 0",
+    "delete character": b"200 OK\r\nfoo: b\x7fr\r\ncontent-length: 0",
+    "control character in 103": b"103 Early Hints\r\nfoo: \x1f\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0",
+}
+"""Heads that h11 accepts and Envoy does not."""
+
 BEFORE_HEAD = [
     ("close", once(b""), "connection_termination"),
     ("reset", once(b"", reset), "connection_termination"),
@@ -92,6 +108,10 @@ BEFORE_HEAD = [
     ("large head", once(LARGE, until_closed), "protocol_error"),
     ("many headers", once(MANY, until_closed), "protocol_error"),
     ("two lengths", once(CONTRADICTION, until_closed), "protocol_error"),
+    *(
+        (name, once(b"HTTP/1.1 " + head + b"\r\n\r\n", until_closed), "protocol_error")
+        for name, head in REFUSED.items()
+    ),
 ]
 
 
@@ -191,6 +211,253 @@ def test_early_answer_to_a_large_upload_is_read(mode: Mode) -> None:
             await mode.read(response)
 
         mode.run(main)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body", "headers"),
+    [
+        (b"204 NC\r\ncontent-length: 0\r\nx: y\r\n\r\n", 204, b"", [(b"x", b"y")]),
+        (b"103 EH\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\nx: a\tb\r\ncontent-length: 0\r\n\r\n", 200, b"", None),
+        (b"200 OK\r\nx: b\xe9\r\nContent-Length: 28\r\n\r\n\r\ncontent-length: 1, 2\r\nabcd", 200, None, None),
+    ],
+    ids=["204 with length 0", "103 with length 0", "a body like headers"],
+)
+def test_heads_that_are_no_offence(mode: Mode, answer: bytes, status: int, body: Any, headers: Any) -> None:
+    """A length of 0 is dropped where there is no body; tabs and bytes above 127 are values; a body is no head."""
+    with serving(answering(b"HTTP/1.1 " + answer)) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(2):
+                response = await engine.send(mode.exchange(server))
+                content = await mode.read(response)
+                assert response.status_code == status
+                assert content == (b"\r\ncontent-length: 1, 2\r\nabcd" if body is None else body)
+                assert headers is None or response.headers.raw == headers
+
+        mode.run(main)
+    assert server.connections == 1
+
+
+# --- the answer comes before the request is sent ---------------------------------------------------------------------
+
+MEGABYTE = b"x" * 2**20
+BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
+
+
+def upload(mode: Mode, kind: str, megabytes: int = 12) -> Any:
+    """Return a request's body: at hand, in large or in small chunks."""
+    if kind == "fixed":
+        return httpx.ByteStream(MEGABYTE * megabytes)
+    size = 2**20 if kind == "chunks" else 2**12
+    return mode.body(iter([b"x" * size] * (megabytes * 2**20 // size)))
+
+
+uploads = pytest.mark.parametrize("kind", ["fixed", "chunks", "small chunks"])
+
+
+@uploads
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(BUSY, 503), (b"HTTP/1.1 103 EH\r\n\r\n" + BUSY, 503), (OK, 200)],
+    ids=["refusal", "refusal after 103", "whole response"],
+)
+def test_an_answer_ends_an_upload_that_nobody_reads(mode: Mode, kind: str, answer: bytes, status: int) -> None:
+    """Who refuses or has answered in full need not read on: the answer counts, and the connection is not kept."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(answer)
+        gone.wait(5)
+
+    gone = threading.Event()
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(server, method="POST", stream=upload(mode, kind), deadline=mode.after(4))
+            response = await mode.send(engine, exchange)
+            assert response.status_code == status
+            assert await mode.read(response) == answer[-4:].strip()
+            assert mode.gauge.now == 0
+
+        try:
+            mode.run(main)
+        finally:
+            gone.set()
+
+
+@uploads
+def test_an_answer_before_the_connection_breaks_is_heard(mode: Mode, kind: str) -> None:
+    """The upload fails by a RST, and what the peer said before it is the response."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(BUSY)
+        time.sleep(0.05)  # else the RST overtakes the answer
+        reset(sock)
+
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(server, method="POST", stream=upload(mode, kind), deadline=mode.after(4))
+            response = await mode.send(engine, exchange)
+            assert (response.status_code, await mode.read(response)) == (503, b"busy")
+            assert mode.gauge.now == 0
+
+        mode.run(main)
+
+
+def echo(size: int) -> Handler:
+    """Send back `size` bytes of the request's body while it is still coming."""
+
+    def handler(sock: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += sock.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        sent = 0
+        while sent < size:
+            sock.sendall(body[: size - sent])
+            sent += len(body)
+            body = sock.recv(65536) if sent < size else b""
+        if b"chunked" in head:  # longer than what it carries
+            until_closed(sock)
+
+    return handler
+
+
+@uploads
+def test_an_echo_does_not_stall(mode: Mode, kind: str) -> None:
+    """A peer that answers while it reads goes on getting the request, and its answer arrives whole."""
+    with serving(echo(12 * 2**20)) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(server, method="POST", stream=upload(mode, kind), deadline=mode.after(8))
+            response = await mode.send(engine, exchange)
+            assert len(await mode.read(response)) == 12 * 2**20
+
+        mode.run(main)
+
+
+@uploads
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "connection_termination"),
+        (b"HTTP/1.1 200 OK\r\ncont", "protocol_error"),
+        (b"\x16\x03\r\n\r\n", "protocol_error"),
+    ],
+    ids=["nothing", "half a head", "garbage"],
+)
+def test_what_is_no_answer_ends_an_upload(mode: Mode, kind: str, answer: bytes, reason: str) -> None:
+    """A peer that ends its side or speaks something else during the upload has failed."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_WR)
+        gone.wait(5)
+
+    gone = threading.Event()
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(server, method="POST", stream=upload(mode, kind), deadline=mode.after(4))
+            with pytest.raises(UpstreamResetError) as failure:
+                await mode.send(engine, exchange)
+            assert failure.value.reply.details == f"upstream_reset_before_response_started{{{reason}}}"
+            assert mode.gauge.now == 0
+
+        try:
+            mode.run(main)
+        finally:
+            gone.set()
+
+
+@uploads
+def test_a_connection_is_kept_after_a_large_upload(mode: Mode, kind: str) -> None:
+    """Listening during the upload costs the connection nothing where the peer answers after it."""
+
+    def handler(sock: socket.socket) -> None:
+        end = b"x" * 2**12 if kind == "fixed" else b"0\r\n\r\n"
+        while True:
+            count, tail = 0, b""
+            while count < 2**20 or not tail.endswith(end):
+                data = sock.recv(65536)
+                if not data:
+                    return
+                count, tail = count + len(data), (tail + data)[-(2**12) :]
+                if kind == "fixed" and count > 2**20:
+                    break
+            sock.sendall(OK)
+
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(2):
+                exchange = mode.exchange(server, method="POST", stream=upload(mode, kind, 1), deadline=mode.after(4))
+                assert await mode.read(await mode.send(engine, exchange)) == b"ok"
+
+        mode.run(main)
+    assert server.connections == 1
+
+
+def test_a_switch_of_protocols_during_an_upload_is_a_response(mode: Mode) -> None:
+    """101 to a request that asked for it ends HTTP: nothing behind it is parsed."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nwhatever")
+        until_closed(sock)
+
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            asking = [(b"upgrade", b"x"), (b"connection", b"upgrade")]
+            exchange = mode.exchange(server, headers=asking, stream=upload(mode, "fixed"), deadline=mode.after(4))
+            response = await mode.send(engine, exchange)
+            assert response.status_code == 101
+            await mode.close(response)
+            assert mode.gauge.now == 0
+
+        mode.run(main)
+
+
+def test_the_applications_failure_during_an_upload_is_its_own(mode: Mode) -> None:
+    """What the request's stream raises comes out as it is."""
+
+    def chunks() -> Iterator[bytes]:
+        yield MEGABYTE
+        raise ZeroDivisionError
+
+    with serving(until_closed) as server:
+
+        async def main(engine: Any) -> None:
+            with pytest.raises(ZeroDivisionError):
+                await engine.send(mode.exchange(server, method="POST", stream=mode.body(chunks())))
+            assert mode.gauge.now == 0
+
+        mode.run(main)
+
+
+def test_deadline_during_an_upload(mode: Mode) -> None:
+    """A peer that neither reads nor answers runs into the deadline."""
+
+    def handler(sock: socket.socket) -> None:
+        gone.wait(5)
+
+    gone = threading.Event()
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(server, method="POST", stream=upload(mode, "fixed"), deadline=mode.after(0.1))
+            with pytest.raises(DeadlineExpired):
+                await mode.send(engine, exchange)
+            assert mode.gauge.now == 0
+
+        try:
+            mode.run(main)
+        finally:
+            gone.set()
 
 
 # --- connections are kept --------------------------------------------------------------------------------------------

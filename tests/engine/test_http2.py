@@ -226,10 +226,12 @@ def test_deadline_of_the_reader_leaves_the_others_alone(mode: Mode) -> None:
         (h2.errors.ErrorCodes.REFUSED_STREAM, "remote_refused_stream_reset", True),
         (h2.errors.ErrorCodes.CANCEL, "remote_reset", False),
         (h2.errors.ErrorCodes.NO_ERROR, "remote_reset", False),
+        (h2.errors.ErrorCodes.INTERNAL_ERROR, "remote_reset", False),
+        (h2.errors.ErrorCodes.PROTOCOL_ERROR, "protocol_error", False),
     ],
 )
 def test_stream_reset_before_the_head(mode: Mode, code: Any, reason: str, refused: bool) -> None:
-    """RST_STREAM is a remote reset; REFUSED_STREAM says that nothing was done. The connection stays."""
+    """RST_STREAM is a remote reset, or what its code says; REFUSED_STREAM: nothing was done. The connection stays."""
 
     def react(peer: H2Peer, event: Any) -> None:
         if isinstance(event, h2.events.RequestReceived):
@@ -244,7 +246,9 @@ def test_stream_reset_before_the_head(mode: Mode, code: Any, reason: str, refuse
             with pytest.raises(UpstreamResetError) as failure:
                 await engine.send(mode.exchange(server, protocol="http2", target="/reset"))
             assert failure.value.reply.details == f"upstream_reset_before_response_started{{{reason}}}"
-            assert (failure.value.refused, failure.value.reply.flag) == (refused, "UR")
+            assert failure.value.refused == refused
+            reply = failure.value.reply
+            assert (reply.status, reply.flag) == ((502, "UPE") if reason == "protocol_error" else (503, "UR"))
             await mode.read(await engine.send(mode.exchange(server, protocol="http2")))
 
         mode.run(main)
@@ -452,7 +456,7 @@ def test_connection_going_away_is_not_chosen_while_it_ends(mode: Mode) -> None:
                 return mode.exchange(server, protocol="http2", target=target, deadline=mode.after(5))
 
             old = await engine.send(exchange("/old"))
-            (pooled,) = engine._open
+            (pooled,) = engine._pool.connections
             await pooled.connection.until(
                 next(iter(pooled.connection.streams.values())), lambda: not pooled.is_usable()
             )

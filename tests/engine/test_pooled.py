@@ -58,8 +58,8 @@ def test_cancellation_at_any_point_gives_everything_back(backend: str, protocol:
             engine._next_sweep = 0.0
             await engine._sweep()
             assert mode.gauge.now == 0
-            assert not engine._open
-            assert not engine._dialling
+            assert not engine._pool.connections
+            assert not engine._pool.dialling
 
         mode.run(main)
 
@@ -112,7 +112,7 @@ def test_many_threads_share_an_engine() -> None:
                 thread.start()
             for thread in threads:
                 thread.join(20)
-            assert mode.gauge.now == len(engine._open) <= 8
+            assert mode.gauge.now == len(engine._pool.connections) <= 8
 
         mode.run(main)
     assert wrong == []
@@ -214,8 +214,8 @@ def test_cancelled_exchanges_never_cross(backend: str, protocol: str) -> None:
                 async with anyio.create_task_group() as group:
                     for index in range(start, start + 30):
                         group.start_soon(one, index)
-            assert mode.gauge.now == len(engine._open)
-            assert all(pooled.connection.is_idle() for pooled in engine._open)
+            assert mode.gauge.now == len(engine._pool.connections)
+            assert all(pooled.connection.is_idle() for pooled in engine._pool.connections)
             response = await engine.send(mode.exchange(server, protocol=protocol, target="/last"))
             outcomes.append(await response.aread() == b"/last")
 
@@ -241,7 +241,7 @@ def test_what_is_dialled_while_the_engine_closes_is_closed(mode: Mode, protocol:
             with pytest.raises(UpstreamResetError):
                 await mode.send(engine, mode.exchange(server, protocol=protocol))
             assert (mode.gauge.opens, mode.gauge.now) == (1, 0)
-            assert not engine._open
+            assert not engine._pool.connections
 
         mode.run(main)
 
@@ -266,7 +266,7 @@ def test_closing_many_goes_on_where_the_caller_is_cancelled(backend: str, work: 
             with anyio.fail_after(5):
                 while mode.gauge.now:
                     await anyio.lowlevel.checkpoint()
-            assert not engine._open
+            assert not engine._pool.connections
 
         mode.run(main)
 

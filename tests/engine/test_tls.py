@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from ambassador_lib.policy.model.tls import (
 
 from .conftest import Mode
 from .servers import OK, H2Peer, Server, answering, serving, until_closed
+from .test_http1 import BUSY, echo, upload, uploads
 from .test_http2 import respond_when_complete
 
 
@@ -331,3 +333,45 @@ def test_name_matchers(authority_file: Path, san_type: str, matcher: StringMatch
         assert not expected
     else:
         assert expected
+
+
+# --- HTTP/1.1 that listens while it sends ----------------------------------------------------------------------------
+
+
+@uploads
+def test_an_answer_ends_an_upload(mode: Mode, authority: trustme.CA, authority_file: Path, kind: str) -> None:
+    """A refusal is heard although the peer does not read on."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(BUSY)
+        gone.wait(5)
+
+    gone = threading.Event()
+    with serving(handler, server_context(authority.issue_cert("upstream.test"))) as server:
+
+        async def main(engine: Any) -> None:
+            body = upload(mode, kind)
+            exchange = mode.exchange(server, stream=body, tls=settings(authority_file), deadline=mode.after(4))
+            response = await mode.send(engine, exchange)
+            assert (response.status_code, await mode.read(response)) == (503, b"busy")
+            assert mode.gauge.now == 0
+
+        try:
+            mode.run(main)
+        finally:
+            gone.set()
+
+
+@uploads
+def test_an_echo_does_not_stall(mode: Mode, authority: trustme.CA, authority_file: Path, kind: str) -> None:
+    """Records go both ways at once."""
+    with serving(echo(12 * 2**20), server_context(authority.issue_cert("upstream.test"))) as server:
+
+        async def main(engine: Any) -> None:
+            body = upload(mode, kind)
+            exchange = mode.exchange(server, stream=body, tls=settings(authority_file), deadline=mode.after(8))
+            response = await mode.send(engine, exchange)
+            assert len(await mode.read(response)) == 12 * 2**20
+
+        mode.run(main)

@@ -98,9 +98,14 @@ def test_a_pair_that_does_not_fit_is_refused(
 
 
 def test_a_trusted_ca_silences_the_warning(certificates: Path) -> None:
-    """With a trusted CA there is nothing to warn about; without one the warning is loud."""
-    text = tls(f"validation_context: {{trusted_ca: {{filename: {certificates / 'ca.pem'}}}}}")
-    assert Policy.parse(text).warnings == ()
+    """With a trusted CA and a name to expect there is nothing to warn about; without either the warning is loud."""
+    trusted = f"trusted_ca: {{filename: {certificates / 'ca.pem'}}}"
+    named = f"{trusted}, match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: a}}}}]"
+    assert Policy.parse(tls(f"validation_context: {{{named}}}")).warnings == ()
+    by_sni = tls(f"validation_context: {{{trusted}}}", more="auto_sni_san_validation: true")
+    assert Policy.parse(by_sni).warnings == ()
+    (warning,) = Policy.parse(tls(f"validation_context: {{{trusted}}}")).warnings
+    assert "ANY certificate of that CA is accepted" in warning.message
     (warning,) = Policy.parse(tls()).warnings
     assert "NOT verified" in warning.message
     assert "cluster c" in warning.message
@@ -141,6 +146,9 @@ def test_a_bad_regex_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -
 
 # Policies written in Python
 
+ROUTE = "listeners[0].http_connection_manager.route_config.virtual_hosts[0].routes[0].route"
+ADDRESS = "clusters[0].load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address"
+
 
 def written(*, cluster: str = "c", address: str = "127.0.0.1", socket: TransportSocket | None = None) -> Policy:
     endpoint = Endpoint(address=Address(socket_address=SocketAddress(address=address, port_value=80)))
@@ -175,12 +183,18 @@ def test_a_policy_in_python_equals_the_one_from_a_file() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cluster": "d"}, "<python>: RouteAction.cluster: unknown cluster 'd'; the clusters are c"),
-        ({"address": "a.test"}, "<python>: SocketAddress.address: 'a.test' is not an IP address, as STATIC needs"),
+        (
+            {"cluster": "d"},
+            f"<python>: {ROUTE}.cluster: unknown cluster 'd'; the clusters are c",
+        ),
+        (
+            {"address": "a.test"},
+            f"<python>: {ADDRESS}.address: 'a.test' is not an IP address, as STATIC needs",
+        ),
     ],
 )
 def test_a_policy_in_python_is_checked_too(changes: dict[str, str], message: str) -> None:
-    """The checks hold for policies written in Python, and name class and field."""
+    """The checks hold for policies written in Python, and name the field's path."""
     with pytest.raises(PolicyError) as caught:
         written(**changes)  # type: ignore[arg-type]
     assert str(caught.value).startswith(message)
@@ -192,7 +206,7 @@ def test_a_policy_in_python_has_warnings_too() -> None:
     (warning,) = written(socket=TransportSocket(name="tls", typed_config=context)).warnings
     assert warning.location == "<python>"
     assert "NOT verified" in warning.message
-    with pytest.raises(PolicyError, match="not a transport socket"):
+    with pytest.raises(PolicyError, match="expected UpstreamTlsContext or RawBuffer, not DataSource"):
         written(socket=TransportSocket(name="tls", typed_config=DataSource()))
 
 

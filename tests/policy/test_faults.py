@@ -224,7 +224,8 @@ def test_a_parsed_document_has_paths_without_lines() -> None:
     assert found.location == "<dict>"
     assert found.path == "static_resources.clusters[0].connect_timeout"
     assert fault({"admn": {}}, source="settings").location == "settings"
-    assert fault({"node": {"id": object()}}).message.startswith("a object cannot stand in a policy")
+    assert fault({"node": {"id": object()}}).path == "node.id"
+    assert fault({"node": {"id": object()}}).message.startswith("an object cannot stand in a policy")
 
 
 def test_a_document_without_end_is_refused() -> None:

@@ -102,6 +102,20 @@ _SAN = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]"
 _BREAKER = "metadata: {filter_metadata: {ambassador_lib: {circuit_breaker: {failure_rate: 0.5, window: 10s}}}}"
 _LONG = "x" * 4097
 
+_CHECK = "timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}"
+_CHECKS = "health_checks: [{%s}, {%s}]"
+_CODEC = (
+    "explicit_http_config: {http_protocol_options: {}}, http_filters: [{name: x, typed_config: "
+    f'{{"@type": {TYPE}envoy.extensions.filters.http.%s}}}}]'
+)
+
+
+def _listening(inspector: str) -> str:
+    name = f'{{"@type": {TYPE}envoy.extensions.filters.listener.{inspector}}}'
+    filters = f"    listener_filters: [{{name: x, typed_config: {name}}}]\n"
+    return document().replace("    filter_chains:", f"{filters}    filter_chains:")
+
+
 CASES: dict[str, tuple[str, bool]] = {
     **_table("port", _PORTS, lambda value: document(endpoint=_at("127.0.0.1", value))),
     **_table("name", _NAMES, lambda value: document(vhost=f'name: {value}, domains: ["*"]')),
@@ -262,6 +276,30 @@ CASES: dict[str, tuple[str, bool]] = {
     "HTTP/2": (document(cluster=protocol_options("explicit_http_config: {http2_protocol_options: {}}")), TAKEN),
     "HTTP/2, the old way": (document(cluster="http2_protocol_options: {}"), TAKEN),
     "breaker metadata": (document(cluster=_BREAKER), TAKEN),
+    "two health checks": (document(cluster=_CHECKS % (_CHECK, _CHECK)), REFUSED),
+    "two health checks, named": (document(cluster=_CHECKS % (f"name: a, {_CHECK}", f"name: b, {_CHECK}")), TAKEN),
+    "two health checks, one named": (document(cluster=_CHECKS % (f"name: a, {_CHECK}", _CHECK)), REFUSED),
+    "two health checks of one name": (
+        document(cluster=_CHECKS % (f"name: a, {_CHECK}", f"name: a, {_CHECK}")),
+        REFUSED,
+    ),
+    "health check with a name": (document(cluster=f"health_checks: [{{name: a, {_CHECK}}}]"), TAKEN),
+    "health check named by a number": (document(cluster=f"health_checks: [{{name: 5, {_CHECK}}}]"), REFUSED),
+    "resolver over UDP": (document(kind=_DNS, cluster=_RESOLVER % "127.0.0.1, protocol: UDP"), TAKEN),
+    "listener over UDP": (document(listener_address="address: 127.0.0.1, port_value: 15001, protocol: UDP"), REFUSED),
+    "TLS inspector": (_listening("tls_inspector.v3.TlsInspector"), TAKEN),
+    "upstream codec": (document(cluster=protocol_options(_CODEC % "upstream_codec.v3.UpstreamCodec")), TAKEN),
+    "tracer as HTTP filter": (
+        document(filters=f'{{name: x, typed_config: {{"@type": {TYPE}envoy.config.trace.v3.ZipkinConfig}}}}, {ROUTER}'),
+        REFUSED,
+    ),
+    "streams of a connection": (
+        document(
+            cluster=protocol_options("explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 100}}")
+        ),
+        TAKEN,
+    ),
+    "optional router": (document(filters=ROUTER.removesuffix("}") + ", is_optional: true}"), TAKEN),
     # TLS
     "TLS without anything": (tls(), TAKEN),
     "missing CA file": (tls("validation_context: {trusted_ca: {filename: /nonexistent}}"), REFUSED),

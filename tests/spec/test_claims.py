@@ -220,5 +220,25 @@ def test_a_relative_url_goes_to_the_only_listener(spec: Spec) -> None:
 def test_a_relative_url_needs_exactly_one_listener(spec: Spec) -> None:
     """With two listeners nothing claims it."""
     spec.given_client(TWO, unmatched="reject")
-    with pytest.raises(httpx.UnsupportedProtocol):
+    with pytest.raises(NoRouteError, match="exactly one listener; this one has 2") as caught:
         relative(spec, "/charges")
+    assert ["NR"] == told(caught.value).flags
+
+
+# --- several listeners that answer to one address --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["127.0.0.2", "0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_exact_address_comes_first(spec: Spec, other: str, host: str) -> None:
+    """A listener on the very address serves it, whoever else would answer and stands before it in the file."""
+    spec.given(policy(listener(vhost(), name="other", address=other), listener(vhost(), name="exact")))
+    assert "exact" == story(spec.get(f"http://{host}:15001/")).listener
+
+
+def test_a_wildcard_comes_before_another_loopback_address(spec: Spec) -> None:
+    """As behind the operating system: a listener on 127.0.0.2 serves 127.0.0.1 where nobody else does."""
+    two, wildcard = listener(vhost(), name="two", address="127.0.0.2"), listener(vhost(), name="any", address="0.0.0.0")
+    spec.given(policy(two, wildcard))
+    assert "any" == story(spec.get("http://127.0.0.1:15001/")).listener
+    assert "two" == story(spec.get("http://127.0.0.2:15001/")).listener

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ambassador_lib import AmbassadorError, CircuitOpenError
+from ambassador_lib import AmbassadorError, CircuitOpenError, plain
 
 from .harness import Body, Hang, Spec, story, told
 
@@ -126,3 +126,98 @@ def test_redirects_are_followed_as_ever(spec: Spec) -> None:
     hop = httpx.Response(302, headers={"location": "http://other.test/"}, stream=Body())
     response = spec.given_client(None, hop, 200, follow_redirects=True).get("http://example.org/")
     assert ["example.org", "other.test"] == [story(answer).cluster for answer in (*response.history, response)]
+
+
+# --- an open breaker, the flags of failures --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "text"), [("GET", "circuit breaker open"), ("HEAD", "")])
+def test_an_open_breaker_is_a_response_where_responses_are_wanted(spec: Spec, method: str, text: str) -> None:
+    """`local_replies="response"`: 503 `circuit breaker open`, and it can be streamed like any other."""
+    spec.given_client(None, 500, local_replies="response")
+    assert [500] * 20 == outcomes(spec, "http://sick.test/", 20)
+    response = spec.request(method, "http://sick.test/", stream=True)
+    assert text.encode() == spec.read(response)
+    assert (503, "true") == (response.status_code, response.headers["x-envoy-overloaded"])
+    assert (503, "circuit_breaker_open", []) == (
+        story(response).status,
+        story(response).details,
+        story(response).attempts,
+    )
+    assert 20 == len(spec.upstream.seen)
+
+
+def test_the_report_of_an_open_breaker(spec: Spec) -> None:
+    """The exception's story says what its response says."""
+    spec.given_client(None, 500)
+    outcomes(spec, "http://sick.test/", 20)
+    with pytest.raises(CircuitOpenError) as caught:
+        spec.get("http://sick.test/")
+    report = told(caught.value)
+    assert (503, "circuit_breaker_open") == (report.status, report.details)
+    assert caught.value.response is not None
+    assert "true" == caught.value.response.headers["x-envoy-overloaded"]
+
+
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [
+        (REFUSED, "UF"),
+        (httpx.ConnectTimeout("slow"), "UF"),
+        (httpx.ReadError("reset"), "UC"),
+        (httpx.RemoteProtocolError("disconnected"), "UC"),
+    ],
+)
+@pytest.mark.parametrize("local_replies", ["raise", "response"])
+def test_connection_trouble_has_its_flag(spec: Spec, error: Exception, flag: str, local_replies: Any) -> None:
+    """The exception is httpx's own, cause included; its story speaks Envoy's language."""
+    error.__cause__ = cause = OSError("below")
+    spec.given_client(None, error, local_replies=local_replies)
+    with pytest.raises(type(error)) as caught:
+        spec.get("http://example.org/")
+    assert caught.value is error
+    assert error.__cause__ is cause
+    assert (["URX", flag], None) == (told(error).flags, told(error).status)
+    assert told(error).details.startswith("upstream_reset_before_response_started{")
+
+
+# --- what is kept for a host -----------------------------------------------------------------------------------------
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    def cancel(self, _timeout: float) -> None:
+        self.cancelled += 1
+
+
+def test_a_forgotten_hosts_storage_is_watched_no_longer(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What watches a host's shared breaker goes with the host, or with the client."""
+    watches: list[Watch] = []
+
+    def watch(*_: Any) -> list[Watch]:
+        watches.append(Watch())
+        return watches[-1:]
+
+    monkeypatch.setattr(plain, "watch_storage", watch)
+    monkeypatch.setattr(plain, "HOSTS", 2)
+    spec.given_client(None)
+    for name in ("a", "b", "a", "c"):
+        spec.get(f"http://{name}.test/")
+    assert [0, 1, 0] == [each.cancelled for each in watches]
+    spec.close_transport()
+    assert [1, 1, 1] == [each.cancelled for each in watches]
+
+
+def test_a_forked_child_meets_no_lock_of_its_parents(spec: Spec) -> None:
+    """Another thread may have been in the middle of choosing a host, or of making the ambassador."""
+    spec.given_client(None)
+    spec.get("http://example.org/")
+    ambassadors, stack = spec.client._ambassadors, spec.transport._plain
+    with ambassadors._lock, stack._lock:
+        for each in (ambassadors, stack):
+            each.start_afresh()
+        assert 200 == spec.get("http://other.test/").status_code
+        assert [spec.transport] == ambassadors.drain()
+    spec.close_transport()

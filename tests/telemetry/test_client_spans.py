@@ -246,8 +246,34 @@ def test_without_an_sdk_trace_headers_pass_through(send: Send, monkeypatch: pyte
 
 
 def test_a_client_without_a_policy_has_a_span_for_each_call(ledger: Ledger) -> None:
-    """The library's safe defaults are traced as well, retries and failures included."""
+    """The library's safe defaults are traced as well: a span for each try, failed ones included, below the call's."""
     with Client(transport=httpx.MockTransport(refuse)) as client, pytest.raises(httpx.ConnectError):
         client.get(URL)
     assert ledger.balanced
-    assert [span.kind for span in ledger.ended] == [SpanKind.INTERNAL]
+    *tries, call = ledger.ended
+    assert [span.kind for span in (*tries, call)] == [SpanKind.CLIENT] * 3 + [SpanKind.INTERNAL]
+    assert call.context is not None
+    assert {span.parent.span_id for span in tries if span.parent} == {call.context.span_id}
+    assert [span.attributes["error.type"] for span in tries if span.attributes] == ["httpx.ConnectError"] * 3
+
+
+@pytest.mark.usefixtures("ledger")
+def test_without_a_policy_each_try_carries_its_own_span(ledger: Ledger) -> None:
+    """The upstream sees the try's identity; all else stays as the application wrote it, in its order."""
+    upstream = Upstream()
+    given = [("X-First", "1"), ("Traceparent", TRACEPARENT), ("tracestate", "a=b"), ("X-Twice", "2"), ("x-twice", "3")]
+    with Client(transport=httpx.MockTransport(upstream)) as client:
+        assert client.post(URL, headers=given, content=b"body").status_code == 200
+        expected = client.build_request("POST", URL, headers=given, content=b"body").headers.raw
+    [seen] = upstream.requests
+    [attempt, call] = ledger.ended
+    assert attempt.context is not None
+    assert call.context is not None
+    trace_id, span_id = TRACEPARENT.split("-")[1], f"{attempt.context.span_id:016x}"
+    assert seen.headers["traceparent"] == f"00-{trace_id}-{span_id}-01"
+    traced = {b"traceparent", b"tracestate"}
+    plain = [header for header in seen.headers.raw if header[0].lower() not in traced]
+    assert plain == [header for header in expected if header[0].lower() not in traced]
+    assert (seen.content, str(seen.url)) == (b"body", URL)
+    assert attempt.attributes is not None
+    assert attempt.attributes["http.response.status_code"] == 200

@@ -5,7 +5,7 @@ from threading import Barrier, Thread
 import pytest
 
 from ambassador_lib.policy.model.cluster import CommonLbConfig, Endpoint, HealthCheck
-from ambassador_lib.upstream.host import HealthFlag, Host, HostSpec
+from ambassador_lib.upstream.host import MAX_DESTINATIONS, HealthFlag, Host, HostSpec
 
 CHECKS = (HealthCheck(timeout=1, interval=1, unhealthy_threshold=1, healthy_threshold=1),)
 
@@ -153,3 +153,36 @@ def test_requests_in_flight_are_counted_exactly(make_upstream) -> None:
     for thread in threads:
         thread.join()
     assert host.active == 0
+
+
+GONE = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
+
+
+def test_a_host_that_takes_its_leave_in_traffic_is_out_at_once(make_upstream) -> None:
+    """Semantics 6.2: with active checks, `x-envoy-immediate-health-check-fail` fails and excludes the host."""
+    upstream = make_upstream(2, health_checks=CHECKS)
+    for host in upstream.hosts:
+        upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    leaving, staying = upstream.hosts
+    heard = []
+    upstream.on_immediate_failure(heard.append)
+    upstream.immediate_health_check_fail(leaving, 1.0)
+    assert (leaving.flags, heard) == (GONE, [leaving])
+    assert [upstream.pick(1.0) for _ in range(4)] == [staying] * 4
+
+
+def test_without_active_checks_nobody_takes_its_leave(make_upstream) -> None:
+    """Nothing would bring such a host back; nor one that opts out of its cluster's checks."""
+    opted_out = spec(1, health_check_config=Endpoint.HealthCheckConfig(disable_active_health_check=True))
+    for upstream in (make_upstream(1), make_upstream([opted_out], health_checks=CHECKS)):
+        upstream.immediate_health_check_fail(upstream.hosts[0], 1.0)
+        assert upstream.hosts[0].flags == HealthFlag(0)
+
+
+def test_a_host_called_by_ever_new_names_does_not_grow(make_upstream) -> None:
+    """Under `auto_sni` the application's names decide what is kept for a host: a bound holds."""
+    destinations = make_upstream(1).hosts[0].destinations
+    for number in range(10 * MAX_DESTINATIONS):
+        destinations[number] = number
+        assert destinations[number] == number
+    assert len(destinations) <= MAX_DESTINATIONS

@@ -129,7 +129,8 @@ class OutlierDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """Active checks, seconds throughout. Source: `envoy.config.core.v3.HealthCheck`."""
+    """Active checks, seconds throughout. Two or more checks of a cluster need a `name` each, which has no other effect.
+    Source: `envoy.config.core.v3.HealthCheck`."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Payload:
@@ -164,6 +165,7 @@ class HealthCheck:
         receive: tuple[HealthCheck.Payload, ...] = ()
 
     PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck"
+    name: str = ""
     timeout: float
     interval: float
     unhealthy_threshold: int

@@ -1,0 +1,156 @@
+"""One connected socket of the blocking network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from ..call import Deadline
+from ..errors import DeadlineExpired
+from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready
+from .wire import OVERHEARD, READ_SIZE, PeerReset
+
+
+class _HeardEnough(Exception):  # noqa: N818 - a signal from `write` to `listening`
+    """What came ends the upload."""
+
+
+class BlockingWire:
+    """A connected socket. Several threads may use it, one reading and one writing at a time.
+
+    The socket itself does not block: a thread waits outside the lock, and each call into the socket is short. TLS
+    needs that, since OpenSSL lets only one thread at a time into a connection.
+    """
+
+    def __init__(self, sock: socket.socket, now: Callable[[], float], patience: float) -> None:
+        self.alpn = sock.selected_alpn_protocol() if isinstance(sock, ssl.SSLSocket) else None
+        sock.setblocking(False)
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._now = now
+        self._patience = patience
+        self._hear: Callable[[bytes], bool] | None = None
+        self._overheard = 0
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Receive what there is."""
+        while True:
+            try:
+                with self._lock:
+                    return self._sock.recv(READ_SIZE)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                events = READABLE
+            except ssl.SSLWantWriteError:
+                events = WRITABLE
+            except (OSError, ValueError) as error:
+                raise PeerReset(str(error)) from error
+            self._wait(events, deadline)
+
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all; a deadline that strikes in the middle leaves the connection unusable."""
+        rest = memoryview(data)
+        while rest:
+            events = 0 if self._hear is None else self._overhear(self._hear)
+            try:
+                with self._lock:
+                    sent = self._sock.send(rest)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                events |= WRITABLE
+            except ssl.SSLWantReadError:
+                events = READABLE
+            except (OSError, ValueError) as error:
+                raise PeerReset(str(error)) from error
+            else:
+                rest = rest[sent:]
+                continue
+            self._wait(events, deadline)
+
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
+        """Look for input before each piece that is sent, and while sending has to wait."""
+        self._hear = hear
+        self._overheard = 0
+        try:
+            await sending
+        except _HeardEnough:
+            return False
+        finally:
+            self._hear = None
+        return True
+
+    def _overhear(self, hear: Callable[[bytes], bool]) -> int:
+        """Take what has come; return what to wait for besides the room to send."""
+        try:
+            with self._lock:
+                data = self._sock.recv(READ_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return READABLE
+        except ssl.SSLWantWriteError:
+            return WRITABLE
+        except (OSError, ValueError) as error:
+            raise PeerReset(str(error)) from error
+        if hear(data):
+            raise _HeardEnough
+        self._overheard += len(data)
+        if self._overheard >= OVERHEARD:
+            self._hear = None
+            return 0
+        return READABLE
+
+    def _wait(self, events: int, deadline: Deadline) -> None:
+        """Wait until the socket is ready; a deadline that moves later meanwhile is honoured."""
+        while True:
+            at = deadline.at
+            left = min(at - self._now(), self._patience)
+            if left <= 0:
+                raise DeadlineExpired
+            if is_ready(self._sock, events, left):
+                return
+            if deadline.at <= at:
+                raise DeadlineExpired
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Shut the socket down, whoever uses it."""
+        shut_down(self._sock)
+
+    def forget(self) -> None:
+        """Close the child's copy of the descriptor, and nothing else."""
+        os.close(self._sock.detach())
+
+    def has_input(self) -> bool:
+        """Poll for anything at all."""
+        return has_input(self._sock)
+
+    def has_hung_up(self) -> bool:
+        """Poll for the peer's end behind what is still to be read."""
+        return has_hung_up(self._sock)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do."""
+        if info == "ssl_object":
+            return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
+        return socket_info(self._sock, info)
+
+
+def socket_info(sock: socket.socket, info: str) -> Any:
+    """Answer for the socket itself."""
+    if info == "client_addr":
+        return sock.getsockname()
+    if info == "server_addr":
+        return sock.getpeername()
+    return sock if info == "socket" else None
+
+
+def shut_down(sock: socket.socket) -> None:
+    """Break a connection off, from any thread."""
+    with suppress(OSError):  # not connected yet, or no longer
+        # Not `SSLSocket.shutdown`, which takes the TLS state away from under a reading thread.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

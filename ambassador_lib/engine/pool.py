@@ -1,0 +1,198 @@
+"""The bookkeeping of the engines that dial: which connections there are, and which have room for another exchange.
+
+Nothing here reads, writes or waits. One lock guards it all, so that many threads may share a client.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from .base import Destination, Exchange
+from .wire import Connection, Signal, Stream
+
+Key = tuple[object, Destination]
+
+
+class Pooled:
+    """A connection, and what the pool knows of it."""
+
+    def __init__(self, connection: Connection, key: Key, now: float) -> None:
+        self.connection = connection
+        self.key = key
+        self.listed = False
+        self.idle_since = now
+        self.requests = 0
+        self._counted = True
+
+    def open(self, exchange: Exchange) -> Stream:
+        """Begin an exchange."""
+        self.requests += 1
+        return self.connection.open(exchange)
+
+    def has_room(self) -> bool:
+        """Whether another exchange can be opened."""
+        return self.connection.has_room() and not self.is_worn_out()
+
+    def is_usable(self) -> bool:
+        """Whether another exchange can ever be opened."""
+        return self.connection.is_usable() and not self.is_worn_out() and not self.is_retired()
+
+    def is_retired(self) -> bool:
+        """Whether the host at the other end is no longer one of the cluster's."""
+        gauge = self.key[1].gauge
+        return gauge is not None and gauge.retired
+
+    def is_worn_out(self) -> bool:
+        """Whether `max_requests_per_connection` is reached."""
+        return 0 < self.key[1].max_requests <= self.requests
+
+    def uncount(self) -> None:
+        """Tell the gauge, once."""
+        gauge = self.key[1].gauge
+        if self._counted and gauge is not None:
+            gauge.closed()
+        self._counted = False
+
+
+class Dialling:
+    """A connection under way that several exchanges wait for: HTTP/2 needs one, not one each."""
+
+    def __init__(self) -> None:
+        self.waiters: list[Signal] = []
+        self.error: BaseException | None = None
+
+
+class Pool:
+    """The connections of one engine."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._closed = False
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._free: dict[Key, deque[Pooled]] = {}
+        """Connections with room for another exchange, most recently used last."""
+        self.connections: set[Pooled] = set()
+        self.dialling: dict[Key, Dialling] = {}
+
+    def forget(self) -> set[Pooled]:
+        """In a forked child: return what was open, and drop all; the lock, too, since whoever held it is gone."""
+        inherited = self.connections
+        self._start_afresh()
+        return inherited
+
+    def take(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream, bool] | None:
+        """Begin an exchange on a connection with room for it; tell whether that one was idle."""
+        with self._lock:
+            pooled = self._with_room_locked(key)
+            if pooled is None:
+                return None
+            was_idle = pooled.connection.is_idle()
+            stream = pooled.open(exchange)
+            if not pooled.has_room():
+                self._unlist_locked(pooled)
+            return pooled, stream, was_idle
+
+    def _with_room_locked(self, key: Key) -> Pooled | None:
+        while free := self._free.get(key):
+            if free[-1].has_room():
+                return free[-1]
+            self._unlist_locked(free[-1])  # lost or going away, while exchanges on it are still ending
+        return None
+
+    def add(self, pooled: Pooled) -> bool:
+        """Take in a new connection, or tell that the engine was closed meanwhile: nobody would ever close it."""
+        with self._lock:
+            if not self._closed:
+                self.connections.add(pooled)
+            return not self._closed
+
+    def open(self, pooled: Pooled, exchange: Exchange) -> Stream:
+        """Begin the first exchange on a new connection, and let others have what room is left."""
+        with self._lock:
+            stream = pooled.open(exchange)
+            self._list_locked(pooled)
+            return stream
+
+    def offer(self, pooled: Pooled) -> None:
+        """Let everybody have a new connection."""
+        with self._lock:
+            self._list_locked(pooled)
+
+    def settle(self, pooled: Pooled) -> bool:
+        """After an exchange, keep the connection for others, or tell that it is over."""
+        with self._lock:
+            is_idle = pooled.connection.is_idle()
+            if is_idle:
+                pooled.idle_since = self._now()
+            if pooled.is_usable() and pooled in self.connections:
+                self._list_locked(pooled)
+                return False
+            self._unlist_locked(pooled)
+            return is_idle
+
+    def remove(self, pooled: Pooled) -> None:
+        """Let nobody have the connection any more."""
+        with self._lock:
+            self._unlist_locked(pooled)
+            self.connections.discard(pooled)
+
+    def withdraw(self, is_overdue: Callable[[Pooled], bool]) -> list[Pooled]:
+        """Take the idle connections that are overdue out of everybody's reach."""
+        with self._lock:
+            kept = [pooled for free in self._free.values() for pooled in free if pooled.connection.is_idle()]
+            doomed = [pooled for pooled in kept if is_overdue(pooled)]
+            for pooled in doomed:
+                self._unlist_locked(pooled)
+            return doomed
+
+    def close(self) -> list[Pooled]:
+        """Take no more connections, and keep none that is given back; return those that are open."""
+        with self._lock:
+            self._closed = True
+            doomed = list(self.connections)
+            self.connections.clear()
+            self._free.clear()
+            for pooled in doomed:
+                pooled.listed = False
+            return doomed
+
+    def join(self, key: Key, make_signal: Callable[[], Signal]) -> tuple[Dialling, Signal | None]:
+        """Wait with others for whoever dials already, by the signal; without one, the caller is to dial."""
+        with self._lock:
+            dialling = self.dialling.get(key)
+            if dialling is None:
+                dialling = self.dialling[key] = Dialling()
+                return dialling, None
+            signal = make_signal()
+            dialling.waiters.append(signal)
+            return dialling, signal
+
+    def dialled(self, key: Key, dialling: Dialling) -> None:
+        """Wake those who waited, whatever came of it."""
+        with self._lock:
+            self.dialling.pop(key, None)
+            waiters, dialling.waiters = dialling.waiters, []
+        for signal in waiters:
+            signal.set()
+
+    def _list_locked(self, pooled: Pooled) -> None:
+        if pooled in self.connections and not pooled.listed and pooled.has_room():
+            pooled.listed = True
+            self._free.setdefault(pooled.key, deque()).append(pooled)
+
+    def _unlist_locked(self, pooled: Pooled) -> None:
+        if pooled.listed:
+            pooled.listed = False
+            free = self._free[pooled.key]
+            free.remove(pooled)
+            if not free:
+                del self._free[pooled.key]
+
+    def __repr__(self) -> str:
+        with self._lock:
+            return f"connections={len(self.connections)} with_room={sum(map(len, self._free.values()))}"
