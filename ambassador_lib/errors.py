@@ -107,7 +107,7 @@ class UpstreamResetError(AmbassadorError, httpx.RemoteProtocolError):
 
 
 class RateLimitedError(AmbassadorError, httpx.TransportError):
-    """A local rate limit refused the call."""
+    """A local rate limit refused the call; no policy that can be used has one yet."""
 
 
 class NoRouteError(AmbassadorError, httpx.UnsupportedProtocol):
@@ -115,7 +115,7 @@ class NoRouteError(AmbassadorError, httpx.UnsupportedProtocol):
 
 
 class FaultInjectedError(AmbassadorError, httpx.TransportError):
-    """A fault filter aborted the call."""
+    """A fault filter aborted the call; no policy that can be used has one yet."""
 
 
 class LocalReplyError(AmbassadorError, httpx.TransportError):

@@ -42,13 +42,13 @@ class Options:
         object.__setattr__(self, "breaker_listeners", tuple(listeners))
         for listener in self.breaker_listeners:
             if not _can(listener, "before_call", "failure", "success", "state_change"):
-                raise _wrong("breaker_listeners", listener, "each a pybreaker.CircuitBreakerListener")
+                raise _wrong("breaker_listeners", listener, "a pybreaker.CircuitBreakerListener")
         if self.breaker_storage is not None and not callable(self.breaker_storage):
-            raise _wrong("breaker_storage", self.breaker_storage, "a function of a name, or None")
+            raise _wrong("breaker_storage", self.breaker_storage, "a function that takes a name, or None")
         if not _can(self.clock, "monotonic", "time", "sleep", "sleep_async"):
             raise _wrong("clock", self.clock, "an object with monotonic(), time(), sleep() and sleep_async()")
         if not _can(self.random, "random", "getrandbits"):
-            raise _wrong("random", self.random, "an object with random() and getrandbits(), as random.Random")
+            raise _wrong("random", self.random, "an object with random() and getrandbits(), such as a random.Random")
 
 
 def check_transport(parameter: str, transport: Any, method: str) -> None:

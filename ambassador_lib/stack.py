@@ -1,7 +1,7 @@
 """The order of the layers, in one place; and a policy at work: its stacks, its clusters and what claims a URL.
 
-A request travels `listener_chain` top to bottom, then its route's chain, then its cluster's. Layers that a policy does
-not use are not in the stack.
+A request travels its listener's chain top to bottom, then its route's chain, then its cluster's. Layers that a policy
+does not use are not in the stack.
 """
 
 from __future__ import annotations
@@ -175,7 +175,6 @@ class Stack:
                     runtime=self._runtime,
                     random=options.random,
                     as_response=options.as_response,
-                    suppress_envoy_headers=_suppressed(manager),
                 ),
                 # Spans all tries and their back-off.
                 RouteTimeout(

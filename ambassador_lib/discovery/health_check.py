@@ -72,19 +72,19 @@ class CheckedHost:
         """Whether every check had its first result."""
         return all(state.checked for state in self._states)
 
-    def record(self, index: int, result: CheckResult, random: Random, now: float) -> float:
+    def record(self, index: int, result: CheckResult, random: Random) -> float:
         """Take the result of check `index` and return the wait before its next one."""
         self._notice_failure_from_elsewhere()
         state = self._states[index]
         transition = state.record(result)
-        self._publish(now)
+        self._publish()
         if result.passed and not self._failed:
-            self._upstream.uneject(self.host, now)
+            self._upstream.uneject(self.host)
         return state.rules.delay(
             transition, passed=result.passed, traffic_seen=self._upstream.traffic_seen, random=random.random
         )
 
-    def fail(self, now: float) -> None:
+    def fail(self) -> None:
         """Take in what the host itself has said in traffic: it begins anew to prove its health.
 
         Its flags are set again, since a check may have passed between their being set and this.
@@ -92,7 +92,7 @@ class CheckedHost:
         for state in self._states:
             state.fail()
         flags = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
-        self._upstream.set_flag(self.host, flags, True, now)
+        self._upstream.set_flag(self.host, flags, True)
 
     @property
     def _failed(self) -> bool:
@@ -103,26 +103,24 @@ class CheckedHost:
             for state in self._states:
                 state.fail()
 
-    def _publish(self, now: float) -> None:
+    def _publish(self) -> None:
         host, set_flag = self.host, self._upstream.set_flag
         degraded = any(state.degraded for state in self._states)
-        set_flag(host, HealthFlag.DEGRADED_ACTIVE_HC, degraded, now)
+        set_flag(host, HealthFlag.DEGRADED_ACTIVE_HC, degraded)
         if not self._failed:
-            set_flag(host, RECOVERED, False, now)
+            set_flag(host, RECOVERED, False)
             return
         # Failed comes before what lifts an exclusion, or the host would look healthy in between.
-        set_flag(host, HealthFlag.FAILED_ACTIVE_HC, True, now)
-        set_flag(host, HealthFlag.ACTIVE_HC_TIMEOUT, any(state.timed_out for state in self._states), now)
+        set_flag(host, HealthFlag.FAILED_ACTIVE_HC, True)
+        set_flag(host, HealthFlag.ACTIVE_HC_TIMEOUT, any(state.timed_out for state in self._states))
         if self.checked:
-            set_flag(host, HealthFlag.PENDING_ACTIVE_HC, False, now)
+            set_flag(host, HealthFlag.PENDING_ACTIVE_HC, False)
 
 
 class HealthChecker:
     """Checks the hosts of one cluster, new ones as soon as discovery finds them."""
 
-    def __init__(
-        self, upstream: Upstream, *, clock: Clock, random: Random, make_probe: MakeProbe | None = None
-    ) -> None:
+    def __init__(self, upstream: Upstream, *, clock: Clock, random: Random) -> None:
         self.on_checked: Callable[[], None] = _nobody
         """Called after every check."""
         self._upstream = upstream
@@ -130,7 +128,7 @@ class HealthChecker:
         self._random = random
         self._checks = upstream.cluster.health_checks
         self._rules = [rules_of(check) for check in self._checks]
-        self._make_probe = make_probe or _probes_of(upstream, clock)
+        self._make_probe = _probes_of(upstream, clock)
         self._hosts: dict[Host, CheckedHost] = {}
         self._wake: Callable[[], None] = _nobody
         self._tell: Callable[[Callable[[], None]], None] = _nobody_listens
@@ -153,7 +151,7 @@ class HealthChecker:
         def fail() -> None:
             checked = self._hosts.get(host)
             if checked is not None:
-                checked.fail(self._clock.monotonic())
+                checked.fail()
 
         self._tell(fail)
 
@@ -204,7 +202,7 @@ class HealthChecker:
                 if delay > 0:
                     await self._clock.sleep_async(delay)
                 result = await self._check(probe, self._checks[index], checked.host)
-                delay = checked.record(index, result, self._random, self._clock.monotonic())
+                delay = checked.record(index, result, self._random)
                 self.on_checked()
         finally:
             await probe.close()

@@ -59,7 +59,7 @@ class SendAttempt:
             self._tell_connected(call, now)
             self._upstream.record(call.endpoint, _status(call, response), now)
         if self._health_checked and "x-envoy-immediate-health-check-fail" in response.headers:
-            self._upstream.immediate_health_check_fail(call.endpoint, now)
+            self._upstream.immediate_health_check_fail(call.endpoint)
         call.head_received()
         if span is not None:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)

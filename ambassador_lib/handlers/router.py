@@ -32,25 +32,24 @@ class Router:
         runtime: Runtime,
         random: Random,
         as_response: bool,
-        suppress_envoy_headers: bool,
     ) -> None:
         self._route = route
         self._clusters = clusters
         self._runtime = runtime
         self._random = random
-        self._suppress = suppress_envoy_headers
-        self._service_time = as_response and not suppress_envoy_headers
+        self._service_time = as_response and not route.suppress_envoy_headers
         self._count_tries = route.virtual_host.model.include_attempt_count_in_response
         self._changes_response = route.changes_response or self._count_tries
         decorator = route.model.decorator
-        self._operation = decorator.operation.encode() if decorator is not None else b""
+        told = "" if decorator is None or decorator.propagate is False else decorator.operation
+        self._operation = told.encode()
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         local = self._route.local_response(call)
         if local is not None:
             status, headers, body = local  # direct responses and redirects are never exceptions (contract)
             return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
-        call.suppress_envoy_headers = self._suppress
+        call.suppress_envoy_headers = self._route.suppress_envoy_headers
         try:
             self._choose_cluster(call)
             if call.internal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.route import RetryPolicy, Route, RouteAction, RouteConfiguration, VirtualHost
+from ..policy.model.route import Route, RouteAction, RouteConfiguration, VirtualHost
 from .clusters import Choice, compile_pick
 from .match import Condition, compile_match
 from .mutations import HeaderMutation, compile_request, compile_response
@@ -22,8 +22,6 @@ DEFAULT_TIMEOUT = 15.0
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 """Bytes of a request body kept for retries. Source: `Listener.per_connection_buffer_limit_bytes`."""
-
-PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 
 _NOT_FOUND_STATUS = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}
 
@@ -67,17 +65,15 @@ class CompiledRoute:
     """A route: the condition under which it is taken, and all that follows from it.
 
     `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
-    where the connection manager's counts. `retry_policy` is the route's, else the virtual host's. `reselect` is how
-    often a retry may pick again when it gets a host that was tried before. `local_details` and `local_flag` go with
-    `local_response`. `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do.
+    where the connection manager's counts. `retry_policy` is the route's, else the virtual host's.
+    `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do.
     """
 
     __slots__ = (
         "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "idle_timeout", "local_details", "local_flag", "matches", "model", "name", "per_request_buffer_limit",
-        "priority", "request_body_buffer_limit", "reselect", "retry_policy", "suppress_envoy_headers", "timeout",
-        "virtual_host",
+        "idle_timeout", "matches", "model", "name", "per_request_buffer_limit", "priority",
+        "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -90,13 +86,12 @@ class CompiledRoute:
         self.matches: Condition = compile_match(model.match, runtime=settings.runtime, random=settings.random)
         self._compile_action(model, settings)
         self._compile_limits(model, virtual_host.model)
-        self._compile_retries(model.route, virtual_host.model)
+        # Each as a whole (semantics 3.1).
+        own = model.route.retry_policy if model.route is not None else None
+        self.retry_policy = virtual_host.model.retry_policy if own is None else own
         # An answer from outside is given before there is a route, so no level's mutations reach it.
         self._request, self._response = _levels(settings, virtual_host.model, model) if answer is None else ((), ())
         self._answer = answer or compile_answer(model, suppress_envoy_headers=settings.suppress_envoy_headers)
-        self.local_details = self.local_flag = ""
-        if self._answer is not None:
-            self.local_details, self.local_flag = self._answer.details, self._answer.flag
         self._compile_flags(model.route)
 
     def _compile_action(self, model: Route, settings: Settings) -> None:
@@ -116,12 +111,6 @@ class CompiledRoute:
         self.per_request_buffer_limit = _set(
             model.per_request_buffer_limit_bytes, virtual_host.per_request_buffer_limit_bytes
         )
-
-    def _compile_retries(self, action: RouteAction | None, virtual_host: VirtualHost) -> None:
-        """Take the route's policy, else the virtual host's, each as a whole (semantics 3.1)."""
-        own = action.retry_policy if action is not None else None
-        self.retry_policy = virtual_host.retry_policy if own is None else own
-        self.reselect = reselections(self.retry_policy)
 
     def _compile_flags(self, action: RouteAction | None) -> None:
         split = action.weighted_clusters if action is not None else None
@@ -188,13 +177,6 @@ class CompiledRoute:
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
-
-
-def reselections(policy: RetryPolicy | None) -> int:
-    """How often a retry may pick again to avoid hosts that were tried: 0 without `previous_hosts` (semantics 3.6)."""
-    if policy is None or all(predicate.name != PREVIOUS_HOSTS for predicate in policy.retry_host_predicate):
-        return 0
-    return policy.host_selection_retry_max_attempts or 1
 
 
 def _levels(

@@ -10,12 +10,13 @@ from ..algorithms import retry_on
 from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
 from ..algorithms.retry_on import NOTHING, Failure, RetryOn
 from ..call import INFINITY, Call, Header
-from .compiled import reselections
 from .match import compile_header_matcher, compile_values
 
 if TYPE_CHECKING:
     from ..algorithms.overrides import Overrides
     from ..policy.model import HeaderMatcher, RetryPolicy
+
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 
 ResponseMatch = Callable[[int, Sequence[Header]], bool]
 
@@ -120,8 +121,15 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         if limited is not None
         else (),
         reset_max_interval=DEFAULT_RATE_LIMITED_MAX if reset_max is None else reset_max,
-        reselect=reselections(policy),
+        reselect=_reselections(policy),
     )
+
+
+def _reselections(policy: RetryPolicy) -> int:
+    """How often a retry may pick again to avoid hosts that were tried: 0 without `previous_hosts` (semantics 3.6)."""
+    if all(predicate.name != PREVIOUS_HOSTS for predicate in policy.retry_host_predicate):
+        return 0
+    return policy.host_selection_retry_max_attempts or 1
 
 
 def _any_request(matchers: Sequence[HeaderMatcher]) -> Callable[[Call], bool] | None:

@@ -97,7 +97,7 @@ class HostMonitor:
 class OutlierDetector:
     """Outlier detection of one cluster; thread-safe.
 
-    `hosts` returns the present members, `set_ejected(host, ejected, now)` changes a host's health (and may take its
+    `hosts` returns the present members, `set_ejected(host, ejected)` changes a host's health (and may take its
     own lock). `stats` counts under Envoy's names.
     """
 
@@ -108,7 +108,7 @@ class OutlierDetector:
         now: float,
         random: Random,
         hosts: Callable[[], Sequence[Host]],
-        set_ejected: Callable[[Host, bool, float], None],
+        set_ejected: Callable[[Host, bool], None],
     ) -> None:
         self.settings = Settings.of(policy)
         self.next_tick = now + self.settings.interval
@@ -148,13 +148,13 @@ class OutlierDetector:
                 self._tick_locked(tick + interval, missed)
             self.next_tick = tick + interval * (missed + 1)
 
-    def uneject(self, host: Host, now: float) -> None:
+    def uneject(self, host: Host) -> None:
         """Bring a host back since an active health check passed, unless the policy keeps ejections timed."""
         if not self.settings.successful_active_health_check_uneject_host:
             return
         with self._lock:
             if host.flags & HealthFlag.FAILED_OUTLIER_CHECK:
-                self._uneject_locked(host, now)
+                self._uneject_locked(host)
 
     @staticmethod
     def _monitor_locked(host: Host) -> HostMonitor:
@@ -220,11 +220,11 @@ class OutlierDetector:
         monitor.ends = now + ejection.ejection_time(base, monitor.multiplier, maximum) + jitter
         self.stats[f"ejections_enforced_{kind}"] += 1
         self.stats["ejections_enforced_total"] += 1
-        self._set_ejected(host, True, now)
+        self._set_ejected(host, True)
 
-    def _uneject_locked(self, host: Host, now: float) -> None:
+    def _uneject_locked(self, host: Host) -> None:
         self._monitor_locked(host).reset()
-        self._set_ejected(host, False, now)
+        self._set_ejected(host, False)
 
     def _tick_locked(self, first: float, ticks: int) -> None:
         """Pass `ticks` ticks, the first at `first`: ended ejections are lifted, multipliers of the others decay."""
@@ -239,7 +239,7 @@ class OutlierDetector:
                 if lifting >= ticks:
                     continue
                 in_good_standing = ticks - lifting - 1
-                self._uneject_locked(host, first + lifting * self.settings.interval)
+                self._uneject_locked(host)
             monitor.multiplier = max(0, monitor.multiplier - in_good_standing)
 
     def _judge_locked(self, now: float) -> None:

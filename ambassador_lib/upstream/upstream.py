@@ -111,10 +111,10 @@ class Upstream:
             self._sweep(now)
         outlier.record(host, outcome, now)
 
-    def uneject(self, host: Host, now: float) -> None:
+    def uneject(self, host: Host) -> None:
         """End the host's ejection since an active health check passed, unless the policy keeps it timed."""
         if self.outlier is not None:
-            self.outlier.uneject(host, now)
+            self.outlier.uneject(host)
 
     def update_hosts(self, specs: Sequence[HostSpec], now: float) -> None:
         """Replace the membership; hosts whose address stays keep their state.
@@ -137,7 +137,7 @@ class Upstream:
         if changed:
             self._notify()
 
-    def set_flag(self, host: Host, flag: HealthFlag, on: bool, now: float) -> None:  # noqa: ARG002, FBT001
+    def set_flag(self, host: Host, flag: HealthFlag, on: bool) -> None:  # noqa: FBT001
         """Change a host's health; a host that only waited for its health to go is removed with it."""
         with self._lock:
             flags = host.flags | flag if on else host.flags & ~flag
@@ -152,7 +152,7 @@ class Upstream:
         if changed:
             self._notify()
 
-    def immediate_health_check_fail(self, host: Host, now: float) -> None:
+    def immediate_health_check_fail(self, host: Host) -> None:
         """The host said in traffic that it is about to go (`x-envoy-immediate-health-check-fail`; semantics 6.2).
 
         It is out at once, left out of every percentage, until active health checks pass; without them it is not heard.
@@ -160,7 +160,7 @@ class Upstream:
         if not self.health_checked or not host.spec.actively_checked:
             return
         flags = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
-        self.set_flag(host, flags, True, now)
+        self.set_flag(host, flags, True)
         for listener in self._failure_listeners:
             listener(host)
 
@@ -180,8 +180,8 @@ class Upstream:
             outlier.sweep(now)
             self._next_tick = outlier.next_tick
 
-    def _set_ejected(self, host: Host, ejected: bool, now: float) -> None:  # noqa: FBT001 - as `set_flag`
-        self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected, now)
+    def _set_ejected(self, host: Host, ejected: bool) -> None:  # noqa: FBT001 - as `set_flag`
+        self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected)
 
     def _host_locked(self, spec: HostSpec, known: Host | None, now: float) -> Host:
         if known is not None:

@@ -53,7 +53,7 @@ class Told:
 class Scene:
     """One thing to show.
 
-    `calls` are made one after the other by the blocking client; the asynchronous client makes `at_once` together.
+    `calls` are made one after the other by the blocking client; the asynchronous client makes `demo.AT_ONCE` together.
     `check` raises `AssertionError` where something did not behave as announced.
     """
 

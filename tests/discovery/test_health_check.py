@@ -329,9 +329,7 @@ def test_a_host_that_traffic_failed_recovers_by_its_checks(kit: Any, probes: Scr
 
     async def story(upstream: Any, discovery: Any) -> None:
         host = upstream.hosts[0]
-        upstream.set_flag(
-            host, HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL, True, kit.clock.now
-        )
+        upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL, True)
         await kit.clock.advance(1.0)
         assert HealthFlag.FAILED_ACTIVE_HC in host.flags
         await kit.clock.advance(1.0)
@@ -374,7 +372,7 @@ def test_a_host_that_failed_in_traffic_begins_anew(kit: Any, probes: ScriptedPro
             probes.outcomes["10.0.0.1"] = PASSED
             await kit.clock.advance(10.0)
             assert flags(upstream) == HealthFlag.FAILED_ACTIVE_HC
-        upstream.immediate_health_check_fail(upstream.hosts[0], kit.clock.now)
+        upstream.immediate_health_check_fail(upstream.hosts[0])
         await kit.clock.settle()
         assert flags(upstream) == gone
         await kit.clock.advance(10.0)

@@ -230,6 +230,18 @@ def test_the_operation_is_told_upstream(spec: Spec, direction: str, told: str | 
     assert (None if told else "op") == response.headers.get("x-envoy-decorator-operation")
 
 
+@pytest.mark.parametrize("direction", ["OUTBOUND", "UNSPECIFIED"])
+def test_an_operation_that_is_not_propagated_is_told_nobody(spec: Spec, direction: str) -> None:
+    """`Decorator.propagate: false` keeps the name to the span."""
+    decorator = {"operation": "op", "propagate": False}
+    routes = [{"match": {"prefix": "/"}, "route": {"cluster": "c"}, "decorator": decorator}]
+    policy = bootstrap(routes=routes, manager={"tracing": {}})
+    policy["static_resources"]["listeners"][0]["traffic_direction"] = direction
+    response = spec.given(policy, local_replies="response").get()
+    assert "x-envoy-decorator-operation" not in spec.upstream.seen[0].headers
+    assert "x-envoy-decorator-operation" not in response.headers
+
+
 def test_white_space_around_an_added_value_is_not_sent(spec: Spec) -> None:
     """A header's value has none at its ends, whatever a mutation renders."""
     added = [{"header": {"key": "x-a", "value": "%REQ(x-none)% v "}}]

@@ -200,8 +200,8 @@ def test_a_change_of_health_does_not_restart_the_rotation(make_upstream) -> None
     order = []
     for _ in range(30):
         order += picks(upstream, 1)
-        upstream.set_flag(upstream.hosts[0], HealthFlag.DEGRADED_ACTIVE_HC, True, 0.0)
-        upstream.set_flag(upstream.hosts[0], HealthFlag.DEGRADED_ACTIVE_HC, False, 0.0)
+        upstream.set_flag(upstream.hosts[0], HealthFlag.DEGRADED_ACTIVE_HC, True)
+        upstream.set_flag(upstream.hosts[0], HealthFlag.DEGRADED_ACTIVE_HC, False)
     assert Counter(order) == {1: 10, 2: 10, 3: 10}
 
 

@@ -178,7 +178,7 @@ def test_a_passing_health_check_ends_the_ejection(make_upstream) -> None:
     upstream = detecting(make_upstream)
     host = upstream.hosts[0]
     feed(upstream, host, *[500] * 5)
-    upstream.uneject(host, 1.5)
+    upstream.uneject(host)
     assert ejected(upstream) == []
     feed(upstream, host, *[500] * 4)
     assert ejected(upstream) == []
@@ -188,7 +188,7 @@ def test_a_policy_may_keep_ejections_timed(make_upstream) -> None:
     """`successful_active_health_check_uneject_host: false` ignores health checks."""
     upstream = detecting(make_upstream, successful_active_health_check_uneject_host=False)
     feed(upstream, upstream.hosts[0], *[500] * 5)
-    upstream.uneject(upstream.hosts[0], 1.5)
+    upstream.uneject(upstream.hosts[0])
     assert ejected(upstream) == [1]
 
 

@@ -25,7 +25,7 @@ def test_hosts_survive_a_refresh(make_upstream) -> None:
     """A host whose address stays is the same object with its state, described anew."""
     upstream = make_upstream([spec(1), spec(2)])
     kept = upstream.hosts[1]
-    upstream.set_flag(kept, HealthFlag.FAILED_OUTLIER_CHECK, True, 0.0)
+    upstream.set_flag(kept, HealthFlag.FAILED_OUTLIER_CHECK, True)
     upstream.update_hosts([spec(2, weight=7, health_status="DEGRADED"), spec(3)], 5.0)
     assert upstream.hosts[0] is kept
     assert kept.flags == HealthFlag.FAILED_OUTLIER_CHECK | HealthFlag.DEGRADED_EDS_HEALTH
@@ -53,7 +53,7 @@ def test_listeners_hear_of_comings_and_goings_alone(make_upstream) -> None:
     specs = [spec(1), spec(2)]
     upstream.update_hosts(specs, 0.0)
     upstream.update_hosts([spec(1, weight=5), spec(2)], 0.0)
-    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, True, 0.0)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, True)
     assert heard == [2]
     specs = [spec(2)]
     upstream.update_hosts(specs, 0.0)
@@ -79,13 +79,13 @@ def test_a_checked_host_outlives_discovery_until_a_check_fails(make_upstream) ->
     """Semantics 6.2: a removed host that passes its checks stays in rotation; its first failure removes it."""
     upstream = make_upstream([spec(1), spec(2)], health_checks=CHECKS)
     staying, _ = upstream.hosts
-    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, False)
     heard = []
     upstream.on_membership(lambda: heard.append(upstream.hosts))
     upstream.update_hosts([], 1.0)
     assert upstream.hosts == (staying,)
     assert upstream.pick(1.0) is staying
-    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, True, 2.0)
+    upstream.set_flag(staying, HealthFlag.FAILED_ACTIVE_HC, True)
     assert (upstream.hosts, upstream.pick(2.0)) == ((), None)
     assert heard == [(staying,), ()]
 
@@ -94,17 +94,17 @@ def test_a_host_that_comes_back_stays(make_upstream) -> None:
     """Listed again, a host no longer leaves with its next failed check."""
     upstream = make_upstream([spec(1)], health_checks=CHECKS)
     host = upstream.hosts[0]
-    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False)
     upstream.update_hosts([], 1.0)
     upstream.update_hosts([spec(1)], 2.0)
-    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, True, 3.0)
+    upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, True)
     assert upstream.hosts == (host,)
 
 
 def test_a_logical_host_keeps_its_health_when_its_address_moves(make_upstream) -> None:
     """LOGICAL_DNS is one host: the next address takes over what is known of it, and the last one is gone."""
     upstream = make_upstream([spec(1)], type="LOGICAL_DNS", health_checks=CHECKS)
-    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, False)
     upstream.update_hosts([spec(2)], 1.0)
     assert [(host.port, host.flags) for host in upstream.hosts] == [(2, HealthFlag(0))]
 
@@ -126,7 +126,7 @@ def test_health_changes_from_many_threads_are_all_kept(make_upstream) -> None:
     def work(flag: HealthFlag) -> None:
         barrier.wait()
         for turn in range(201):
-            upstream.set_flag(host, flag, turn % 2 == 0, 0.0)
+            upstream.set_flag(host, flag, turn % 2 == 0)
 
     flags = list(HealthFlag)[:8]
     threads = [Thread(target=work, args=(flag,)) for flag in flags]
@@ -162,11 +162,11 @@ def test_a_host_that_takes_its_leave_in_traffic_is_out_at_once(make_upstream) ->
     """Semantics 6.2: with active checks, `x-envoy-immediate-health-check-fail` fails and excludes the host."""
     upstream = make_upstream(2, health_checks=CHECKS)
     for host in upstream.hosts:
-        upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False, 0.0)
+        upstream.set_flag(host, HealthFlag.FAILED_ACTIVE_HC, False)
     leaving, staying = upstream.hosts
     heard = []
     upstream.on_immediate_failure(heard.append)
-    upstream.immediate_health_check_fail(leaving, 1.0)
+    upstream.immediate_health_check_fail(leaving)
     assert (leaving.flags, heard) == (GONE, [leaving])
     assert [upstream.pick(1.0) for _ in range(4)] == [staying] * 4
 
@@ -175,7 +175,7 @@ def test_without_active_checks_nobody_takes_its_leave(make_upstream) -> None:
     """Nothing would bring such a host back; nor one that opts out of its cluster's checks."""
     opted_out = spec(1, health_check_config=Endpoint.HealthCheckConfig(disable_active_health_check=True))
     for upstream in (make_upstream(1), make_upstream([opted_out], health_checks=CHECKS)):
-        upstream.immediate_health_check_fail(upstream.hosts[0], 1.0)
+        upstream.immediate_health_check_fail(upstream.hosts[0])
         assert upstream.hosts[0].flags == HealthFlag(0)
 
 

@@ -212,6 +212,7 @@ class Decorator:
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.Decorator"
     operation: str
+    propagate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
