@@ -18,6 +18,7 @@ from .options import Options, check_transport
 from .policy import Policy
 from .runtime.blocking import BlockingRuntime, run_sync
 from .runtime.clock import SystemClock
+from .runtime.once import Once
 
 if TYPE_CHECKING:
     import pybreaker
@@ -79,10 +80,10 @@ class _Ambassador:
         )
         self._runtime = self._make_runtime()
         self._closed = False
-        self._plain: PlainStack | None = None
         self._stack: Stack | None = None
-        self._mocked: tuple[Stack, Engine] | None = None
-        self._own_passthrough: Any = None
+        self._plain = Once(self._make_plain)
+        self._mocked = Once(self._make_mocked, drop=lambda made: made[0].close())
+        self._own_passthrough = Once(self._make_passthrough)
         if self.policy is not None:
             self._engine = self._make_engine(inner)
             self._stack = self._make_stack(self.policy, self._engine)
@@ -124,22 +125,16 @@ class _Ambassador:
         entry = self._stack.find(url)
         if entry is None or self._inner is not None or pristine():
             return entry
-        return self._mocked_stack().find(url)
+        return self._mocked.get()[0].find(url)
 
-    def _mocked_stack(self) -> Stack:
+    def _make_mocked(self) -> tuple[Stack, Engine]:
         """While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL."""
-        if self._mocked is None:
-            assert self.policy is not None
-            engine = self._make_engine(self._passthrough())
-            self._mocked = (self._make_stack(self.policy, engine), engine)
-        return self._mocked[0]
+        assert self.policy is not None, "without a policy nothing claims a URL"
+        engine = self._make_engine(self._passthrough())
+        return self._make_stack(self.policy, engine), engine
 
     def _passthrough(self) -> Any:
-        if self._inner is not None:
-            return self._inner
-        if self._own_passthrough is None:
-            self._own_passthrough = self._make_passthrough()
-        return self._own_passthrough
+        return self._inner if self._inner is not None else self._own_passthrough.get()
 
     def _call(self, request: httpx.Request) -> Call:
         if self._closed:
@@ -166,26 +161,24 @@ class _Ambassador:
             return self._stack.nobody
         return None
 
-    def _plain_stack(self) -> PlainStack:
-        if self._plain is None:
-            from .plain import PlainStack
+    def _make_plain(self) -> PlainStack:
+        from .plain import PlainStack
 
-            self._plain = PlainStack(self._runtime, self._options)
-        return self._plain
+        return PlainStack(self._runtime, self._options)
 
     def _close_stacks(self) -> list[Engine]:
         """Stop discovery and return the engines still to be closed."""
         self._closed = True
-        if self._plain is not None:
-            self._plain.close()
+        if (plain := self._plain.made) is not None:
+            plain.close()
         engines: list[Engine] = []
         if self._stack is not None:
             self._stack.close()
             if self._inner is None or self.closes_inner:
                 engines.append(self._engine)
-        if self._mocked is not None:
-            self._mocked[0].close()
-            engines.append(self._mocked[1])
+        if (mocked := self._mocked.made) is not None:
+            mocked[0].close()
+            engines.append(mocked[1])
         return engines
 
     def __repr__(self) -> str:
@@ -229,7 +222,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         if self.policy is not None:
             response: httpx.Response = transport.handle_request(request)
             return response
-        return run_sync(self._plain_stack().handle(self._call(request), transport))
+        return run_sync(self._plain.get().handle(self._call(request), transport))
 
     def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait, as Envoy's start-up does, for first resolutions and first health checks.
@@ -245,8 +238,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
             return
         for engine in self._close_stacks():
             run_sync(engine.close())
-        if self._own_passthrough is not None:
-            self._own_passthrough.close()
+        if (passthrough := self._own_passthrough.made) is not None:
+            passthrough.close()
         if self._inner is not None and self._stack is None and self.closes_inner:
             self._inner.close()
 
@@ -283,7 +276,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         if self.policy is not None:
             response: httpx.Response = await transport.handle_async_request(request)
             return response
-        return await self._plain_stack().handle(self._call(request), transport)
+        return await self._plain.get().handle(self._call(request), transport)
 
     async def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait, as Envoy's start-up does, for first resolutions and first health checks.
@@ -299,8 +292,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             return
         for engine in self._close_stacks():
             await engine.close()
-        if self._own_passthrough is not None:
-            await self._own_passthrough.aclose()
+        if (passthrough := self._own_passthrough.made) is not None:
+            await passthrough.aclose()
         if self._inner is not None and self._stack is None and self.closes_inner:
             await self._inner.aclose()
 

@@ -214,7 +214,7 @@ def test_a_forked_child_meets_no_lock_of_its_parents(spec: Spec) -> None:
     """Another thread may have been in the middle of choosing a host, or of making the ambassador."""
     spec.given_client(None)
     spec.get("http://example.org/")
-    ambassadors, stack = spec.client._ambassadors, spec.transport._plain
+    ambassadors, stack = spec.client._ambassadors, spec.transport._plain.made
     with ambassadors._lock, stack._lock:
         for each in (ambassadors, stack):
             each.start_afresh()
