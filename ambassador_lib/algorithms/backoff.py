@@ -7,8 +7,9 @@ float in [0, 1).
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
+
+from .natural import natural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +18,6 @@ DEFAULT_BASE = 0.025
 DEFAULT_MAX_FACTOR = 10
 DEFAULT_RATE_LIMITED_MAX = 300.0
 
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
 # Doubling a float overflows long before anybody retries so often; the maximum has been reached by then.
 _MOST_DOUBLINGS = 62
 
@@ -44,10 +44,10 @@ def reset_interval(value: str, now: float, *, unix_timestamp: bool) -> float | N
     `value` is a whole number of seconds or, with `unix_timestamp`, a moment since the epoch; `now` is the time since
     the epoch. HTTP dates, fractions, zero and moments that have passed are not usable.
     """
-    value = value.strip()
-    if not _WHOLE_NUMBER.fullmatch(value):
+    number = natural(value.strip())
+    if number is None:
         return None
-    seconds = int(value) - (math.floor(now) if unix_timestamp else 0)
+    seconds = number - (math.floor(now) if unix_timestamp else 0)
     return float(seconds) if seconds > 0 else None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .natural import natural
+
 CONSUMED = frozenset(
     b"x-envoy-" + name
     for name in (
@@ -46,23 +48,19 @@ def take_overrides(headers: list[tuple[bytes, bytes]]) -> Overrides | None:
         return None
     headers[:] = [header for header in headers if header[0] not in CONSUMED]
     retry_on = (taken.get(b"x-envoy-retry-on", ""), taken.get(b"x-envoy-retry-grpc-on", ""))
-    codes = (_natural(code.strip()) for code in taken.get(b"x-envoy-retriable-status-codes", "").split(","))
+    codes = (natural(code.strip()) for code in taken.get(b"x-envoy-retriable-status-codes", "").split(","))
     names = (name.strip().lower() for name in taken.get(b"x-envoy-retriable-header-names", "").split(","))
     return Overrides(
         timeout=_milliseconds(taken.get(b"x-envoy-upstream-rq-timeout-ms")),
         per_try_timeout=_milliseconds(taken.get(b"x-envoy-upstream-rq-per-try-timeout-ms")),
         retry_on=",".join(filter(None, retry_on)),
-        max_retries=_natural(taken.get(b"x-envoy-max-retries")),
+        max_retries=natural(taken.get(b"x-envoy-max-retries", "")),
         retriable_status_codes=frozenset(code for code in codes if code is not None),
         retriable_header_names=tuple(name.encode("latin-1") for name in names if name),
         alt_response=b"x-envoy-upstream-rq-timeout-alt-response" in taken,
     )
 
 
-def _natural(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
-
-
 def _milliseconds(text: str | None) -> float | None:
-    number = _natural(text)
+    number = natural(text or "")
     return None if number is None else number / 1000

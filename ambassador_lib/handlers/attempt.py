@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..algorithms.grpc_status import is_grpc
+from ..algorithms.natural import natural
 from ..call import INFINITY, Call, Header, Next
 from ..engine.base import Engine, Exchange
 from ..errors import AmbassadorError, DeadlineExpired, UpstreamConnectError, UpstreamResetError, expired, overflow
@@ -146,7 +147,7 @@ class SendAttempt:
 def _status(call: Call, response: httpx.Response) -> Outcome:
     """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
     if call.method == "POST" and is_grpc(call.header(b"content-type")):
-        grpc_status = response.headers.get("grpc-status", "")
-        if grpc_status.isdigit():
-            return grpc_outcome(int(grpc_status))
+        grpc_status = natural(response.headers.get("grpc-status", ""))
+        if grpc_status is not None:
+            return grpc_outcome(grpc_status)
     return response.status_code

@@ -247,3 +247,15 @@ def test_white_space_around_an_added_value_is_not_sent(spec: Spec) -> None:
     added = [{"header": {"key": "x-a", "value": "%REQ(x-none)% v "}}]
     spec.given(bootstrap(vhost={"request_headers_to_add": added})).get()
     assert "v" == spec.upstream.seen[0].headers["x-a"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\u00b2".encode("latin-1")])
+def test_numbers_that_are_none(spec: Spec, number: Any) -> None:
+    """A number that nobody can read, from an internal caller or in a gRPC reply, is none and breaks nothing."""
+    policy = bootstrap(
+        manager={"use_remote_address": True, "internal_address_config": {}}, cluster={"outlier_detection": {}}
+    )
+    headers = [("content-type", "application/grpc"), ("x-envoy-max-retries", number)]
+    spec.given(policy, httpx.Response(200, headers=[("grpc-status", number)]))
+    assert 200 == spec.post(headers=headers).status_code
+    spec.assert_nothing_held()
