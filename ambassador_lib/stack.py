@@ -6,6 +6,7 @@ does not use are not in the stack.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +258,10 @@ def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:
         await repeat(breaker.sync_storage, STORAGE_INTERVAL, options.clock)
 
     name = f"{upstream.name} breaker storage"
-    return [ControlThread.shared().watch(keep_in_step, name=name, clock=options.clock, random=options.random)]
+    watch = ControlThread.shared().watch(keep_in_step, name=name, clock=options.clock, random=options.random)
+    # A client that is dropped without being closed takes the watch along: it holds the breaker, not the upstream.
+    weakref.finalize(upstream, watch.abandon).atexit = False
+    return [watch]
 
 
 def _suppressed(manager: HttpConnectionManager) -> bool:

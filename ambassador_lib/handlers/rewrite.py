@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..call import Answer, Call, Next
 from ..engine.base import Destination
+from ..routing.normalize import strip_any_host_port
 from ..routing.rewrite import rewrite_host
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class EndpointRewrite:
         name = None
         if self._auto_sni or self._auto_san:
             name = (call.header(self._sni_header) or b"").decode("latin-1") if self._sni_header else ""
-            name = _without_port(name or call.authority)
+            name = strip_any_host_port(name or call.authority).strip("[]")
         if self._auto_sni and name is not None and not _is_address(name):
             sni = name
         if self._auto_san:
@@ -75,12 +76,6 @@ class EndpointRewrite:
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )
-
-
-def _without_port(authority: str) -> str:
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0]
-    return authority.rpartition(":")[0] if authority.count(":") == 1 else authority
 
 
 def _is_address(name: str) -> bool:

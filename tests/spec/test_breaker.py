@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from typing import Any
 
 import anyio
@@ -9,11 +11,18 @@ import httpx
 import pybreaker
 import pytest
 
-from ambassador_lib import CircuitOpenError, PerTryTimeoutError, RouteTimeoutError, UpstreamOverflowError
-from ambassador_lib.testing.clock import FakeClock
+from ambassador_lib import (
+    AmbassadorTransport,
+    AsyncAmbassadorTransport,
+    CircuitOpenError,
+    PerTryTimeoutError,
+    RouteTimeoutError,
+    UpstreamOverflowError,
+)
+from ambassador_lib.testing.clock import FakeClock, FakeRandom
 
 from .documents import bootstrap, breaker, cluster, listener, policy, vhost
-from .harness import Hang, Spec, Step, told
+from .harness import Hang, Script, Spec, Step, told
 
 REFUSED = httpx.ConnectError("refused")
 
@@ -231,3 +240,19 @@ def test_the_storage_is_asked_for_by_name_and_shared(spec: Spec) -> None:
     spec.close_transport()
     spec.transport = one
     spec.close_transport()
+
+
+@pytest.mark.parametrize("kind", [AmbassadorTransport, AsyncAmbassadorTransport])
+def test_a_dropped_transport_no_longer_looks_at_its_storage(kind: Any) -> None:
+    """What watches a shared storage ends with a transport that nobody closed, and with it the control thread."""
+    clock = StillClock()
+    options = {"inner": Script(clock), "clock": clock, "random": FakeRandom()}
+    transport = kind(broken(), breaker_storage=lambda _name: pybreaker.CircuitMemoryStorage("closed"), **options)
+    # One that an earlier case has closed may be about to end.
+    controls = [thread for thread in threading.enumerate() if thread.name == "ambassador_lib-control"]
+    assert controls
+    del transport
+    gc.collect()
+    for control in controls:
+        control.join(10)
+    assert not any(control.is_alive() for control in controls)
