@@ -23,12 +23,12 @@ _LABEL_REPEATED = 3
 
 
 class Schema:
-    """Looks up messages, their fields and the rules on them."""
+    """Looks up messages, their fields and the rules on them. `names` are its messages' full names, not nested ones."""
 
     def __init__(self, descriptor_set: bytes) -> None:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set)
         self._pool = DescriptorPool()
-        self._names = [f"{file.package}.{message.name}" for file in files.file for message in file.message_type]
+        self.names = [f"{file.package}.{message.name}" for file in files.file for message in file.message_type]
         for file in files.file:
             self._pool.AddSerializedFile(file.SerializeToString())
         self._field_rules = self._pool.FindExtensionByName("validate.rules")
@@ -52,7 +52,7 @@ class Schema:
 
     def nearest(self, name: str) -> str:
         """Return the known message whose name looks most like `name`, or nothing."""
-        near = difflib.get_close_matches(name, self._names, 1, 0.8)
+        near = difflib.get_close_matches(name, self.names, 1, 0.8)
         return near[0] if near else ""
 
     def fields(self, descriptor: Descriptor) -> Mapping[str, FieldDescriptor]:

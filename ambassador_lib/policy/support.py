@@ -16,7 +16,8 @@ from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
 __all__ = [
     "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_FIELDS", "REFUSED_VALUES", "TRACERS", "UPSTREAM_CODEC",
-    "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_supported_type", "type_refusal",
+    "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension", "is_supported_type",
+    "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
 _CORE = "envoy.config.core.v3."
@@ -164,3 +165,18 @@ def type_refusal(name: str) -> str:
         if found := re.match(pattern, name):
             return found.expand(message)
     return f"{name} is known to Envoy but not supported by ambassador_lib"
+
+
+def supported_types() -> frozenset[str]:
+    """Return the messages that we act on, wherever they stand."""
+    return frozenset((*CLASSES, *ADAPTED, *_OPAQUE_TYPES))
+
+
+def newer_fields(message: str) -> list[str]:
+    """Return the fields of a message that Envoy has and our schema has not."""
+    return [name.rpartition(".")[2] for name in NEWER_FIELDS if name.rpartition(".")[0] == message]
+
+
+def is_refused_extension(name: str) -> bool:
+    """Tell whether a type is refused with a reason of its own, rather than for being unknown to us."""
+    return not is_supported_type(name) and any(re.match(pattern, name) for pattern, _ in TYPE_REFUSALS)

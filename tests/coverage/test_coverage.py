@@ -1,0 +1,114 @@
+"""The coverage list is the loader's own word, and what it says of a field is what the loader does with it."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from ambassador_lib.errors import PolicyError
+from ambassador_lib.policy import Policy
+from ambassador_lib.policy.coverage import BOOTSTRAP, NO_EFFECT, NOTED, REFUSED, SAME, Coverage, covered, refused_types
+from ambassador_lib.policy.schema import envoy
+from ambassador_lib.policy.support_notes import NOTES
+
+from . import examples
+from .listed import Listed
+from .page import render, shown_by
+
+LINES = covered(envoy())
+BY_NAME = {line.name: line for line in LINES}
+CLUSTER = "envoy.config.cluster.v3.Cluster"
+
+
+def test_every_field_has_one_verdict() -> None:
+    """Each field is listed once, with one of the four words, and with a reason where it is not simply the same."""
+    assert len(BY_NAME) == len(LINES)
+    for line in LINES:
+        assert line.verdict in (SAME, NOTED, REFUSED, NO_EFFECT)
+        assert bool(line.reason) == (line.verdict != SAME), line
+
+
+def test_the_list_reaches_from_the_bootstrap_to_the_leaves() -> None:
+    """What stands deep inside a policy is on the list, and so is the content of an `Any`."""
+    for name in (
+        f"{BOOTSTRAP}.static_resources",
+        "envoy.config.route.v3.RetryPolicy.retry_on",
+        "envoy.type.matcher.v3.StringMatcher.ignore_case",
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.sni",
+    ):
+        assert BY_NAME[name].verdict == SAME
+
+
+def test_notes_are_about_fields_that_exist() -> None:
+    """A note on a field that is not on the list, or that is refused, would never be read."""
+    for name in NOTES:
+        assert BY_NAME[name].verdict == NOTED, name
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.message == CLUSTER], ids=lambda line: line.field)
+def test_what_the_list_refuses_the_loader_refuses(line: Coverage) -> None:
+    """A field of a cluster that is said to be refused is refused with that reason; any other is not."""
+    field = envoy().find(CLUSTER).fields_by_name[line.field]  # type: ignore[union-attr]
+    filled: object = {}
+    if field.message_type is None:
+        filled = {"TYPE_STRING": "x", "TYPE_BOOL": True}.get(_kind(field.type), 1)
+    document = {"static_resources": {"clusters": [{"name": "a", line.field: filled}]}}
+    messages: list[str] = []
+    try:
+        Policy.parse(document)
+    except PolicyError as error:
+        messages = [fault.message for fault in error.faults]
+    if line.verdict == REFUSED and _sets_it(field, filled):
+        assert line.reason in messages
+    elif line.verdict != REFUSED:
+        assert not any(line.reason and line.reason in message for message in messages)
+
+
+def _kind(number: int) -> str:
+    return {9: "TYPE_STRING", 8: "TYPE_BOOL"}.get(number, "")
+
+
+def _sets_it(field: object, filled: object) -> bool:
+    return not (filled == {} and (getattr(field, "is_repeated", False) or getattr(field, "label", 0) == 3))
+
+
+def test_extensions_that_are_refused_are_listed_with_their_reason() -> None:
+    """A filter that cannot run in the process stands on the list under its type."""
+    types = refused_types(envoy())
+    assert "lua" in types["envoy.extensions.filters.http.lua.v3.Lua"]
+
+
+def test_the_scenario_of_a_field_is_the_smallest_that_sets_it() -> None:
+    """Of two policies that set a field the one with less beside it shows it."""
+    small = {"static_resources": {"clusters": [{"name": "a"}]}}
+    large = {"static_resources": {"clusters": [{"name": "a", "connect_timeout": "1s"}]}}
+    shown = shown_by({"large": large, "small": small})
+    assert shown[f"{CLUSTER}.name"] == "small"
+    assert shown[f"{CLUSTER}.connect_timeout"] == "large"
+    assert "| `connect_timeout` | same |  | `large` |" in render(shown)
+
+
+def test_a_fault_finds_its_field_on_the_list() -> None:
+    """The path of a fault leads to the field or the type that the list has as refused, and to nothing else."""
+    document = {"static_resources": {"clusters": [{"name": "a", "original_dst_lb_config": {}, "nonsense": 1}]}}
+    with pytest.raises(PolicyError) as raised:
+        Policy.parse(document)
+    found = [Listed().names(fault, document) for fault in raised.value.faults]
+    assert f"{CLUSTER}.original_dst_lb_config" in found
+    assert "" in found, "a field that Envoy does not know either is no refusal of ours"
+
+
+def test_examples_are_loaded_and_judged(tmp_path: pathlib.Path) -> None:
+    """A file that both take, one that only Envoy takes for a listed reason; what is no bootstrap is passed over."""
+    (tmp_path / "good.yaml").write_text("static_resources: {clusters: [{name: a, type: STATIC}]}")
+    (tmp_path / "refused.yaml").write_text(
+        "static_resources: {}\nhds_config: {api_type: GRPC, transport_api_version: V3}"
+    )
+    (tmp_path / "compose.yaml").write_text("services: {}")
+    (tmp_path / "template.yaml").write_text("{% if x %}")
+    page = tmp_path / "page.md"
+    assert examples.main([str(tmp_path), "--page", str(page)]) == 0
+    text = page.read_text()
+    assert "2 files: 1 accepted by both, 1 by Envoy alone," in text
+    assert f"{BOOTSTRAP}.hds_config" in text
