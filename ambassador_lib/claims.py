@@ -89,10 +89,10 @@ class Claims:
     def _search(self, url: httpx.URL) -> Entry | None:
         host = url.host.lower()
         port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-        answers = [(_nearness(listener.entry.listener, host, port), listener) for listener in self._listeners]
-        nearest = min((nearness for nearness, _ in answers), default=_ELSEWHERE)
+        answers = [(_nearest(listener.entry.listener, host, port), listener) for listener in self._listeners]
+        nearest = min((distance for distance, _ in answers), default=_ELSEWHERE)
         if nearest < _ELSEWHERE:
-            return next(listener.entry for nearness, listener in answers if nearness == nearest)
+            return next(listener.entry for distance, listener in answers if distance == nearest)
         names = (host,) if url.port is None else (f"{host}:{url.port}", host)
         for listener in self._listeners:
             for name in names:
@@ -101,13 +101,18 @@ class Claims:
         return next(filter(None, map(self._by_cluster_name.get, reversed(names))), None)
 
 
-def _nearness(listener: Listener, host: str, port: int | None) -> int:
+def _nearest(listener: Listener, host: str, port: int | None) -> int:
+    """Return how near the nearest of the listener's addresses is."""
+    return min((_nearness(address, host, port) for address in listener.addresses), default=_ELSEWHERE)
+
+
+def _nearness(listens: Address, host: str, port: int | None) -> int:
     """Rule 1: a wildcard or loopback listener answers to every loopback name on its port.
 
     Where several do, the operating system would choose the one that is bound to the very address, then a wildcard one;
     the others answer where nobody else would.
     """
-    address = listener.address.socket_address
+    address = listens.socket_address
     if address is None or address.port_value != port:
         return _ELSEWHERE
     bound = address.address

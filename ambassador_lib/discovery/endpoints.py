@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..engine.base import pipe_address
 from ..policy.model.cluster import Cluster, LbEndpoint, LocalityLbEndpoints
 from ..upstream.host import HostSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ListedEndpoint:
-    """One `LbEndpoint` with what it inherits from its locality. `name` is an IP address or a DNS name."""
+    """One `LbEndpoint` with what it inherits from its locality. `name` is an IP address, a DNS name or a unix
+    socket's path."""
 
     name: str
     port: int
@@ -46,7 +48,9 @@ def listed_endpoints(cluster: Cluster) -> tuple[ListedEndpoint, ...]:
     listed = []
     for group in () if assignment is None else assignment.endpoints:
         for source in group.lb_endpoints:
-            at = source.endpoint.address.socket_address
+            at, pipe = source.endpoint.address.socket_address, source.endpoint.address.pipe
+            if pipe is not None:
+                listed.append(ListedEndpoint(pipe_address(pipe.path), 0, source.endpoint.hostname, source, group))
             if at is None:
                 continue
             hostname = source.endpoint.hostname or ("" if cluster.type == "STATIC" else at.address)

@@ -163,7 +163,11 @@ class HttpProbe:
             destination=self._target,
             deadline=deadline,
             on_connected=_nothing,
-            url=httpx.URL(scheme=scheme, host=self._target.address, port=self._target.port),
+            url=httpx.URL(
+                scheme=scheme,
+                host="localhost" if self._target.is_pipe else self._target.address,
+                port=self._target.port,
+            ),
             extensions={},
         )
 

@@ -37,10 +37,10 @@ class ConnectionGauge(Protocol):
 class Destination:
     """Where connections go and how; connections are shared only between equal destinations.
 
-    `address` is an IP (or, over an engine that resolves, a name); `sni` the TLS server name, `None` for none;
-    `san` a name that the certificate must carry besides what `tls` demands (auto_san_validation); `protocol` is
-    `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart. A connection is closed after
-    `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit).
+    `address` is an IP (or, over an engine that resolves, a name), or a unix socket's path (`pipe_address`); `sni` the
+    TLS server name, `None` for none; `san` a name that the certificate must carry besides what `tls` demands
+    (auto_san_validation); `protocol` is `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
+    A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit).
     """
 
     pool: str
@@ -55,11 +55,31 @@ class Destination:
     max_requests: int = 0
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)
-    """`address:port`, IPv6 in brackets."""
+    """`address:port`, IPv6 in brackets; a unix socket's path."""
 
     def __post_init__(self) -> None:
         address = f"[{self.address}]" if ":" in self.address else self.address
-        object.__setattr__(self, "endpoint", f"{address}:{self.port}")
+        object.__setattr__(self, "endpoint", self.address if self.is_pipe else f"{address}:{self.port}")
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether a unix socket is dialled."""
+        return is_pipe(self.address)
+
+    @property
+    def socket_path(self) -> str:
+        """The unix socket's path as the system wants it: `@` stands for the zero byte of abstract names."""
+        return f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
+
+
+def pipe_address(path: str) -> str:
+    """Return the address of a unix socket: its path, which no IP address or DNS name looks like."""
+    return path if is_pipe(path) else f"./{path}"
+
+
+def is_pipe(address: str) -> bool:
+    """Tell whether an address is a unix socket's."""
+    return "/" in address or address.startswith("@")
 
 
 class Exchange:

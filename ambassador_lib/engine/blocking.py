@@ -60,7 +60,8 @@ class BlockingNetwork:
             sock = socket.socket(family, socket.SOCK_STREAM)
             exchange.abortable(partial(shut_down, sock))
             try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(self._left(until))
                 sock.connect(address)
             except TimeoutError:
@@ -175,6 +176,9 @@ class BlockingBody(httpx.SyncByteStream):
 
 
 def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
+    if destination.is_pipe:
+        yield socket.AF_UNIX, destination.socket_path
+        return
     try:
         found = socket.getaddrinfo(destination.address, destination.port, type=socket.SOCK_STREAM)
     except OSError as error:

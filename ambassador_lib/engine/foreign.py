@@ -72,6 +72,8 @@ class _Foreign:
 
     def _address(self, exchange: Exchange, extensions: dict[str, Any]) -> httpx.URL:
         destination = exchange.destination
+        if destination.is_pipe:
+            raise connect_failure(f"{destination.address}: a unix socket is dialled by the library's own engine alone")
         scheme = "http" if destination.tls is None and exchange.scheme != "https" else "https"
         # httpcore sends the extension `target` as it is; the URL's path would be a new URL for each request.
         target = "/" if isinstance(self.transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)) else exchange.target

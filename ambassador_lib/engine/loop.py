@@ -49,7 +49,11 @@ class LoopNetwork:
         wire = None
         with anyio.move_on_after(destination.connect_timeout):
             try:
-                stream: ByteStream = await anyio.connect_tcp(destination.address, destination.port)
+                stream: ByteStream = await (
+                    anyio.connect_unix(destination.socket_path)
+                    if destination.is_pipe
+                    else anyio.connect_tcp(destination.address, destination.port)
+                )
             except OSError as error:
                 cause = error.__cause__
                 raise refused(cause if isinstance(cause, OSError) else error) from error

@@ -46,7 +46,10 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
             findings.fault(cluster, "load_assignment", "a LOGICAL_DNS cluster has one locality with one endpoint",
                            "use STRICT_DNS for more")  # fmt: skip
     for endpoint in endpoints:
-        address = endpoint.address.socket_address
+        address, pipe = endpoint.address.socket_address, endpoint.address.pipe
+        if pipe is not None and cluster.type != "STATIC":
+            message = f"a unix socket needs no resolving: the cluster's type is {cluster.type}"
+            findings.fault(endpoint.address, "pipe", message, "set the cluster's type to STATIC")
         if address is None:
             continue
         if cluster.type == "STATIC" and not _is_ip(address.address):

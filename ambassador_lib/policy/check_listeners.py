@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator
 
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
 from .findings import Findings
-from .model.core import CidrRange, SocketAddress
+from .model.core import Address, CidrRange, SocketAddress
 from .model.listener import HttpConnectionManager, Listener, Router
 from .model.route import RouteConfiguration, VirtualHost
 
 
 def check_listener(findings: Findings, listener: Listener, clusters: frozenset[str] | None) -> None:
     """Check a listener; `clusters` are the names that routes may use, `None` if they are not all known."""
-    address = listener.address.socket_address
-    if address is not None and not _is_ip(address.address):
-        findings.fault(address, "address", f"a listener's address is an IP address, not {address.address!r}")
-    if address is not None:
-        check_protocol(findings, address)
+    for place in (listener.address, *(additional.address for additional in listener.additional_addresses)):
+        _check_address(findings, place)
+    if listener.bind_to_port is False:
+        findings.warn(
+            listener, "bind_to_port", "no URL's address names this listener, only its virtual hosts' names do"
+        )
     manager = listener.http_connection_manager
     _check_filters(findings, manager)
     if manager.strip_matching_host_port and manager.strip_any_host_port:
@@ -31,6 +32,17 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
         _check_range(findings, range_)
     if manager.route_config is not None:
         _check_route_table(findings, manager.route_config, clusters)
+
+
+def _check_address(findings: Findings, place: Address) -> None:
+    address = place.socket_address
+    if place.pipe is not None:
+        message = "a listener on a unix socket is not supported: no URL names it"
+        findings.fault(place, "pipe", message, "give it an IP address and a port")
+    if address is not None and not _is_ip(address.address):
+        findings.fault(address, "address", f"a listener's address is an IP address, not {address.address!r}")
+    if address is not None:
+        check_protocol(findings, address)
 
 
 def check_protocol(findings: Findings, address: SocketAddress) -> None:

@@ -21,7 +21,10 @@ _ENVOYS_KEYS = (
     "envoy.", "upstream.", "circuit_breakers.", "outlier_detection.", "health_check.", "tracing.", "overload.",
 )  # fmt: skip
 # Of these, what concerns the proxy's sockets and code alone.
-_HARMLESS_KEYS = ("overload.global_downstream_max_connections", "envoy.reloadable_features.", "re2.")
+_HARMLESS_KEYS = (
+    "overload.global_downstream_max_connections", "envoy.reloadable_features.", "envoy.restart_features.",
+    "envoy.resource_limits.", "re2.",
+)  # fmt: skip
 
 
 def collect(policy: Policy, places: Places) -> Findings:
@@ -47,12 +50,20 @@ def _check_names(findings: Findings, policy: Policy) -> None:
     for position in _repeated([listener.name or id(listener) for listener in policy.listeners]):
         listener = policy.listeners[position]
         findings.fault(listener, "name", f"a listener named {listener.name!r} exists already")
-    addresses = [listener.address.socket_address for listener in policy.listeners]
-    bound: list[object] = [
-        (at.address, at.port_value) if at is not None and at.port_value else index for index, at in enumerate(addresses)
-    ]
-    for position in _repeated(bound):
-        findings.fault(policy.listeners[position], "address", "another listener has this address")
+    _check_addresses(findings, policy)
+
+
+def _check_addresses(findings: Findings, policy: Policy) -> None:
+    taken: set[tuple[str, int]] = set()
+    for listener in policy.listeners:
+        for number, address in enumerate(listener.addresses):
+            at = address.socket_address
+            if at is None or not at.port_value:
+                continue
+            if (at.address, at.port_value) in taken:
+                owner = listener.additional_addresses[number - 1] if number else listener
+                findings.fault(owner, "address", "another listener has this address")
+            taken.add((at.address, at.port_value))
 
 
 def _repeated(names: Sequence[object]) -> Iterable[int]:

@@ -69,7 +69,9 @@ class HostSpec:
 
     @property
     def key(self) -> str:
-        """`ip:port`, IPv6 in brackets: a host's identity within its cluster."""
+        """`ip:port`, IPv6 in brackets, or a unix socket's path: a host's identity within its cluster."""
+        if "/" in self.address or self.address.startswith("@"):
+            return self.address
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     @property

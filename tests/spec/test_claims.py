@@ -42,6 +42,22 @@ def test_a_listener_elsewhere_answers_to_its_address_alone(spec: Spec) -> None:
             spec.get(f"http://{host}:15001/")
 
 
+def test_a_listener_answers_to_its_additional_addresses(spec: Spec) -> None:
+    """`additional_addresses` are as good as the address."""
+    more = {"additional_addresses": [{"address": {"socket_address": {"address": "0.0.0.0", "port_value": 15009}}}]}
+    spec.given(policy({**listener(vhost()), **more}))
+    assert "main" == story(spec.get("http://localhost:15009/")).listener
+    assert "main" == story(spec.get("http://127.0.0.1:15001/")).listener
+
+
+def test_a_listener_that_binds_no_port_is_found_by_name_alone(spec: Spec) -> None:
+    """`bind_to_port: false` leaves its virtual hosts' names."""
+    spec.given(policy({**listener(vhost("up.test")), "bind_to_port": False}), unmatched="reject")
+    with pytest.raises(NoRouteError):
+        spec.get("http://127.0.0.1:15001/")
+    assert "main" == story(spec.get("http://up.test/")).listener
+
+
 def test_the_port_decides_between_listeners(spec: Spec) -> None:
     """Each of two listeners serves its own port, and nobody a third."""
     spec.given(TWO, unmatched="reject")

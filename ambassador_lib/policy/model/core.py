@@ -49,11 +49,21 @@ class SocketAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pipe:
+    """A unix domain socket; a path that begins with `@` is in Linux's abstract namespace.
+    Source: `envoy.config.core.v3.Pipe`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.Pipe"
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where something listens. Source: `envoy.config.core.v3.Address`."""
 
     PROTO: ClassVar[str] = "envoy.config.core.v3.Address"
     socket_address: SocketAddress | None = None
+    pipe: Pipe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

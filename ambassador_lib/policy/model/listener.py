@@ -87,12 +87,29 @@ class HttpConnectionManager:
 class Listener:
     """An address and the connection manager behind it. Source: `envoy.config.listener.v3.Listener`.
 
-    `filter_chains` comes down to the one connection manager, which must be its only terminal filter.
+    `filter_chains` comes down to the one connection manager, which must be its only terminal filter. It answers to its
+    `address` and to each of its `additional_addresses`; to none of them with `bind_to_port` false.
     """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class AdditionalAddress:
+        """One more address. Source: `envoy.config.listener.v3.AdditionalAddress`."""
+
+        PROTO: ClassVar[str] = "envoy.config.listener.v3.AdditionalAddress"
+        address: Address
 
     PROTO: ClassVar[str] = "envoy.config.listener.v3.Listener"
     name: str = ""
     address: Address
+    additional_addresses: tuple[AdditionalAddress, ...] = ()
+    bind_to_port: bool | None = None
     http_connection_manager: HttpConnectionManager
     per_connection_buffer_limit_bytes: int | None = None
     traffic_direction: str = "UNSPECIFIED"
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All the addresses that URLs can name."""
+        if self.bind_to_port is False:
+            return ()
+        return (self.address, *(additional.address for additional in self.additional_addresses))
