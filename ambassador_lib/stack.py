@@ -7,18 +7,19 @@ does not use are not in the stack.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .call import Call, Deadline, Handler, Next
-from .claims import NOBODY, Claims, Entry, ListenerEntries, bare_cluster
-from .discovery import Discovery
+from .call import Call, Handler, Next
+from .claims import NOBODY, Claims, Entry, bare_cluster
 from .discovery import start as start_discovery
+from .discovery.files import FileWatcher
 from .engine.base import Engine
 from .engine.tls import TlsSettings
-from .errors import LocalReply, NoRouteError, NotReadyError
+from .errors import LocalReply, NoRouteError, no_healthy_upstream
 from .handlers.admit import Admit
 from .handlers.attempt import SendAttempt
 from .handlers.balance import Balance
@@ -30,7 +31,8 @@ from .handlers.rewrite import EndpointRewrite
 from .handlers.route import ChooseRoute
 from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
-from .policy.model import HttpConnectionManager, Listener, RouteConfiguration
+from .live import ClusterAtWork, ListenerAtWork, LiveClusters
+from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
 from .runtime.control import ControlThread, Watch
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from .policy import Policy
     from .routing.compiled import CompiledRoute
     from .runtime.base import Runtime
+    from .runtime.gate import Gate
 
 DEFAULT_IDLE_TIMEOUT = 300.0
 STORAGE_INTERVAL = 1.0
@@ -78,7 +81,7 @@ async def _end(_call: Call) -> httpx.Response:
 
 
 class Stack:
-    """A policy at work over one runtime and one engine."""
+    """A policy at work over one runtime and one engine; what it consists of is in `live`."""
 
     def __init__(self, policy: Policy, runtime: Runtime, engine: Engine, options: Options) -> None:
         self._policy = policy
@@ -86,60 +89,71 @@ class Stack:
         self._engine = engine
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
-        self.clusters: dict[str, Upstream] = {}
-        self._discoveries: dict[str, Discovery] = {}
-        self._watches: list[Watch] = []
+        self.files = FileWatcher(clock=options.clock, random=options.random)
+        self._live = LiveClusters(self._start_cluster)
+        self.clusters = self._live.upstreams
+        self._listeners: list[ListenerAtWork] = []
+        self._bare: dict[str, ListenerAtWork] = {}
+        self.nobody = Entry(0, NOBODY, compose(self._outermost(NOBODY.http_connection_manager), _no_route))
+        self.find: Callable[[httpx.URL], Entry | None] = Claims((), {}).find
+        """Finds the way in for a URL; exchanged whenever what claims URLs changes."""
         try:
-            self._build()
+            for cluster in policy.clusters:
+                self._live.put(cluster, at_once=True)
+            self._listeners = [self._start_listener(listener, 1) for listener in policy.listeners]
+            self._claim()
+            self._live.on_names = self._claim
         except BaseException:
             self.close()
             raise
 
-    def _build(self) -> None:
-        tls = {cluster.name: TlsSettings.of(cluster) for cluster in self._policy.clusters}
-        for cluster in self._policy.clusters:
-            upstream = Upstream(
-                cluster,
-                clock=self._options.clock,
-                random=self._options.random,
-                breaker_listeners=self._options.breaker_listeners,
-                breaker_storage=self._options.breaker_storage,
-                health_checked=self._engine.dials,
-            )
-            self.clusters[cluster.name] = upstream
-            self._discoveries[cluster.name] = start_discovery(
-                upstream, clock=self._options.clock, random=self._options.random, dials=self._engine.dials
-            )
-            self._watches += watch_storage(upstream, self._options)
-        self._chains = {name: self._cluster_chain(self.clusters[name], tls[name]) for name in self.clusters}
-        self._cluster_rules = {
-            cluster.name: compile_rules(cluster.http_protocol_options.retry_policy)
-            for cluster in self._policy.clusters
-            if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None
+    def _claim(self) -> None:
+        """Let new calls find what there is now."""
+        self._bare = {
+            name: self._bare.get(name) or self._start_listener(bare_cluster(name), 2) for name in self.clusters
         }
         # A URL's host is in lower case whatever the application wrote.
-        bare = {name.lower(): self._listener(bare_cluster(name), 2).entry for name in reversed(self.clusters)}
-        self.nobody = Entry(0, NOBODY, compose(self._outermost(NOBODY.http_connection_manager), _no_route))
-        self.find = Claims([self._listener(listener, 1) for listener in self._policy.listeners], bare).find
+        bare = {name.lower(): self._bare[name].entries.entry for name in reversed(self._bare)}
+        self.find = Claims([listener.entries for listener in self._listeners], bare).find
 
-    # --- the order --------------------------------------------------------------------------------------------------
+    def _start_cluster(self, cluster: Cluster) -> ClusterAtWork:
+        options = self._options
+        tls = TlsSettings.of(cluster)
+        upstream = Upstream(
+            cluster,
+            clock=options.clock,
+            random=options.random,
+            breaker_listeners=options.breaker_listeners,
+            breaker_storage=options.breaker_storage,
+            health_checked=self._engine.dials,
+        )
+        discovery = start_discovery(upstream, clock=options.clock, random=options.random, dials=self._engine.dials)
+        chain = self._cluster_chain(upstream, discovery.gate, tls)
+        protocol = cluster.http_protocol_options
+        own = protocol.retry_policy if protocol is not None else None
+        rules = None if own is None else compile_rules(own)
+        return ClusterAtWork(upstream, discovery, chain, rules, watch_storage(upstream, options))
 
-    def _listener(self, listener: Listener, rule: int) -> ListenerEntries:
-        manager = listener.http_connection_manager
-        config = manager.route_config or RouteConfiguration()
+    def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
+        made = ListenerAtWork(
+            listener, rule, partial(self._listener_chain, listener), partial(self._compile_routes, listener)
+        )
+        made.use(listener.http_connection_manager.route_config or RouteConfiguration())
+        return made
+
+    def _compile_routes(
+        self, listener: Listener, config: RouteConfiguration
+    ) -> tuple[RouteTable, dict[CompiledRoute, Next]]:
         table = RouteTable(
             config,
             runtime=self._policy.runtime,
             random=self._options.random,
-            suppress_envoy_headers=_suppressed(manager),
+            suppress_envoy_headers=_suppressed(listener.http_connection_manager),
             clock=self._options.clock,
         )
-        chains = {route: self._route_chain(route, listener) for route in table.routes}
-        return ListenerEntries(
-            table,
-            Entry(rule, listener, self._listener_chain(listener, ChooseRoute(table, chains))),
-            Entry(2, listener, self._listener_chain(listener, ChooseRoute(table.ignoring_port(), chains))),
-        )
+        return table, {route: self._route_chain(route, listener) for route in table.routes}
+
+    # --- the order --------------------------------------------------------------------------------------------------
 
     def _listener_chain(self, listener: Listener, choose_route: ChooseRoute) -> Next:
         manager = listener.http_connection_manager
@@ -187,7 +201,7 @@ class Stack:
                 # Makes the tries: everything below runs once for each.
                 Retry(
                     compile_rules(route.retry_policy),
-                    self._cluster_rules,
+                    self._live.rules,
                     runtime=self._runtime,
                     random=options.random,
                     idempotent_only=options.idempotent_only,
@@ -198,9 +212,12 @@ class Stack:
         )
 
     def _to_cluster(self, call: Call) -> Coroutine[Any, Any, httpx.Response]:
-        return self._chains[call.cluster.name](call)
+        chain = self._live.chains.get(call.cluster.name)
+        if chain is None:  # removed since the call has begun
+            raise no_healthy_upstream()
+        return chain(call)
 
-    def _cluster_chain(self, upstream: Upstream, tls: TlsSettings | None) -> Next:
+    def _cluster_chain(self, upstream: Upstream, gate: Gate, tls: TlsSettings | None) -> Next:
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
@@ -213,7 +230,7 @@ class Stack:
             handlers.append(Breaker(upstream.breaker, runtime))
         handlers += [
             # Above the limits: no host (UH) is told before overflow (UO).
-            Balance(upstream, self._discoveries[cluster.name].gate, runtime),
+            Balance(upstream, gate, runtime),
             # Below the pick, on which it depends; above the limits, which count per destination.
             EndpointRewrite(cluster, tls, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
@@ -226,26 +243,12 @@ class Stack:
 
     async def ready(self, timeout: float) -> None:
         """Wait for every cluster's first resolution and first health checks; `NotReadyError` after `timeout` s."""
-        deadline = Deadline(self._runtime.now() + timeout)
-        for name, discovery in self._discoveries.items():
-            if discovery.gate.is_open:
-                continue
-            ticket = self._runtime.ticket()
-            discovery.gate.add(ticket)
-            try:
-                if not await ticket.wait(deadline):
-                    raise NotReadyError(f"cluster {name!r} was not ready within {timeout:g} s")
-            finally:
-                discovery.gate.discard(ticket)
+        await self._live.ready(self._runtime, timeout)
 
     def close(self) -> None:
         """End discovery and health checks; the engine is closed by who owns it."""
-        for watch in self._watches:
-            watch.cancel(0)
-        for discovery in self._discoveries.values():
-            discovery.stop(0)  # all are told first, so that waiting takes one bound and not one each
-        for discovery in self._discoveries.values():
-            discovery.stop()
+        self.files.stop()  # first: nothing changes any more
+        self._live.close()
 
 
 def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:

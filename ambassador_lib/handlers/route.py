@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..call import Answer, Call, Next
@@ -13,15 +14,25 @@ if TYPE_CHECKING:
     from ..routing.table import RouteTable
 
 
-class ChooseRoute:
-    """Listener -> virtual host -> route; goes on with that route's own chain. No route: 404 NR."""
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """A route table and each route's own chain."""
 
-    def __init__(self, table: RouteTable, chains: Mapping[CompiledRoute, Next]) -> None:
-        self._table = table
-        self._chains = chains
+    table: RouteTable
+    chains: Mapping[CompiledRoute, Next]
+
+
+class ChooseRoute:
+    """Listener -> virtual host -> route; goes on with that route's own chain. No route: 404 NR.
+
+    `routes` may be exchanged at any time, by one assignment: a call reads it once.
+    """
+
+    routes: Routes
 
     def handle(self, call: Call, next: Next) -> Answer:
-        call.virtual_host, route = self._table.find(call)
+        routes = self.routes
+        call.virtual_host, route = routes.table.find(call)
         if route is None:
             raise NoRouteError(
                 f"no route of {call.report.listener or 'the policy'} matches {call.authority}{call.target}",
@@ -29,4 +40,4 @@ class ChooseRoute:
             )
         call.route = route
         call.report.route = route.name or None
-        return self._chains[route](call)
+        return routes.chains[route](call)

@@ -137,6 +137,12 @@ class Upstream:
         if changed:
             self._notify()
 
+    def retire(self) -> None:
+        """Let the engine keep no connection any more: no new call comes here."""
+        for host in self.hosts:
+            for limits in self.limits.values():
+                limits.forget(host.key)
+
     def set_flag(self, host: Host, flag: HealthFlag, on: bool) -> None:  # noqa: FBT001
         """Change a host's health; a host that only waited for its health to go is removed with it."""
         with self._lock:

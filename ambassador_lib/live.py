@@ -1,0 +1,204 @@
+"""What is at work, and can be changed while calls run: clusters that warm up beside those that they follow; listeners
+whose routes are exchanged.
+
+All changes are made by whoever makes the client and, later on, on the control thread alone, so nothing here takes a
+lock. Calls read dictionaries and attributes that are exchanged by one assignment each; a call under way keeps what it
+holds, and asks again by name for each further try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from .call import Deadline
+from .claims import Entry, ListenerEntries
+from .errors import NotReadyError
+from .handlers.route import ChooseRoute, Routes
+from .policy.model import RouteConfiguration
+
+if TYPE_CHECKING:
+    from .call import Next
+    from .discovery import Discovery
+    from .policy.model import Cluster, Listener
+    from .routing.compiled import CompiledRoute
+    from .routing.retry_rules import RetryRules
+    from .routing.table import RouteTable
+    from .runtime.base import Runtime
+    from .runtime.control import Watch
+    from .upstream.upstream import Upstream
+
+
+class ClusterAtWork:
+    """One cluster: what is known of it, what looks after it, and the layers that a try goes through."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        discovery: Discovery,
+        chain: Next,
+        rules: RetryRules | None = None,
+        watches: Iterable[Watch] = (),
+    ) -> None:
+        self.cluster = upstream.cluster
+        self.upstream = upstream
+        self.discovery = discovery
+        self.chain = chain
+        self.rules = rules
+        self._watches = tuple(watches)
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """End what looks after the cluster; with a timeout of 0 it is told to end, and nothing blocks."""
+        for watch in self._watches:
+            watch.cancel(0)
+        self.discovery.stop(timeout)
+
+    def retire(self) -> None:
+        """Serve no new call: what runs is finished, kept connections are closed."""
+        self.stop(0)
+        self.upstream.retire()
+
+    def __repr__(self) -> str:
+        return f"<ClusterAtWork {self.upstream!r}>"
+
+
+class LiveClusters:
+    """The clusters by name; `upstreams`, `chains` and `rules` (a cluster's own retry policy) are what calls read."""
+
+    def __init__(self, start: Callable[[Cluster], ClusterAtWork]) -> None:
+        self.on_names: Callable[[], None] = _nobody
+        """Called after names have come or gone."""
+        self.upstreams: dict[str, Upstream] = {}
+        self.chains: dict[str, Next] = {}
+        self.rules: dict[str, RetryRules] = {}
+        self._start = start
+        self._serving: dict[str, ClusterAtWork] = {}
+        self._warming: dict[str, ClusterAtWork] = {}
+
+    def put(self, cluster: Cluster, *, at_once: bool = False) -> None:
+        """Have the cluster serve as soon as it is warm, or at once; until then the one of its name goes on.
+
+        A cluster that is as it was keeps all that was learned about it.
+        """
+        name = cluster.name
+        if name in self._warming and self._warming[name].cluster == cluster:
+            return
+        if name in self._serving and self._serving[name].cluster == cluster:
+            self._cool(name)
+            return
+        made = self._start(cluster)
+        self._cool(name)
+        if at_once:
+            self._serve(made)
+            return
+        self._warming[name] = made
+        made.discovery.gate.add(_WhenOpen(lambda: self._warmed(made)))
+
+    def drop(self, name: str) -> None:
+        """Have the cluster serve no more."""
+        self._cool(name)
+        self.upstreams.pop(name, None)
+        self.chains.pop(name, None)
+        self.rules.pop(name, None)
+        gone = self._serving.pop(name, None)
+        if gone is not None:
+            self.on_names()
+            gone.retire()
+
+    async def ready(self, runtime: Runtime, timeout: float) -> None:
+        """Wait for every cluster's first resolution and first health checks; `NotReadyError` after `timeout` s."""
+        deadline = Deadline(runtime.now() + timeout)
+        for name, made in [*self._serving.items(), *self._warming.items()]:
+            gate = made.discovery.gate
+            if gate.is_open:
+                continue
+            ticket = runtime.ticket()
+            gate.add(ticket)
+            try:
+                if not await ticket.wait(deadline):
+                    raise NotReadyError(f"cluster {name!r} was not ready within {timeout:g} s")
+            finally:
+                gate.discard(ticket)
+
+    def close(self) -> None:
+        """End discovery and health checks."""
+        warming, self._warming = self._warming, {}
+        all_of_them = [*warming.values(), *self._serving.values()]
+        for made in all_of_them:
+            made.stop(0)  # all are told first, so that waiting takes one bound and not one each
+        for made in all_of_them:
+            made.stop()
+
+    def _cool(self, name: str) -> None:
+        given_up = self._warming.pop(name, None)
+        if given_up is not None:
+            given_up.retire()
+
+    def _warmed(self, made: ClusterAtWork) -> None:
+        if self._warming.get(made.cluster.name) is made:
+            del self._warming[made.cluster.name]
+            self._serve(made)
+
+    def _serve(self, made: ClusterAtWork) -> None:
+        name = made.cluster.name
+        before = self._serving.get(name)
+        self._serving[name] = made
+        self.chains[name] = made.chain
+        if made.rules is not None:
+            self.rules[name] = made.rules
+        else:
+            self.rules.pop(name, None)
+        self.upstreams[name] = made.upstream
+        if before is None:
+            self.on_names()
+        else:
+            before.retire()
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""
+
+
+class _WhenOpen:
+    """Has something done when a gate opens, as if it were somebody who waits."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do = do
+
+    async def wait(self, deadline: Deadline) -> bool:  # noqa: ARG002 - nobody does
+        return False
+
+    def wake(self) -> None:
+        self._do()
+
+
+CompileRoutes = Callable[[RouteConfiguration], tuple["RouteTable", Mapping["CompiledRoute", "Next"]]]
+
+
+class ListenerAtWork:
+    """One listener, by its address and by the names of its virtual hosts; `use` gives it its routes."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        rule: int,
+        chain: Callable[[ChooseRoute], Next],
+        compile_routes: CompileRoutes,
+    ) -> None:
+        self.listener = listener
+        self.config = RouteConfiguration()
+        self._compile = compile_routes
+        self._choose, self._choose_by_host = ChooseRoute(), ChooseRoute()
+        self._entry = Entry(rule, listener, chain(self._choose))
+        self._by_host = Entry(2, listener, chain(self._choose_by_host))
+
+    def use(self, config: RouteConfiguration) -> None:
+        """Send new calls by these routes; the layers above them stay as they are."""
+        table, chains = self._compile(config)
+        self.config = config
+        self._choose.routes = Routes(table, chains)
+        self._choose_by_host.routes = Routes(table.ignoring_port(), chains)
+        self.entries = ListenerEntries(table, self._entry, self._by_host)
+
+    def __repr__(self) -> str:
+        return f"<ListenerAtWork {self.listener.name}: {self.config.name}>"
