@@ -1,0 +1,1 @@
+"""The differential suite: the same policy, upstreams and calls through the real Envoy and through the library."""

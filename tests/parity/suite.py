@@ -1,0 +1,61 @@
+"""All scenarios: found in `scenarios/`, by name and by area (the module's name)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from . import probes, scenarios
+from .model import Scenario
+from .site import placed
+
+FIRST_PLACEHOLDER = 40001
+
+
+@cache
+def areas() -> dict[str, list[Scenario]]:
+    """Return the scenarios by area."""
+    found: dict[str, list[Scenario]] = {}
+    for module in sorted(pkgutil.iter_modules(scenarios.__path__), key=lambda module: module.name):
+        loaded = importlib.import_module(f"{scenarios.__name__}.{module.name}")
+        found[module.name] = list(loaded.SCENARIOS)
+    return found
+
+
+@cache
+def everything() -> dict[str, Scenario]:
+    """Return the scenarios by name."""
+    found: dict[str, Scenario] = {}
+    for area, members in areas().items():
+        for scenario in members:
+            assert scenario.name not in found, f"{area}: there are two scenarios {scenario.name!r}"
+            found[scenario.name] = scenario
+    return found
+
+
+def find(name: str) -> Scenario:
+    """Return a scenario of the suite, or one that the harness is tested with."""
+    return everything().get(name) or next(one for one in probes.PROBES if one.name == name)
+
+
+def area_of(name: str) -> str:
+    """Return the area of a scenario."""
+    return next(area for area, members in areas().items() if any(one.name == name for one in members))
+
+
+def bootstraps() -> dict[str, Any]:
+    """Return each scenario's bootstrap (a dict, or YAML text) with ports from 40001 on and no file behind its paths."""
+    return {name: _rendered(scenario) for name, scenario in everything().items()}
+
+
+def _rendered(scenario: Scenario) -> Any:
+    ports: dict[str, int] = {}
+
+    def place(kind: str, name: str) -> str | int:
+        if kind == "port":
+            return ports.setdefault(name, FIRST_PLACEHOLDER + len(ports))
+        return f"/parity/{kind}/{name}"
+
+    return placed(scenario.policy, place)
