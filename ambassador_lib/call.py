@@ -155,6 +155,7 @@ class Call:
     route: Any = None
     choice: Any = None
     cluster: Any = None
+    responds: Any = None
     suppress_envoy_headers = False
     body_limit: float = INFINITY
     """Bytes of the request's body that may be sent again."""

@@ -38,13 +38,20 @@ RESET = "upstream connect error or disconnect/reset before headers. "
 
 @dataclass(slots=True)
 class LocalReply:
-    """The reply that Envoy would send itself: `headers` come on top of content-type and content-length."""
+    """The reply that Envoy would send itself: `headers` come on top of content-type and content-length.
+
+    `grpc_status`: for a gRPC request, where it does not follow from `status`.
+    `mutated`: the route's header mutations are made. `shaped`: `headers` are all there are, framing included.
+    """
 
     status: int
     body: str = ""
     flag: str = ""
     details: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    grpc_status: int | None = None
+    mutated: bool = False
+    shaped: bool = False
 
     def header_list(self) -> list[tuple[bytes, bytes]]:
         """Return all headers, framing included (semantics 12.1: no content-type on an empty body)."""
@@ -115,7 +122,7 @@ class NoRouteError(AmbassadorError, httpx.UnsupportedProtocol):
 
 
 class FaultInjectedError(AmbassadorError, httpx.TransportError):
-    """A fault filter aborted the call; no policy that can be used has one yet."""
+    """A fault filter aborted the call."""
 
 
 class LocalReplyError(AmbassadorError, httpx.TransportError):

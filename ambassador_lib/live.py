@@ -182,13 +182,14 @@ class ListenerAtWork:
         self,
         listener: Listener,
         rule: int,
+        choose: Callable[[], ChooseRoute],
         chain: Callable[[ChooseRoute], Next],
         compile_routes: CompileRoutes,
     ) -> None:
         self.listener = listener
         self.config = RouteConfiguration()
         self._compile = compile_routes
-        self._choose, self._choose_by_host = ChooseRoute(), ChooseRoute()
+        self._choose, self._choose_by_host = choose(), choose()
         self._entry = Entry(rule, listener, chain(self._choose))
         self._by_host = Entry(2, listener, chain(self._choose_by_host))
 

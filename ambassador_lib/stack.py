@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .call import Call, Handler, Next
+from .call import Answer, Call, Handler, Next
 from .claims import NOBODY, Claims, Entry, bare_cluster
 from .discovery import start as start_discovery
 from .discovery.files import FileWatcher
 from .engine.base import Engine
 from .engine.tls import TlsSettings
 from .errors import LocalReply, NoRouteError, no_healthy_upstream
+from .filters.base import FilterContext
+from .filters.chain import FilterChain, TableFilters
 from .handlers.admit import Admit
 from .handlers.attempt import SendAttempt
 from .handlers.balance import Balance
+from .handlers.filter_replies import FilterReplies
 from .handlers.limits import CircuitBreakers
 from .handlers.local_reply import LocalReplies
 from .handlers.observe import Observe
 from .handlers.retry import Retry
 from .handlers.rewrite import EndpointRewrite
-from .handlers.route import ChooseRoute
+from .handlers.route import ChooseRoute, route_not_found
 from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters
@@ -135,14 +138,23 @@ class Stack:
         return ClusterAtWork(upstream, discovery, chain, rules, watch_storage(upstream, options))
 
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
+        options, policy = self._options, self._policy
+        manager = listener.http_connection_manager
+        context = FilterContext(listener, self._runtime, options.clock, options.random, policy.runtime, policy.node)
+        filters = FilterChain(manager, context, _idle_timeout(manager))
+        unrouted = compose(filters.unrouted, route_not_found)
         made = ListenerAtWork(
-            listener, rule, partial(self._listener_chain, listener), partial(self._compile_routes, listener)
+            listener,
+            rule,
+            partial(ChooseRoute, self.clusters, unrouted, random=options.random),
+            partial(self._listener_chain, listener, filters),
+            partial(self._compile_routes, listener, filters),
         )
-        made.use(listener.http_connection_manager.route_config or RouteConfiguration())
+        made.use(manager.route_config or RouteConfiguration())
         return made
 
     def _compile_routes(
-        self, listener: Listener, config: RouteConfiguration
+        self, listener: Listener, chain: FilterChain, config: RouteConfiguration
     ) -> tuple[RouteTable, dict[CompiledRoute, Next]]:
         table = RouteTable(
             config,
@@ -151,51 +163,60 @@ class Stack:
             suppress_envoy_headers=_suppressed(listener.http_connection_manager),
             clock=self._options.clock,
         )
-        return table, {route: self._route_chain(route, listener) for route in table.routes}
+        filters = TableFilters(chain, config)
+        return table, {route: self._route_chain(route, listener, filters) for route in table.routes}
 
     # --- the order --------------------------------------------------------------------------------------------------
 
-    def _listener_chain(self, listener: Listener, choose_route: ChooseRoute) -> Next:
+    def _listener_chain(self, listener: Listener, filters: FilterChain, choose_route: ChooseRoute) -> Next:
         manager = listener.http_connection_manager
+        observe, local_replies = self._outermost(manager)
         return compose(
             [
-                *self._outermost(manager),
+                observe,
+                local_replies,
+                # Above all that answers in the upstream's place: filters change such replies, too.
+                *([FilterReplies(filters.unrouted_responds, local_replies.shape)] if filters else ()),
                 # Before routing: what the route may match on is settled here (control headers, path, host).
                 Admit(listener, random=self._options.random, tracing=self._tracing),
-                # Chooses only; goes on with the route's own chain. The policy's filters will stand between, and see
-                # the original path.
+                # Chooses only; goes on with the route's own chain, filters first: they see the original path.
                 choose_route,
             ],
             _end,
         )
 
-    def _outermost(self, manager: HttpConnectionManager) -> list[Handler]:
-        return [
+    def _outermost(self, manager: HttpConnectionManager) -> tuple[Observe, LocalReplies]:
+        return (
             # Outermost, so that whatever happens below is told and given back.
             Observe(self._runtime, self._tracing, as_response=self._options.as_response),
             # Above all that may refuse; below observe, which tells of the reply.
             LocalReplies(manager, self._options.clock, as_response=self._options.as_response),
-        ]
+        )
 
-    def _route_chain(self, route: CompiledRoute, listener: Listener) -> Next:
-        options, manager = self._options, listener.http_connection_manager
-        idle = DEFAULT_IDLE_TIMEOUT if manager.stream_idle_timeout is None else manager.stream_idle_timeout
-        idle = idle if route.idle_timeout is None else route.idle_timeout
+    def _route_chain(self, route: CompiledRoute, listener: Listener, filters: TableFilters) -> Next:
+        idle = _idle_timeout(listener.http_connection_manager, route)
+        router = self._router_chain(route, listener, idle)
+        chains = {weight: compose(handlers, router) for weight, handlers in filters.handlers(route, idle).items()}
+        unweighted = chains[id(None)]
+        if len(chains) == 1:
+            return unweighted
+
+        def by_weight(call: Call) -> Answer:
+            return unweighted(call) if call.choice is None else chains[id(call.choice.weight)](call)
+
+        return by_weight
+
+    def _router_chain(self, route: CompiledRoute, listener: Listener, idle_timeout: float | None) -> Next:
+        options = self._options
         return compose(
             [
                 # Below the filters, which see the original path; above the timeout, whose headers it consumes.
-                Router(
-                    route,
-                    self.clusters,
-                    runtime=self._runtime,
-                    random=options.random,
-                    as_response=options.as_response,
-                ),
+                Router(route, runtime=self._runtime, as_response=options.as_response),
                 # Spans all tries and their back-off.
                 RouteTimeout(
                     self._runtime,
                     timeout=route.timeout,
-                    idle_timeout=idle or None,
+                    idle_timeout=idle_timeout,
                     body_limit=route.body_limit(listener.per_connection_buffer_limit_bytes),
                 ),
                 # Makes the tries: everything below runs once for each.
@@ -265,6 +286,14 @@ def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:
     # A client that is dropped without being closed takes the watch along: it holds the breaker, not the upstream.
     weakref.finalize(upstream, watch.abandon).atexit = False
     return [watch]
+
+
+def _idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:
+    """Return the stream's idle timeout in seconds, `None` for none."""
+    idle = DEFAULT_IDLE_TIMEOUT if manager.stream_idle_timeout is None else manager.stream_idle_timeout
+    if route is not None and route.idle_timeout is not None:
+        idle = route.idle_timeout
+    return idle or None
 
 
 def _suppressed(manager: HttpConnectionManager) -> bool:

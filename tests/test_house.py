@@ -28,11 +28,15 @@ ORDER: dict[str, set[str]] = {
     "routing": {"algorithms", "call", "policy", "runtime"},
     "upstream": {"algorithms", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "errors", "policy", "runtime", "engine", "upstream"},
+    "filters": {
+        "algorithms", "call", "errors", "policy", "runtime", "engine", "upstream", "routing", "telemetry", "_httpx",
+    },
     "handlers": {
         "algorithms", "call", "errors", "_circuit_open", "policy", "runtime", "engine", "upstream", "routing",
-        "telemetry", "_httpx",
+        "telemetry", "_httpx", "filters",
     },
 }  # fmt: skip
+SHARED_BY_FILTERS = {"base", "registry"}
 WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}
 """Rooms where something may wait; everybody else asks the runtime."""
 CLOCKS_AND_DICE = {"time.sleep", "time.time", "time.monotonic", "random.random", "random.randrange", "random.choice"}
@@ -73,6 +77,8 @@ def test_imports_run_one_way(module: pathlib.Path) -> None:
             continue
         if here == "handlers":
             assert parts[1] != "handlers", f"{module}:{line}: a handler imports a handler: {name}"
+        if here == "filters" and parts[1] == "filters":
+            assert parts[2] in SHARED_BY_FILTERS, f"{module}:{line}: a filter imports a filter: {name}"
         assert parts[1] == here or parts[1] in allowed, f"{module}:{line}: {here} may not import {name}"
 
 

@@ -38,7 +38,6 @@ class LocalReplies:
             reply = error.reply
             call.flag(reply.flag)
             report.details = reply.details
-            report.status = reply.status
             response = error.response = self._respond(call, reply)
             if self._as_response:
                 call.unbound()
@@ -52,18 +51,28 @@ class LocalReplies:
             response.headers = make_headers(self._dressed(call, response.headers.raw))
         return response
 
+    def shape(self, call: Call, reply: LocalReply) -> None:
+        """Give a reply the form that the application gets, but for what every response is dressed with."""
+        if reply.shaped:
+            return
+        reply.shaped = True
+        call.report.status = reply.status
+        if not is_grpc(call.header(b"content-type") or b""):
+            reply.headers = reply.header_list()
+            return
+        headers = [(b"content-length", b"0"), (b"content-type", b"application/grpc"), *reply.headers]
+        code = grpc_status(reply.status) if reply.grpc_status is None else reply.grpc_status
+        headers.append((b"grpc-status", b"%d" % code))
+        if reply.body:
+            headers.append((b"grpc-message", grpc_message(reply.body)))
+        reply.status, reply.body, reply.headers = 200, "", headers
+
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
-        status, body, headers = reply.status, reply.body, reply.header_list()
-        content_type = call.header(b"content-type") or b""
-        if is_grpc(content_type):
-            headers = [(b"content-length", b"0"), (b"content-type", b"application/grpc"), *reply.headers]
-            headers.append((b"grpc-status", b"%d" % grpc_status(status)))
-            if body:
-                headers.append((b"grpc-message", grpc_message(body)))
-            status, body = 200, ""
+        self.shape(call, reply)
+        status, body = reply.status, reply.body
         if call.method == "HEAD":
             body = ""
-        headers = self._dressed(call, headers)
+        headers = self._dressed(call, reply.headers)
         # Not `content=`: a response that is read already could not be streamed by the application any more.
         return httpx.Response(
             status,

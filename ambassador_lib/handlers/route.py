@@ -1,4 +1,4 @@
-"""Chooses the virtual host and the route; what follows from it is the router's business."""
+"""Chooses the virtual host, the route and its cluster; what follows from it is the router's business."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+
 from ..call import Answer, Call, Next
 from ..errors import LocalReply, NoRouteError
 
 if TYPE_CHECKING:
     from ..routing.compiled import CompiledRoute
     from ..routing.table import RouteTable
+    from ..runtime.base import Random
+    from ..upstream.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +27,38 @@ class Routes:
 
 
 class ChooseRoute:
-    """Listener -> virtual host -> route; goes on with that route's own chain. No route: 404 NR.
+    """Listener -> virtual host -> route -> cluster; goes on with that route's own chain, or with `unrouted`.
 
     `routes` may be exchanged at any time, by one assignment: a call reads it once.
     """
 
     routes: Routes
 
+    def __init__(self, clusters: Mapping[str, Upstream], unrouted: Next, *, random: Random) -> None:
+        self._clusters = clusters
+        self._unrouted = unrouted
+        self._random = random
+
     def handle(self, call: Call, next: Next) -> Answer:
         routes = self.routes
         call.virtual_host, route = routes.table.find(call)
         if route is None:
-            raise NoRouteError(
-                f"no route of {call.report.listener or 'the policy'} matches {call.authority}{call.target}",
-                reply=LocalReply(404, "", "NR", "route_not_found"),
-            )
+            return self._unrouted(call)
         call.route = route
-        call.report.route = route.name or None
+        report = call.report
+        report.route = route.name or None
+        # Once a call and before the filters: they may be set by weighted cluster, and change what it hangs on.
+        choice = call.choice = route.pick_cluster(call, self._random)
+        if choice is not None:
+            cluster = call.cluster = self._clusters.get(choice.cluster)
+            if cluster is not None:
+                report.cluster = cluster.name
         return routes.chains[route](call)
+
+
+async def route_not_found(call: Call) -> httpx.Response:
+    """Answer a call that no route claims: 404 NR, and only after the filters."""
+    raise NoRouteError(
+        f"no route of {call.report.listener or 'the policy'} matches {call.authority}{call.target}",
+        reply=LocalReply(404, "", "NR", "route_not_found"),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,8 +13,7 @@ from ..errors import AmbassadorError, LocalReply, LocalReplyError
 
 if TYPE_CHECKING:
     from ..routing.compiled import CompiledRoute
-    from ..runtime.base import Random, Runtime
-    from ..upstream.upstream import Upstream
+    from ..runtime.base import Runtime
 
 
 DECORATOR = b"x-envoy-decorator-operation"
@@ -27,16 +25,12 @@ class Router:
     def __init__(
         self,
         route: CompiledRoute,
-        clusters: Mapping[str, Upstream],
         *,
         runtime: Runtime,
-        random: Random,
         as_response: bool,
     ) -> None:
         self._route = route
-        self._clusters = clusters
         self._runtime = runtime
-        self._random = random
         self._service_time = as_response and not route.suppress_envoy_headers
         self._count_tries = route.virtual_host.model.include_attempt_count_in_response
         self._changes_response = route.changes_response or self._count_tries
@@ -51,7 +45,7 @@ class Router:
             return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
         call.suppress_envoy_headers = self._route.suppress_envoy_headers
         try:
-            self._choose_cluster(call)
+            self._check_cluster(call)
             if call.internal:
                 call.overrides = take_overrides(call.headers)
             if call.listener.http_connection_manager.tracing is not None:
@@ -65,6 +59,7 @@ class Router:
             call.flag(reply.flag)  # before the mutations, which may name them
             call.report.details = reply.details
             self._mutate(call, reply.status, reply.headers)
+            reply.mutated = True
             raise
         if self._changes_response or self._service_time:
             headers = response.headers.raw
@@ -78,16 +73,12 @@ class Router:
                 response.headers = make_headers(headers)
         return response
 
-    def _choose_cluster(self, call: Call) -> None:
-        call.choice = self._route.pick_cluster(call, self._random)
-        cluster = self._clusters.get(call.choice.cluster) if call.choice is not None else None
-        if cluster is None:
+    def _check_cluster(self, call: Call) -> None:
+        if call.cluster is None:
             name = repr(call.choice.cluster) if call.choice is not None else "named by the request"
             raise LocalReplyError(
                 f"no cluster {name}", reply=LocalReply(self._route.cluster_not_found, "", "NC", "cluster_not_found")
             )
-        call.cluster = cluster
-        call.report.cluster = cluster.name
 
     def _name_operation(self, call: Call) -> None:
         """Tell the upstream the operation's name; only an outbound listener does, and nobody else's goes on (11.2)."""

@@ -12,7 +12,7 @@ from .lb_adapter import load_balancing_policy
 from .messages import CLASSES
 from .model.cluster import HttpProtocolOptions
 from .model.listener import Router
-from .model.route import PreviousHostsPredicate
+from .model.route import FilterConfig, PreviousHostsPredicate
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
 from .support import HARMLESS_FILTERS, TRACERS, UPSTREAM_CODEC
@@ -155,7 +155,10 @@ def _bare(name: str, type_name: str, default: Callable[[], object]) -> Adapter:
 
     def adapt(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
         if parsed.get("name") != name:
-            _typed_only(builder, parsed, arguments)
+            if parsed.get("is_optional") and "typed_config" not in parsed.fields:
+                builder.warn(parsed.place, "no effect: there is no typed_config, and it is optional")
+            else:
+                _typed_only(builder, parsed, arguments)
             return
         config = parsed.get("typed_config")
         if config is not None and (config.name != "google.protobuf.Any" or config.doubtful):
@@ -166,6 +169,11 @@ def _bare(name: str, type_name: str, default: Callable[[], object]) -> Adapter:
         builder.warn(parsed.where("name"), f"{name} has no typed_config, which today's Envoy refuses; add {wanted}")
 
     return Adapter(adapt)
+
+
+def _filter_config(builder: Builder, parsed: ParsedMessage, _arguments: dict[str, Any]) -> None:
+    if "config" not in parsed.fields and not parsed.get("disabled") and not parsed.doubtful:
+        builder.fault(parsed.where("config"), "config is missing", "config: {} turns a filter on with what it has")
 
 
 def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
@@ -244,6 +252,7 @@ ADAPTERS: dict[str, Adapter] = {
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": _bare(
         "envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate.PROTO, PreviousHostsPredicate
     ),
+    FilterConfig.PROTO: Adapter(_filter_config),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
     CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),

@@ -54,7 +54,8 @@ class Builder:
             items = (self.value(item) for item in bare if not item.broken)
             return tuple(item for item in items if item is not None)
         if isinstance(bare, FrozenDict) and all(isinstance(item, Value) for item in bare.values()):
-            return FrozenDict({key: self.value(item) for key, item in bare.items()})
+            built = {key: self.value(item) for key, item in bare.items() if not item.broken}
+            return FrozenDict({key: item for key, item in built.items() if item is not None})
         return bare
 
     def replace(self, built: Any, **changes: object) -> Any:

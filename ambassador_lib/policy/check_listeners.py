@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from .check_filters import check_filters, filter_runtime_keys
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
 from .findings import Findings
 from .model.core import Address, CidrRange, SocketAddress
-from .model.listener import HttpConnectionManager, Listener, Router
+from .model.listener import Listener
 from .model.route import RouteConfiguration, VirtualHost
 
 
@@ -21,7 +22,7 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
             listener, "bind_to_port", "no URL's address names this listener, only its virtual hosts' names do"
         )
     manager = listener.http_connection_manager
-    _check_filters(findings, manager)
+    check_filters(findings, manager)
     if manager.strip_matching_host_port and manager.strip_any_host_port:
         message = "strip_matching_host_port and strip_any_host_port exclude one another"
         findings.fault(manager, "strip_any_host_port", message)
@@ -52,7 +53,8 @@ def check_protocol(findings: Findings, address: SocketAddress) -> None:
 
 
 def runtime_keys(listener: Listener) -> Iterator[str]:
-    """Yield the runtime keys that the listener's routes read."""
+    """Yield the runtime keys that the listener's routes and filters read; one with a final dot is a family."""
+    yield from filter_runtime_keys(listener.http_connection_manager)
     table = listener.http_connection_manager.route_config
     for route in (route for host in (table.virtual_hosts if table else ()) for route in host.routes):
         if route.match.runtime_fraction is not None:
@@ -60,25 +62,6 @@ def runtime_keys(listener: Listener) -> Iterator[str]:
         weighted = route.route.weighted_clusters if route.route is not None else None
         if weighted is not None and weighted.runtime_key_prefix:
             yield from (f"{weighted.runtime_key_prefix}.{cluster.name}" for cluster in weighted.clusters)
-
-
-def _check_filters(findings: Findings, manager: HttpConnectionManager) -> None:
-    last = len(manager.http_filters) - 1
-    for position, filter_ in enumerate(manager.http_filters):
-        if filter_.typed_config is None:
-            continue  # reported where it was read
-        if not isinstance(filter_.typed_config, Router):
-            findings.fault(filter_, "typed_config", f"{filter_.name} is not an HTTP filter")
-        elif position != last:
-            findings.fault(filter_, "", "the router must be the last HTTP filter")
-        elif filter_.disabled:
-            findings.fault(filter_, "disabled", "the router cannot be disabled")
-        if filter_.is_optional:
-            message = "no effect: the filter is known, and one that is not known is an error all the same"
-            findings.warn(filter_, "is_optional", message)
-    if not manager.http_filters:
-        message = "there are no http_filters, so nothing sends requests on: add envoy.filters.http.router"
-        findings.warn(manager, "http_filters", message)
 
 
 def _check_range(findings: Findings, range_: CidrRange) -> None:

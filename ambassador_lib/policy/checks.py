@@ -76,8 +76,9 @@ def _repeated(names: Sequence[object]) -> Iterable[int]:
 
 def _check_runtime(findings: Findings, policy: Policy) -> None:
     read = {key for listener in policy.listeners for key in runtime_keys(listener)}
+    families = tuple(key for key in read if key.endswith("."))
     for key in policy.runtime:
-        if key in read:
+        if key in read or key.startswith(families):
             continue
         place = findings.runtime_place(key)
         if key.startswith(_HARMLESS_KEYS):

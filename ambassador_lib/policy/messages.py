@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
 
-from .model import cluster, core, listener, route, tls
+from .model import cluster, core, filters, listener, route, tls
 
 
 def _classes(namespace: ModuleType | type) -> Iterator[type]:
@@ -16,9 +16,9 @@ def _classes(namespace: ModuleType | type) -> Iterator[type]:
             yield from _classes(value)
 
 
-CLASSES: dict[str, type] = {
-    vars(found)["PROTO"]: found for module in (core, tls, route, cluster, listener) for found in _classes(module)
-}
+_MODULES = (core, tls, route, cluster, listener, filters)
+
+CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}
 
 FIELDS: dict[str, dict[str, dataclasses.Field[object]]] = {
     name: {field.name: field for field in dataclasses.fields(found)} for name, found in CLASSES.items()

@@ -53,17 +53,16 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.RouteConfiguration": {
         "vhds": _XDS,
         "request_mirror_policies": _MIRROR,
-        "typed_per_filter_config": _FILTERS,
     },
     "envoy.config.route.v3.VirtualHost": {
         "hedge_policy": _HEDGE,
         "request_mirror_policies": _MIRROR,
         "rate_limits": _LIMITS,
-        "typed_per_filter_config cors": _FILTERS,
+        "cors": _FILTERS,
         "matcher": "matcher trees are not supported yet: use routes",
     },
     "envoy.config.route.v3.Route": {
-        "typed_per_filter_config filter_action": _FILTERS,
+        "filter_action": _FILTERS,
         "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
@@ -82,7 +81,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.WeightedCluster": {"use_hash_policy": _HASH},
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": {
         "metadata_match": _SUBSET,
-        "typed_per_filter_config": _FILTERS,
     },
     "envoy.config.route.v3.RetryPolicy": {
         "per_try_idle_timeout": "per_try_idle_timeout is not supported yet",

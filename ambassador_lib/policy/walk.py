@@ -168,12 +168,22 @@ class Walk:
             raise Unreadable(f"expected a mapping, not {kind(node.value)}")
         assert field.message_type is not None
         of = self._schema.fields(field.message_type)["value"]
+        if of.message_type is not None and of.message_type.full_name == _ANY:
+            self._check_typed(node, place)
         return FrozenDict(
             {
                 key: self._item(of, item, Place(item.at, f'{place.path}["{key}"]'), acts=acts)
                 for key, item in node.value.items()
             }
         )
+
+    def _check_typed(self, node: Node, place: Place) -> None:
+        """Report values without a type: they stand for nothing."""
+        assert isinstance(node.value, dict)
+        for key, item in node.value.items():
+            if not item.value and (item.value is None or isinstance(item.value, dict)):
+                at = Place(item.at, f'{place.path}["{key}"]')
+                self.faults.append(at.fault("@type is missing", f"it names its message: {_ANY_PREFIX}envoy..."))
 
     def _item(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Value:
         try:

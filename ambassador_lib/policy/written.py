@@ -20,8 +20,9 @@ from .constraints import check_oneofs, check_rules
 from .findings import Places
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
+from .model.filters import HTTP_FILTERS, PER_ROUTE
 from .model.listener import HttpFilter, Listener, Router
-from .model.route import PreviousHostsPredicate, RetryPolicy
+from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import RawBuffer, UpstreamTlsContext
 from .parsed import ParsedMessage, Place, Value
 from .python_scalars import described, read_plain, read_value
@@ -32,11 +33,14 @@ from .yaml_nodes import from_python
 
 _AT = "<python>"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
-    HttpFilter: (Router,),
+    HttpFilter: (Router, *HTTP_FILTERS),
+    FilterConfig: tuple(PER_ROUTE.values()),
     TransportSocket: (UpstreamTlsContext, RawBuffer),
     RetryPolicy.RetryHostPredicate: (PreviousHostsPredicate,),
 }
 """What the `typed_config` of a class may hold."""
+_FILTER_SETTINGS = (FilterConfig, *_EXTENSIONS[FilterConfig])
+"""What `typed_per_filter_config` may hold."""
 
 
 class Written:
@@ -92,6 +96,8 @@ class Written:
         (wanted,) = (option for option in options if option is not type(None))
         if typing.get_origin(wanted) is tuple:
             return self._list(given, typing.get_args(wanted)[0], field, place)
+        if typing.get_origin(wanted) is Mapping:
+            return self._filter_settings(given, place)
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
@@ -100,6 +106,17 @@ class Written:
             self.fault(place, error.message, error.hint)
             return _Read(None, Value(None, place, broken=True))
         return _Read(kept, Value(kept, place))
+
+    def _filter_settings(self, given: object, place: Place) -> _Read:
+        if not isinstance(given, Mapping):
+            self.fault(place, f"expected a mapping, not {described(given)}")
+            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
+        read = {
+            str(name): self._expected(value, _FILTER_SETTINGS, Place(_AT, f'{place.path}["{name}"]'))
+            for name, value in given.items()
+        }
+        kept = FrozenDict({name: one.kept for name, one in read.items() if one.kept is not None})
+        return _Read(kept, Value(FrozenDict({name: one.value for name, one in read.items()}), place))
 
     def _list(self, given: object, item: Any, field: FieldDescriptor | None, place: Place) -> _Read:
         if not isinstance(given, (list, tuple)):
@@ -163,6 +180,8 @@ class Written:
 
     def _extension(self, given: object, cls: type, place: Place) -> _Read:
         classes = _EXTENSIONS[cls]
+        if given is None and cls is FilterConfig:
+            return _Read(None, None)
         if given is None:
             hint = f"such as {classes[0].__name__}()"
             self.fault(place, "typed_config is missing", hint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..call import Call
-    from ..policy.model.core import RuntimeFractionalPercent
+    from ..policy.model.core import FractionalPercent, RuntimeFractionalPercent
     from ..runtime.base import Random
 
 _INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
@@ -29,8 +29,11 @@ def random_value(call: Call, random: Random) -> int:
 
 def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tuple[int, int]:
     """Return numerator and denominator; an integer under the runtime key counts in per cent."""
-    default = fraction.default_value
-    override = runtime.get(fraction.runtime_key) if fraction.runtime_key else None
+    return percent(fraction.default_value, runtime.get(fraction.runtime_key) if fraction.runtime_key else None)
+
+
+def percent(default: FractionalPercent, override: Any) -> tuple[int, int]:
+    """Return numerator and denominator of a share that a runtime value may override."""
     if isinstance(override, Mapping):
         name = override.get("denominator", "HUNDRED")
         return int(override.get("numerator", 0)), _DENOMINATORS.get(str(name), 100)
@@ -38,6 +41,21 @@ def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tup
     if number is not None:
         return number, 100
     return default.numerator, _DENOMINATORS[default.denominator]
+
+
+def drawn(share: tuple[int, int], random: Random) -> bool:
+    """Draw anew: what filters decide is independent of the route's number and of one another."""
+    numerator, denominator = share
+    if numerator <= 0 or numerator >= denominator:
+        return numerator > 0
+    return random.getrandbits(64) % denominator < numerator
+
+
+def header_integer(call: Call, name: bytes) -> int | None:
+    """Return the whole number, 0 or more, in the first header of that name."""
+    value = call.header(name)
+    number = None if value is None else integer(value)
+    return number if number is not None and number >= 0 else None
 
 
 def runtime_integer(value: object) -> int | None:

@@ -160,9 +160,9 @@ def test_an_unknown_type_is_told_apart_from_an_unsupported_one() -> None:
     assert "unknown type" in unknown.message
     assert unknown.help == f"did you mean {HCM}?"
     assert unknown.path == f"{MANAGER}.@type"
-    fault_filter = f'{{name: f, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.fault.v3.HTTPFault}}}}'
-    known = fault(document(filters=f"{fault_filter}, {ROUTER}"))
-    assert known.message == "HTTP filter envoy.filters.http.fault is not supported yet: only the router"
+    lua = f'{{name: f, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.lua.v3.Lua}}}}'
+    known = fault(document(filters=f"{lua}, {ROUTER}"))
+    assert known.message == "HTTP filter envoy.filters.http.lua is not supported yet: only the router"
 
 
 def test_members_of_a_oneof_exclude_one_another() -> None:

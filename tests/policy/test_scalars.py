@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -161,6 +162,8 @@ def assert_same(model: Any, message: Any) -> None:
             assert len(ours) == len(theirs), name
             for mine, other in zip(ours, theirs, strict=True):
                 assert_same_value(mine, other, field)
+        elif isinstance(ours, Mapping) and field.message_type.GetOptions().map_entry:
+            assert set(ours) == set(theirs), name
         elif field.has_presence and not message.HasField(name):
             assert ours is None or not field.message_type, name
         else:

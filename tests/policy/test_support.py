@@ -50,7 +50,7 @@ def refusal(text: str) -> str:
         (document(route="cluster: c, hedge_policy: {}"), "hedging is not supported yet"),
         (document(route="cluster: c, max_stream_duration: {}"), "max_stream_duration is not supported yet"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
-        (document(on_route='typed_per_filter_config: {x: {"@type": a/b.C}}'), "HTTP filters"),
+        (document(on_route="filter_action: {}"), "HTTP filters"),
         (document(hcm="stat_prefix: p, local_reply_config: {}"), "rewriting local replies is not supported yet"),
         (document(cluster="outlier_detection: {detect_degraded_hosts: true}"), "degraded hosts is not supported yet"),
         (document(hcm="stat_prefix: p, xff_num_trusted_hops: 1"), "xff_num_trusted_hops is known to Envoy but not"),

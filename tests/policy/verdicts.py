@@ -116,6 +116,43 @@ def _listening(inspector: str) -> str:
     return document().replace("    filter_chains:", f"{filters}    filter_chains:")
 
 
+def _with_setting(value: str) -> str:
+    return document(filters=f"{_FAULT}, {ROUTER}", on_route=f"typed_per_filter_config: {{{value}}}")
+
+
+_HTTP = f"{TYPE}envoy.extensions.filters.http."
+_FAULT = f'{{name: fault, typed_config: {{"@type": {_HTTP}fault.v3.HTTPFault}}}}'
+_FILTERS = {
+    f"{_FAULT}, {ROUTER}": TAKEN,
+    f"{_FAULT}, {_FAULT}, {ROUTER}": TAKEN,
+    f"{ROUTER}, {_FAULT}": REFUSED,
+    _FAULT: REFUSED,
+    f"{{name: x, is_optional: true}}, {ROUTER}": TAKEN,
+    f"{{name: x}}, {ROUTER}": REFUSED,
+}
+_OF_FAULT = f'"@type": {_HTTP}fault.v3.HTTPFault'
+_OF_ROUTER = f'"@type": {ROUTER_TYPE}'
+_FILTER_CONFIG = f'"@type": {TYPE}envoy.config.route.v3.FilterConfig'
+_FILTER_SETTINGS = {
+    f"fault: {{{_OF_FAULT}}}": TAKEN,
+    f"nobody: {{{_OF_FAULT}}}": TAKEN,
+    "fault: {}": REFUSED,
+    f"fault: {{{_FILTER_CONFIG}}}": REFUSED,
+    f"fault: {{{_FILTER_CONFIG}, is_optional: true}}": REFUSED,
+    f"fault: {{{_FILTER_CONFIG}, config: {{}}}}": TAKEN,
+    f"fault: {{{_FILTER_CONFIG}, disabled: true}}": TAKEN,
+    f"fault: {{{_FILTER_CONFIG}, disabled: true, config: {{{_OF_FAULT}}}}}": TAKEN,
+    f"fault: {{{_FILTER_CONFIG}, config: {{{_OF_FAULT}}}}}": TAKEN,
+    f"fault: {{{_FILTER_CONFIG}, config: {{{_FILTER_CONFIG}, disabled: true}}}}": REFUSED,
+    f"envoy.filters.http.router: {{{_OF_ROUTER}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, abort: {{percentage: {{numerator: 100}}}}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, abort: {{http_status: 199}}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, abort: {{http_status: 600}}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, delay: {{}}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, delay: {{fixed_delay: 0s}}}}": REFUSED,
+    f"fault: {{{_OF_FAULT}, response_rate_limit: {{fixed_limit: {{limit_kbps: 0}}}}}}": REFUSED,
+}
+
 CASES: dict[str, tuple[str, bool]] = {
     **_table("port", _PORTS, lambda value: document(endpoint=_at("127.0.0.1", value))),
     **_table("name", _NAMES, lambda value: document(vhost=f'name: {value}, domains: ["*"]')),
@@ -171,6 +208,8 @@ CASES: dict[str, tuple[str, bool]] = {
     "no path specifier": (document(match="case_sensitive: true"), REFUSED),
     "two host rewrites": (document(route="cluster: c, host_rewrite_literal: x, auto_host_rewrite: false"), REFUSED),
     # listeners and filters
+    **_table("filters", _FILTERS, lambda value: document(filters=value)),
+    **_table("filter setting", _FILTER_SETTINGS, _with_setting),
     "two routers": (document(filters=f"{ROUTER}, {ROUTER}"), REFUSED),
     "no HTTP filters": (document(filters=""), TAKEN),
     "disabled router": (document(filters=ROUTER.removesuffix("}") + ", disabled: true}"), REFUSED),

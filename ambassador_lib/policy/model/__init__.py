@@ -37,6 +37,7 @@ from .core import (
     SocketAddress,
     StringMatcher,
 )
+from .filters import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from .listener import (
     HttpConnectionManager,
     HttpFilter,
@@ -48,6 +49,7 @@ from .listener import (
 from .route import (
     Decorator,
     DirectResponseAction,
+    FilterConfig,
     HeaderMatcher,
     NonForwardingAction,
     PreviousHostsPredicate,
@@ -86,8 +88,13 @@ __all__ = [
     "DirectResponseAction",
     "DnsResolutionConfig",
     "Endpoint",
+    "FaultAbort",
+    "FaultDelay",
+    "FaultRateLimit",
+    "FilterConfig",
     "FractionalPercent",
     "FrozenDict",
+    "HTTPFault",
     "HeaderMatcher",
     "HeaderValue",
     "HeaderValueOption",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .core import (
     DataSource,
+    FrozenDict,
     HeaderValueOption,
     Int64Range,
     Metadata,
@@ -125,6 +127,17 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterConfig:
+    """Turns an HTTP filter on or off in `typed_per_filter_config`, and may hold its configuration.
+    Source: `envoy.config.route.v3.FilterConfig`; without `config` the filter keeps what it has."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.FilterConfig"
+    config: Any = None
+    is_optional: bool = False
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedCluster:
     """A split between clusters. Source: `envoy.config.route.v3.WeightedCluster`."""
 
@@ -141,6 +154,7 @@ class WeightedCluster:
         response_headers_to_add: tuple[HeaderValueOption, ...] = ()
         response_headers_to_remove: tuple[str, ...] = ()
         host_rewrite_literal: str | None = None
+        typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
     clusters: tuple[ClusterWeight, ...] = ()
@@ -234,6 +248,7 @@ class Route:
     response_headers_to_remove: tuple[str, ...] = ()
     per_request_buffer_limit_bytes: int | None = None
     request_body_buffer_limit: int | None = None
+    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +271,7 @@ class VirtualHost:
     per_request_buffer_limit_bytes: int | None = None
     request_body_buffer_limit: int | None = None
     metadata: Metadata | None = None
+    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,3 +291,4 @@ class RouteConfiguration:
     ignore_port_in_host_matching: bool = False
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
+    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)

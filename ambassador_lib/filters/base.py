@@ -1,0 +1,113 @@
+"""The seam of the HTTP filters: what a filter is made of, and what they share.
+
+A filter stands between the choice of the route and the router (semantics 9): it sees the original path, runs once a
+call, is not retried and lies outside the route's timeout. To add one:
+
+1. its messages as frozen dataclasses in `policy/model/filters/`, with a line in the two tables of that package; what
+   Envoy checks of them beyond its schema in `policy/check_filters.py`;
+2. a class here, in a file of its own, that follows `Filter`, with a line in `registry.py`.
+
+A filter is made once for each entry of a listener's `http_filters`, so what all calls share (a bucket, a window) is its
+own. `prepare` is called once for each place where a `typed_per_filter_config` sets something for it, `layer` once for
+each route, and each weighted cluster with settings of its own: what can be decided there costs a call nothing.
+
+`Layer.handle` is a handler as any other. It answers by raising an `AmbassadorError`. `Layer.respond` changes responses;
+as in Envoy it sees all of them, those of the router and of *every* filter, earlier ones too, from the last filter to
+the first; a local reply has had the route's `response_headers_to_add`, its text and its framing by then. What a filter
+takes is given back with `call.defer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx
+
+from ..call import INFINITY, Answer, Call, Deadline, Header, Next
+from ..errors import DeadlineExpired, stream_idle_timeout
+
+if TYPE_CHECKING:
+    from ..policy.model import Listener, Node
+    from ..routing.compiled import CompiledRoute
+    from ..runtime.base import Clock, Random, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class FilterContext:
+    """What a filter may use. `values` are the policy's runtime values by key, `node` is who runs the policy."""
+
+    listener: Listener
+    runtime: Runtime
+    clock: Clock
+    random: Random
+    values: Mapping[str, Any] = field(default_factory=dict)
+    node: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose calls a layer is for. `route` is `None` for calls that no route claims; the filters see these, too.
+
+    `idle_timeout` is the stream's, in seconds, `inf` for none.
+    """
+
+    route: CompiledRoute | None = None
+    weight: object = None
+    idle_timeout: float = INFINITY
+
+
+class Reply:
+    """A response on its way back. `headers` are changed in place; `response` is `None` for a local reply."""
+
+    __slots__ = ("headers", "response", "status")
+
+    def __init__(self, status: int, headers: list[Header], response: httpx.Response | None) -> None:
+        self.status = status
+        self.headers = headers
+        self.response = response
+
+
+Respond = Callable[[Call, Reply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one filter does to the calls of one route: either, both, or nothing."""
+
+    handle: Callable[[Call, Next], Answer] | None = None
+    respond: Respond | None = None
+
+
+NOTHING = Layer()
+
+
+class Filter(Protocol):
+    """One filter of a connection manager, made from its configuration and a `FilterContext`."""
+
+    def prepare(self, config: Any) -> Any:
+        """Compile what one place sets for this filter; `layer` gets the result."""
+
+    def layer(self, scope: Scope, settings: Sequence[Any]) -> Layer:
+        """Return what there is to do for the calls of `scope`.
+
+        `settings` are what `prepare` made of its levels, the least specific first (route table, virtual host, route,
+        weighted cluster); most filters only look at the last one.
+        """
+
+
+async def pause(runtime: Runtime, call: Call, seconds: float, scope: Scope) -> None:
+    """Hold a call back.
+
+    The route's timeout does not run, the stream's idle timeout does (SI), and so does the application's own patience
+    with the answer (`httpx.ReadTimeout`).
+    """
+    now = runtime.now()
+    deadline = Deadline(now + min(scope.idle_timeout, call.read_timeout))
+    try:
+        await runtime.sleep(seconds, deadline)
+    except DeadlineExpired:
+        if scope.idle_timeout <= call.read_timeout:
+            raise stream_idle_timeout() from None
+        raise httpx.ReadTimeout("the application's own read timeout passed") from None

@@ -1,0 +1,127 @@
+"""The filters of one connection manager, and which of them do what on which route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..call import INFINITY, Answer, Call, Handler, Next
+from ..policy.model import FilterConfig, HttpConnectionManager, HttpFilter, Router
+from ..policy.model.filters import PER_ROUTE
+from .base import Filter, FilterContext, Layer, Respond, Scope
+from .registry import make
+
+if TYPE_CHECKING:
+    from ..policy.model import RouteConfiguration
+    from ..routing.compiled import CompiledRoute
+
+
+class FilterChain:
+    """The filters, each made once; false if the router is the only one.
+
+    `unrouted` are the layers for calls that no route claims, `unrouted_responds` what changes their responses.
+    """
+
+    def __init__(self, manager: HttpConnectionManager, context: FilterContext, idle_timeout: float | None) -> None:
+        self.filters: list[tuple[HttpFilter, Filter]] = [
+            (one, make(one.typed_config, context))
+            for one in manager.http_filters
+            if one.typed_config is not None and not isinstance(one.typed_config, Router)
+        ]
+        layers = TableFilters(self, None).layers(Scope(idle_timeout=idle_timeout or INFINITY))
+        self.unrouted = _handlers(layers)
+        self.unrouted_responds = _responds(layers)
+
+    def __bool__(self) -> bool:
+        return bool(self.filters)
+
+
+class TableFilters:
+    """The filters under one route table, whose levels may set something for them; each setting is compiled once."""
+
+    def __init__(self, chain: FilterChain, table: RouteConfiguration | None) -> None:
+        self._filters = chain.filters
+        self._table = table
+        self._prepared: dict[tuple[int, int], Any] = {}
+
+    def handlers(self, route: CompiledRoute, idle_timeout: float | None) -> dict[int, list[Handler]]:
+        """Return the handlers for the calls of a route by the id of their weighted cluster, else that of `None`.
+
+        Weighted clusters are told apart where one of them sets something. `idle_timeout` is the stream's in seconds.
+        """
+        weights = _weights(route)
+        if not any(weight.typed_per_filter_config for weight in weights):
+            weights = ()
+        return {
+            id(weight): self._handlers(Scope(route, weight, idle_timeout or INFINITY)) for weight in (None, *weights)
+        }
+
+    def layers(self, scope: Scope) -> list[Layer]:
+        """Return what the filters do, in their order."""
+        return [layer for index in range(len(self._filters)) for layer in self._of(index, scope)]
+
+    def _handlers(self, scope: Scope) -> list[Handler]:
+        if not self._filters:
+            return []
+        layers = self.layers(scope)
+        return [_TellResponds(_responds(layers)), *_handlers(layers)]
+
+    def _of(self, index: int, scope: Scope) -> Iterator[Layer]:
+        """Yield the layer of one filter, none where it is off."""
+        http_filter, made = self._filters[index]
+        kind = PER_ROUTE.get(type(http_filter.typed_config), ())
+        disabled, settings = http_filter.disabled, []
+        for level in self._levels(scope):
+            given = level.typed_per_filter_config.get(http_filter.name)
+            if given is None:
+                continue
+            disabled = isinstance(given, FilterConfig) and given.disabled
+            config = given.config if isinstance(given, FilterConfig) else given
+            if not disabled and isinstance(config, kind):
+                key = id(level), index
+                if key not in self._prepared:
+                    self._prepared[key] = made.prepare(config)
+                settings.append(self._prepared[key])
+        if not disabled:
+            yield made.layer(scope, settings)
+
+    def _levels(self, scope: Scope) -> Iterable[Any]:
+        """What may set something for filters, the least specific first (Envoy's own answers look nowhere)."""
+        route = scope.route
+        if route is None or all(model is not route.model for model in route.virtual_host.model.routes):
+            return ()
+        levels = (self._table, route.virtual_host.model, route.model, scope.weight)
+        return [level for level in levels if level is not None]
+
+
+class _TellResponds:
+    """Tells the call what its response will pass on the way back."""
+
+    def __init__(self, responds: tuple[Respond, ...]) -> None:
+        self._responds = responds
+
+    def handle(self, call: Call, next: Next) -> Answer:
+        call.responds = self._responds
+        return next(call)
+
+
+class _Handle:
+    """A layer's way down as a handler."""
+
+    def __init__(self, layer: Layer) -> None:
+        assert layer.handle is not None
+        self.handle = layer.handle
+
+
+def _handlers(layers: Iterable[Layer]) -> list[Handler]:
+    return [_Handle(layer) for layer in layers if layer.handle is not None]
+
+
+def _responds(layers: Iterable[Layer]) -> tuple[Respond, ...]:
+    """Return what changes responses, the last filter first."""
+    return tuple(layer.respond for layer in layers if layer.respond is not None)[::-1]
+
+
+def _weights(route: CompiledRoute) -> tuple[Any, ...]:
+    action = route.model.route
+    return action.weighted_clusters.clusters if action is not None and action.weighted_clusters is not None else ()

@@ -1,0 +1,94 @@
+"""Envoy's checks of HTTP filters: their order, and what the levels of a route table set for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from .findings import Findings
+from .model.filters import HTTP_FILTERS, PER_ROUTE, HTTPFault
+from .model.listener import HttpConnectionManager, Router
+from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
+
+Level = RouteConfiguration | VirtualHost | Route | WeightedCluster.ClusterWeight
+
+_CHECKS: dict[type, Callable[[Findings, Any], None]] = {}
+"""By class: what Envoy checks of a filter's configuration, wherever it stands, beyond its schema."""
+
+_PREFIXES: dict[type, tuple[str, ...]] = {HTTPFault: ("fault.http.",)}
+"""By class: families of runtime keys that a filter reads without being told."""
+
+
+def check_filters(findings: Findings, manager: HttpConnectionManager) -> None:
+    """Check the filters of a connection manager, and all that its route table sets for them."""
+    last = len(manager.http_filters) - 1
+    for position, filter_ in enumerate(manager.http_filters):
+        config = filter_.typed_config
+        if config is None:
+            continue  # reported where it was read
+        if not isinstance(config, (Router, *HTTP_FILTERS)):
+            findings.fault(filter_, "typed_config", f"{filter_.name} is not an HTTP filter")
+        elif isinstance(config, Router) and position != last:
+            findings.fault(filter_, "", "the router must be the last HTTP filter")
+        elif isinstance(config, Router) and filter_.disabled:
+            findings.fault(filter_, "disabled", "the router cannot be disabled")
+        elif not isinstance(config, Router) and position == last:
+            findings.fault(filter_, "", "the last HTTP filter must be the router", "add envoy.filters.http.router")
+        if filter_.is_optional:
+            message = "no effect: the filter is known, and one that is not known is an error all the same"
+            findings.warn(filter_, "is_optional", message)
+        if (check := _CHECKS.get(type(config))) is not None:
+            check(findings, config)
+    if not manager.http_filters:
+        message = "there are no http_filters, so nothing sends requests on: add envoy.filters.http.router"
+        findings.warn(manager, "http_filters", message)
+    if manager.route_config is not None:
+        for level in levels(manager.route_config):
+            _check_settings(findings, level, manager)
+
+
+def levels(table: RouteConfiguration) -> Iterator[Level]:
+    """Yield all that may have a `typed_per_filter_config`."""
+    yield table
+    for host in table.virtual_hosts:
+        yield host
+        for route in host.routes:
+            yield route
+            split = route.route.weighted_clusters if route.route is not None else None
+            yield from split.clusters if split is not None else ()
+
+
+def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
+    """Yield the runtime keys that the filters read, and families of them, which end with a dot (`fault.http.`)."""
+    given = [filter_.typed_config for filter_ in manager.http_filters]
+    for config in given:
+        yield from _PREFIXES.get(type(config), ())
+    for level in levels(manager.route_config) if manager.route_config is not None else ():
+        given += [getattr(item, "config", item) for item in level.typed_per_filter_config.values()]
+    for config in given:
+        if isinstance(config, HTTPFault):
+            yield from (getattr(config, field.name) for field in fields(config) if field.name.endswith("_runtime"))
+
+
+def _check_settings(findings: Findings, level: Level, manager: HttpConnectionManager) -> None:
+    known = tuple(PER_ROUTE.values())
+    filters = {filter_.name: filter_ for filter_ in manager.http_filters}
+    for name, given in level.typed_per_filter_config.items():
+        where = f'"{name}" of typed_per_filter_config'
+        config = given.config if isinstance(given, FilterConfig) else given
+        if config is not None and not isinstance(config, known):
+            message = f"{where}: {type(config).__name__} is no filter's configuration for a route"
+            findings.fault(level, "typed_per_filter_config", message)
+            continue
+        if (check := _CHECKS.get(type(config))) is not None:
+            check(findings, config)
+        filter_ = filters.get(name)
+        if filter_ is None:
+            hint = f"the filters are named {', '.join(map(repr, filters))}"
+            findings.warn(level, "typed_per_filter_config", f"no effect: no HTTP filter is named {name!r}; {hint}")
+        elif isinstance(filter_.typed_config, Router):
+            findings.fault(level, "typed_per_filter_config", f"{where}: the router takes no settings and is never off")
+        elif config is not None and not isinstance(config, PER_ROUTE.get(type(filter_.typed_config), ())):
+            message = f"no effect: {name!r} is another filter than {type(config).__name__} is for"
+            findings.warn(level, "typed_per_filter_config", message)
