@@ -21,7 +21,8 @@ from ambassador_lib.policy.coverage import (
 )
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.walk import Walk
-from ambassador_lib.policy.yaml_nodes import from_python
+from ambassador_lib.policy.yaml_nodes import from_file, from_python
+from tests.parity.suite import bootstraps
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "coverage.md"
 
@@ -42,7 +43,7 @@ What Envoy does differently on purpose stands in [parity.md](parity.md); Envoy's
 """
 
 
-def shown_by(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def shown_by(documents: Mapping[str, Any]) -> dict[str, str]:
     """Return for each field the scenario that shows it: the one that sets the fewest fields beside it."""
     sets = {name: _fields(document, name) for name, document in documents.items()}
     shown: dict[str, str] = {}
@@ -52,10 +53,9 @@ def shown_by(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return shown
 
 
-def _fields(document: Mapping[str, Any], name: str) -> frozenset[str]:
-    walk = Walk(envoy())
-    parsed = walk.document(from_python(dict(document), name), BOOTSTRAP)
-    return frozenset(fields_set(parsed))
+def _fields(document: Any, name: str) -> frozenset[str]:
+    root = from_file(document, name) if isinstance(document, str) else from_python(document, name)
+    return frozenset(fields_set(Walk(envoy()).document(root, BOOTSTRAP)))
 
 
 def render(shown: Mapping[str, str]) -> str:
@@ -90,8 +90,6 @@ def unshown(shown: Mapping[str, str]) -> list[str]:
 
 def main(arguments: Iterable[str] = ()) -> int:
     """Write the page; with `--unshown` list the fields that no scenario sets."""
-    from tests.parity.model import bootstraps
-
     shown = shown_by(bootstraps())
     if "--unshown" in arguments:
         print("\n".join(unshown(shown)))
