@@ -37,7 +37,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tcp_backlog_size max_connections_to_accept_per_socket_event enable_mptcp ignore_global_conn_limit "
         "bypass_overload_manager": _SOCKET,
     },
-    "envoy.config.listener.v3.FilterChain": {"transport_socket_connect_timeout metadata": _SOCKET},
+    "envoy.config.listener.v3.FilterChain": {
+        "transport_socket": "no TLS is spoken between the application and the policy, whatever the URL's scheme",
+        "transport_socket_connect_timeout metadata": _SOCKET,
+    },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "access_log access_log_options access_log_flush_interval flush_access_log_on_new_request": _LOGS,
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "

@@ -38,7 +38,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "use_original_dst": "listener filters are not supported: the call's URL names the listener",
     },
     "envoy.config.listener.v3.FilterChain": {
-        "transport_socket": "TLS between the application and the policy is not supported: call the http:// URL",
         "use_proxy_proto": "the PROXY protocol is not supported",
     },
     "envoy.config.listener.v3.Filter": {"config_discovery": _XDS},
