@@ -288,9 +288,6 @@ class PolicyClient(BaseClient):
     _choice: ClassVar[object]
     _own_transport: ClassVar[tuple[type, str]]
 
-    _origin: httpx.URL | None = None
-    """The address of the policy's only listener: where relative URLs go that have no other base."""
-
     _from_environment: frozenset[URLPattern] = frozenset()
     """The patterns that HTTP_PROXY and the like have put into `_mounts`, which the application did not ask for."""
 
@@ -310,9 +307,14 @@ class PolicyClient(BaseClient):
     def _merge_url(self, url: httpx.URL | str) -> httpx.URL:
         merged = super()._merge_url(url)
         # "http:///path" has a scheme and no host: that is no relative URL, and left for httpx to refuse.
-        if self._origin is not None and not merged.scheme and not merged.host and not httpx.URL(url).scheme:
-            return self._origin.copy_with(raw_path=merged.raw_path)
+        if not merged.scheme and not merged.host and not httpx.URL(url).scheme:
+            origin = self._relative_base()
+            return merged if origin is None else origin.copy_with(raw_path=merged.raw_path)
         return merged
+
+    def _relative_base(self) -> httpx.URL | None:
+        """Return the address of the policy's only listener: where relative URLs go that have no other base."""
+        return None
 
     def _is_mounted(self, url: httpx.URL) -> bool:
         """Tell whether `mounts=` or `proxy=` has a transport of its own for `url`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from types import TracebackType
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pybreaker
     import tenacity
 
+    from .errors import PolicyError
     from .runtime.base import Clock, Random
 
 Ambassador = TypeVar("Ambassador", bound=AmbassadorTransport | AsyncAmbassadorTransport)
@@ -84,7 +85,6 @@ class Client(SyncPolicyClient):
         self._policy = load(policy)
         super().__init__(**options)
         self._tell_given(options)
-        self._origin = _only_listener(self._policy)
         self._constructed: httpx.BaseTransport = self._transport
         self._given = options.get("transport")
         make = partial(
@@ -108,6 +108,19 @@ class Client(SyncPolicyClient):
     def policy(self) -> Policy | None:
         """What is enforced; `None` for the safe defaults."""
         return self._policy
+
+    @property
+    def current_policy(self) -> Policy | None:
+        """What is in force at this moment: `policy`, and what was discovered; `None` for the safe defaults."""
+        return self._ambassador().current_policy
+
+    @property
+    def discovery_errors(self) -> Mapping[str, PolicyError]:
+        """Why the latest content of a followed file could not be used, or not all of it, by the file's path.
+
+        While a path is in here, what that file said before is still in force.
+        """
+        return self._ambassador().discovery_errors
 
     def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait, as Envoy's start-up does, for first resolutions and first health checks.
@@ -142,6 +155,12 @@ class Client(SyncPolicyClient):
     def _ambassador(self) -> AmbassadorTransport:
         return self._ambassadors.get(watched=self._is_watched())
 
+    def _relative_base(self) -> httpx.URL | None:
+        policy = self._policy
+        if policy is not None and policy.dynamic_resources is not None:
+            policy = self.current_policy
+        return _only_listener(policy)
+
     def _is_watched(self) -> bool:
         return self._policy is not None and (
             self._is_rewired(self._constructed) or (self._given is None and not pristine())
@@ -155,7 +174,7 @@ class Client(SyncPolicyClient):
         try:
             return ambassador.handle_over(request, otherwise)
         except httpx.UnsupportedProtocol as error:
-            _explain_relative(error, request.url, self._policy)
+            _explain_relative(error, request.url, self.current_policy)
             raise
 
 
@@ -186,7 +205,6 @@ class AsyncClient(AsyncPolicyClient):
         self._policy = load(policy)
         super().__init__(**options)
         self._tell_given(options)
-        self._origin = _only_listener(self._policy)
         self._constructed: httpx.AsyncBaseTransport = self._transport
         self._given = options.get("transport")
         make = partial(
@@ -209,6 +227,19 @@ class AsyncClient(AsyncPolicyClient):
     def policy(self) -> Policy | None:
         """What is enforced; `None` for the safe defaults."""
         return self._policy
+
+    @property
+    def current_policy(self) -> Policy | None:
+        """What is in force at this moment: `policy`, and what was discovered; `None` for the safe defaults."""
+        return self._ambassador().current_policy
+
+    @property
+    def discovery_errors(self) -> Mapping[str, PolicyError]:
+        """Why the latest content of a followed file could not be used, or not all of it, by the file's path.
+
+        While a path is in here, what that file said before is still in force.
+        """
+        return self._ambassador().discovery_errors
 
     async def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait, as Envoy's start-up does, for first resolutions and first health checks.
@@ -243,6 +274,12 @@ class AsyncClient(AsyncPolicyClient):
     def _ambassador(self) -> AsyncAmbassadorTransport:
         return self._ambassadors.get(watched=self._is_watched())
 
+    def _relative_base(self) -> httpx.URL | None:
+        policy = self._policy
+        if policy is not None and policy.dynamic_resources is not None:
+            policy = self.current_policy
+        return _only_listener(policy)
+
     def _is_watched(self) -> bool:
         return self._policy is not None and (
             self._is_rewired(self._constructed) or (self._given is None and not pristine())
@@ -256,7 +293,7 @@ class AsyncClient(AsyncPolicyClient):
         try:
             return await ambassador.handle_over(request, otherwise)
         except httpx.UnsupportedProtocol as error:
-            _explain_relative(error, request.url, self._policy)
+            _explain_relative(error, request.url, self.current_policy)
             raise
 
 

@@ -8,7 +8,8 @@ holds, and asks again by name for each further try.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .call import Deadline
@@ -74,6 +75,18 @@ class LiveClusters:
         self._start = start
         self._serving: dict[str, ClusterAtWork] = {}
         self._warming: dict[str, ClusterAtWork] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names, those of clusters that are still warming up included."""
+        return frozenset((*self._serving, *self._warming))
+
+    @property
+    def in_force(self) -> tuple[Cluster, ...]:
+        """The clusters that serve, with the endpoints that were discovered for them."""
+        return tuple(
+            replace(made.cluster, load_assignment=made.upstream.assignment) for made in list(self._serving.values())
+        )
 
     def put(self, cluster: Cluster, *, at_once: bool = False) -> None:
         """Have the cluster serve as soon as it is warm, or at once; until then the one of its name goes on.
@@ -188,6 +201,7 @@ class ListenerAtWork:
     ) -> None:
         self.listener = listener
         self.config = RouteConfiguration()
+        self.end_routes: Callable[[], None] = _nobody
         self._compile = compile_routes
         self._choose, self._choose_by_host = choose(), choose()
         self._entry = Entry(rule, listener, chain(self._choose))
@@ -201,5 +215,50 @@ class ListenerAtWork:
         self._choose_by_host.routes = Routes(table.ignoring_port(), chains)
         self.entries = ListenerEntries(table, self._entry, self._by_host)
 
+    @property
+    def in_force(self) -> Listener:
+        """The listener with its routes, written down or discovered."""
+        manager = self.listener.http_connection_manager
+        if manager.rds is None:
+            return self.listener
+        return replace(self.listener, http_connection_manager=replace(manager, route_config=self.config))
+
     def __repr__(self) -> str:
         return f"<ListenerAtWork {self.listener.name}: {self.config.name}>"
+
+
+class LiveListeners:
+    """The listeners in their order: those that the policy writes down, then those that were discovered."""
+
+    def __init__(self, start: Callable[[Listener], ListenerAtWork]) -> None:
+        self.on_change: Callable[[], None] = _nobody
+        self._start = start
+        self._written: list[ListenerAtWork] = []
+        self._found: dict[str, ListenerAtWork] = {}
+
+    def __iter__(self) -> Iterator[ListenerAtWork]:
+        return iter((*self._written, *self._found.values()))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of those that were discovered."""
+        return frozenset(self._found)
+
+    def add(self, listener: Listener) -> None:
+        """Add one that is written down."""
+        self._written.append(self._start(listener))
+
+    def put(self, listener: Listener) -> None:
+        """Have new calls served by this listener; one that is as it was keeps what it has."""
+        before = self._found.get(listener.name)
+        if before is not None and before.listener == listener:
+            return
+        self._found[listener.name] = self._start(listener)
+        if before is not None:
+            before.end_routes()
+        self.on_change()
+
+    def drop(self, name: str) -> None:
+        """Have the listener serve no new call."""
+        self._found.pop(name).end_routes()
+        self.on_change()

@@ -15,10 +15,12 @@ import httpx
 
 from .call import Answer, Call, Handler, Next
 from .claims import NOBODY, Claims, Entry, bare_cluster
+from .discovered import Discovered, follow_routes
 from .discovery import start as start_discovery
 from .discovery.files import FileWatcher
+from .discovery.subscription import Subscriptions
 from .engine.base import Engine
-from .engine.transport_sockets import TransportSockets
+from .engine.tls import TlsSettings
 from .errors import LocalReply, NoRouteError, no_healthy_upstream
 from .filters.base import FilterContext
 from .filters.chain import FilterChain, TableFilters
@@ -34,7 +36,7 @@ from .handlers.rewrite import EndpointRewrite
 from .handlers.route import ChooseRoute, route_not_found
 from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
-from .live import ClusterAtWork, ListenerAtWork, LiveClusters
+from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
 from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
@@ -93,22 +95,31 @@ class Stack:
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
         self.files = FileWatcher(clock=options.clock, random=options.random)
+        self.subscriptions = Subscriptions(self.files)
         self._live = LiveClusters(self._start_cluster)
         self.clusters = self._live.upstreams
-        self._listeners: list[ListenerAtWork] = []
+        self._listeners = LiveListeners(partial(self._start_listener, rule=1))
         self._bare: dict[str, ListenerAtWork] = {}
         self.nobody = Entry(0, NOBODY, compose(self._outermost(NOBODY.http_connection_manager), _no_route))
         self.find: Callable[[httpx.URL], Entry | None] = Claims((), {}).find
         """Finds the way in for a URL; exchanged whenever what claims URLs changes."""
         try:
-            for cluster in policy.clusters:
-                self._live.put(cluster, at_once=True)
-            self._listeners = [self._start_listener(listener, 1) for listener in policy.listeners]
-            self._claim()
-            self._live.on_names = self._claim
+            self._start()
         except BaseException:
             self.close()
             raise
+
+    def _start(self) -> None:
+        """Begin, in Envoy's order: what is written down does not know what is discovered."""
+        discovered = Discovered(self._policy, self.subscriptions, self._live, self._listeners)
+        for cluster in self._policy.clusters:
+            self._live.put(cluster, at_once=True)
+        discovered.start_clusters()
+        for listener in self._policy.listeners:
+            self._listeners.add(listener)
+        discovered.start_listeners()
+        self._claim()
+        self._live.on_names = self._listeners.on_change = self._claim
 
     def _claim(self) -> None:
         """Let new calls find what there is now."""
@@ -121,7 +132,7 @@ class Stack:
 
     def _start_cluster(self, cluster: Cluster) -> ClusterAtWork:
         options = self._options
-        sockets = TransportSockets.of(cluster)
+        tls = TlsSettings.of(cluster)
         upstream = Upstream(
             cluster,
             clock=options.clock,
@@ -131,9 +142,13 @@ class Stack:
             health_checked=self._engine.dials,
         )
         discovery = start_discovery(
-            upstream, clock=options.clock, random=options.random, dials=self._engine.dials, sockets=sockets
+            upstream,
+            clock=options.clock,
+            random=options.random,
+            dials=self._engine.dials,
+            subscriptions=self.subscriptions,
         )
-        chain = self._cluster_chain(upstream, discovery.gate, sockets)
+        chain = self._cluster_chain(upstream, discovery.gate, tls)
         protocol = cluster.http_protocol_options
         own = protocol.retry_policy if protocol is not None else None
         rules = None if own is None else compile_rules(own)
@@ -153,6 +168,8 @@ class Stack:
             partial(self._compile_routes, listener, filters),
         )
         made.use(manager.route_config or RouteConfiguration())
+        if manager.rds is not None:
+            made.end_routes = follow_routes(made, self.subscriptions, self._claim)
         return made
 
     def _compile_routes(
@@ -240,7 +257,7 @@ class Stack:
             raise no_healthy_upstream()
         return chain(call)
 
-    def _cluster_chain(self, upstream: Upstream, gate: Gate, sockets: TransportSockets) -> Next:
+    def _cluster_chain(self, upstream: Upstream, gate: Gate, tls: TlsSettings | None) -> Next:
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
@@ -255,7 +272,7 @@ class Stack:
             # Above the limits: no host (UH) is told before overflow (UO).
             Balance(upstream, gate, runtime),
             # Below the pick, on which it depends; above the limits, which count per destination.
-            EndpointRewrite(cluster, sockets, upstream.limits),
+            EndpointRewrite(cluster, tls, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
             CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
             SendAttempt(upstream, engine, runtime, self._tracing),
@@ -263,6 +280,12 @@ class Stack:
         return compose(handlers, _end)
 
     # --- its life ---------------------------------------------------------------------------------------------------
+
+    @property
+    def policy(self) -> Policy:
+        """What is in force just now: the policy, and what was discovered."""
+        listeners = tuple(listener.in_force for listener in self._listeners)
+        return self._policy.in_force(listeners, self._live.in_force)
 
     async def ready(self, timeout: float) -> None:
         """Wait for every cluster's first resolution and first health checks; `NotReadyError` after `timeout` s."""

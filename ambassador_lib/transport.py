@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .claims import Entry
     from .engine.base import Engine
+    from .errors import PolicyError
     from .plain import PlainStack
     from .runtime.base import Clock, Random, Runtime
     from .stack import Stack
@@ -108,6 +109,21 @@ class _Ambassador:
         from .stack import Stack
 
         return Stack(policy, self._runtime, engine, self._options)
+
+    @property
+    def current_policy(self) -> Policy | None:
+        """What is in force at this moment: the policy with the listeners, routes, clusters and endpoints that were
+        discovered; `None` for the safe defaults."""
+        return None if self._stack is None else self._stack.policy
+
+    @property
+    def discovery_errors(self) -> Mapping[str, PolicyError]:
+        """Why the latest content of a followed file could not be used, or not all of it, by the file's path.
+
+        While a path is in here, what that file said before is still in force. Each of these is also logged to
+        `ambassador_lib.discovery`.
+        """
+        return {} if self._stack is None else dict(self._stack.subscriptions.errors)
 
     def claims(self, url: httpx.URL) -> int:
         """Return the contract's rule by which the policy claims `url`: 1, 2, or 0 for not at all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..engine.base import pipe_address
-from ..policy.model.cluster import Cluster, LbEndpoint, LocalityLbEndpoints
+from ..policy.model.cluster import Cluster, ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints
 from ..upstream.host import HostSpec
 
 
@@ -45,14 +45,19 @@ def listed_endpoints(cluster: Cluster) -> tuple[ListedEndpoint, ...]:
     it has none (`auto_host_rewrite` then leaves the Host header alone).
     """
     assignment = cluster.load_assignment
-    listed = []
-    for group in () if assignment is None else assignment.endpoints:
+    return () if assignment is None else listed(assignment, resolved=cluster.type != "STATIC")
+
+
+def listed(assignment: ClusterLoadAssignment, *, resolved: bool = False) -> tuple[ListedEndpoint, ...]:
+    """Return the endpoints in their order; where names are `resolved`, each is also the host's own."""
+    found = []
+    for group in assignment.endpoints:
         for source in group.lb_endpoints:
             at, pipe = source.endpoint.address.socket_address, source.endpoint.address.pipe
             if pipe is not None:
-                listed.append(ListedEndpoint(pipe_address(pipe.path), 0, source.endpoint.hostname, source, group))
+                found.append(ListedEndpoint(pipe_address(pipe.path), 0, source.endpoint.hostname, source, group))
             if at is None:
                 continue
-            hostname = source.endpoint.hostname or ("" if cluster.type == "STATIC" else at.address)
-            listed.append(ListedEndpoint(at.address, at.port_value, hostname, source, group))
-    return tuple(listed)
+            hostname = source.endpoint.hostname or (at.address if resolved else "")
+            found.append(ListedEndpoint(at.address, at.port_value, hostname, source, group))
+    return tuple(found)

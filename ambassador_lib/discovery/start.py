@@ -7,18 +7,19 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 
-from ..engine.transport_sockets import TransportSockets
 from ..policy.model.cluster import Cluster
 from ..runtime.base import Clock, Random
 from ..runtime.control import ControlThread, Watch
 from ..runtime.gate import Gate
 from ..upstream.upstream import Upstream
+from .eds import Eds
 from .health_check import HealthChecker
 from .logical_dns import LogicalDns
 from .refresh import NameRefresh, Names
 from .resolver import Resolver, SystemResolver
 from .static import static_hosts
 from .strict_dns import StrictDns
+from .subscription import End, Subscriptions
 
 log = logging.getLogger("ambassador_lib.discovery")
 
@@ -28,9 +29,10 @@ _WAYS: dict[str, Callable[[Cluster], Names]] = {"STRICT_DNS": StrictDns, "LOGICA
 class Discovery:
     """What runs for one cluster. `gate` is closed until its hosts are known and checked for the first time."""
 
-    def __init__(self, gate: Gate, watches: Iterable[Watch] = ()) -> None:
+    def __init__(self, gate: Gate, watches: Iterable[Watch] = (), end: End | None = None) -> None:
         self.gate = gate
         self._watches = tuple(watches)
+        self._end = end
         # A client that is dropped without being closed takes its watches along: they hold the upstream, not this.
         self._finalizer = weakref.finalize(self, _abandon, self._watches)
         self._finalizer.atexit = False
@@ -41,6 +43,9 @@ class Discovery:
         With 0 it is only told to end, and nothing blocks. Safe to repeat.
         """
         self._finalizer.detach()
+        end, self._end = self._end, None
+        if end is not None:
+            end()
         for watch in self._watches:
             watch.cancel(0)
         self.gate.open()
@@ -65,8 +70,8 @@ def start(
     random: Random,
     resolver: Resolver | None = None,
     dials: bool = True,
-    sockets: TransportSockets | None = None,
     control: ControlThread | None = None,
+    subscriptions: Subscriptions | None = None,
 ) -> Discovery:
     """Find the cluster's hosts and keep them current until `stop`.
 
@@ -76,9 +81,13 @@ def start(
     cluster = upstream.cluster
     gate = Gate()
     way = _WAYS.get(cluster.type)
-    if not dials or way is None:
+    names: Names | None = None
+    end = None
+    if cluster.type == "EDS":
+        assert subscriptions is not None, "a cluster of EDS needs somebody who follows its file"
+        end = Eds(upstream, clock).follow(subscriptions)
+    elif not dials or way is None:
         upstream.update_hosts(static_hosts(cluster), clock.monotonic())
-        names: Names | None = None
     else:
         names = way(cluster)
         upstream.update_hosts(names.hosts(), clock.monotonic())
@@ -86,7 +95,7 @@ def start(
         gate.open()
     checker = None
     if dials and cluster.health_checks:
-        checker = HealthChecker(upstream, clock=clock, random=random, sockets=sockets)
+        checker = HealthChecker(upstream, clock=clock, random=random)
     warm_up = _WarmUp(gate, names.names if names is not None else (), checker)
     makers = []
     if checker is not None:
@@ -99,9 +108,10 @@ def start(
         ]
     warm_up.look()
     if not makers:
-        return Discovery(gate)
+        return Discovery(gate, end=end)
     control = control or ControlThread.shared()
-    return Discovery(gate, [control.watch(make, name=name, clock=clock, random=random) for name, make in makers])
+    watches = [control.watch(make, name=name, clock=clock, random=random) for name, make in makers]
+    return Discovery(gate, watches, end)
 
 
 def resolver_for(cluster: Cluster, clock: Clock) -> Resolver:

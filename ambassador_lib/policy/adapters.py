@@ -11,6 +11,7 @@ from .dns_adapter import dns_cluster, resolution_config
 from .lb_adapter import load_balancing_policy
 from .messages import CLASSES
 from .model.cluster import HttpProtocolOptions
+from .model.core import ConfigSource, PathConfigSource
 from .model.listener import Router
 from .model.route import FilterConfig, PreviousHostsPredicate
 from .model.tls import CommonTlsContext
@@ -199,6 +200,16 @@ def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str
         arguments[name] = value.value
 
 
+def _config_source(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Read the deprecated `path` as the `path_config_source` that has replaced it."""
+    if (path := parsed.get("path")) is not None:
+        source = PathConfigSource(path=path)
+        builder.places.note(
+            source, ParsedMessage(PathConfigSource.PROTO, parsed.place, {"path": parsed.fields["path"]})
+        )
+        arguments["path_config_source"] = source
+
+
 def _cluster(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
     options = _typed_protocol_options(builder, parsed)
     if options is None:
@@ -243,6 +254,7 @@ def _deprecated_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any
 
 
 ADAPTERS: dict[str, Adapter] = {
+    ConfigSource.PROTO: Adapter(_config_source),
     "envoy.config.listener.v3.Listener": Adapter(_listener),
     _HCM: Adapter(_connection_manager),
     f"{_HCM}.Tracing": Adapter(_tracing, frozenset({"provider"})),

@@ -6,9 +6,10 @@ import ipaddress
 
 from .check_listeners import check_protocol
 from .check_routes import check_added, check_regexes, check_removed, check_retry_policy
+from .check_sources import check_source
 from .check_tls import check_tls
 from .findings import Findings
-from .model.cluster import Cluster, Endpoint, HealthCheck
+from .model.cluster import Cluster, ClusterLoadAssignment, Endpoint, HealthCheck
 from .model.core import Int64Range, SocketAddress
 from .model.tls import RawBuffer, UpstreamTlsContext
 
@@ -16,6 +17,7 @@ from .model.tls import RawBuffer, UpstreamTlsContext
 def check_cluster(findings: Findings, cluster: Cluster) -> None:
     """Check one cluster."""
     _check_endpoints(findings, cluster)
+    _check_eds(findings, cluster)
     _check_dns(findings, cluster)
     _check_transport_socket(findings, cluster)
     _check_health_check_names(findings, cluster)
@@ -59,9 +61,36 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
         checked = endpoint.health_check_config.address if endpoint.health_check_config is not None else None
         if checked is not None and checked.socket_address is not None:
             check_protocol(findings, checked.socket_address)
-    if not endpoints and cluster.type != "LOGICAL_DNS":
+    if not endpoints and cluster.type not in ("LOGICAL_DNS", "EDS"):
         message = f"cluster {cluster.name} has no endpoints: every request to it fails with no healthy upstream"
         findings.warn(cluster, "load_assignment", message)
+
+
+def _check_eds(findings: Findings, cluster: Cluster) -> None:
+    config = cluster.eds_cluster_config
+    if cluster.type != "EDS":
+        if config is not None:
+            findings.fault(cluster, "eds_cluster_config", f"the cluster's type is {cluster.type}, not EDS")
+        return
+    if config is None:
+        findings.fault(cluster, "eds_cluster_config", "an EDS cluster needs an eds_cluster_config")
+    elif config.eds_config is None:
+        findings.fault(config, "eds_config", "required field is missing")
+    else:
+        check_source(findings, config.eds_config)
+    if cluster.load_assignment is not None:
+        findings.warn(cluster, "load_assignment", "no effect: the endpoints of an EDS cluster are discovered")
+
+
+def check_assignment(findings: Findings, assignment: ClusterLoadAssignment) -> None:
+    """Check endpoints that were discovered: each is an address."""
+    for locality in assignment.endpoints:
+        for item in locality.lb_endpoints:
+            address = item.endpoint.address.socket_address
+            if address is not None:
+                if not _is_ip(address.address):
+                    findings.fault(address, "address", f"{address.address!r} is not an IP address, as EDS needs")
+                check_protocol(findings, address)
 
 
 def _check_dns(findings: Findings, cluster: Cluster) -> None:
@@ -77,18 +106,14 @@ def _check_dns(findings: Findings, cluster: Cluster) -> None:
 
 
 def _check_transport_socket(findings: Findings, cluster: Cluster) -> None:
-    sockets = [cluster.transport_socket, *(match.transport_socket for match in cluster.transport_socket_matches)]
-    for socket in sockets:
-        config = socket.typed_config if socket is not None else None
-        if isinstance(config, UpstreamTlsContext):
-            check_tls(findings, config, cluster)
-        elif config is not None and not isinstance(config, RawBuffer):
-            findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
+    socket = cluster.transport_socket
+    config = socket.typed_config if socket is not None else None
+    if isinstance(config, UpstreamTlsContext):
+        check_tls(findings, config, cluster)
+    elif config is not None and not isinstance(config, RawBuffer):
+        findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
     options = cluster.http_protocol_options
-    if options is None or options.protocol != "auto":
-        return
-    # With matches the cluster's own socket may be for nobody; Envoy asks no more of them than this.
-    if not any(socket is not None and isinstance(socket.typed_config, UpstreamTlsContext) for socket in sockets):
+    if options is not None and options.protocol == "auto" and not isinstance(config, UpstreamTlsContext):
         findings.fault(options, "auto_config", "auto_config chooses by ALPN and needs TLS", "add a transport_socket")
 
 
@@ -103,9 +128,8 @@ def _check_health_check_names(findings: Findings, cluster: Cluster) -> None:
 
 
 def _check_health_check(findings: Findings, check: HealthCheck) -> None:
-    if not (check.http_health_check or check.tcp_health_check or check.grpc_health_check):
-        message = "a health check needs http_health_check, tcp_health_check or grpc_health_check"
-        findings.fault(check, "http_health_check", message)
+    if check.http_health_check is None and check.tcp_health_check is None:
+        findings.fault(check, "http_health_check", "a health check needs http_health_check or tcp_health_check")
     payloads: list[HealthCheck.Payload | None] = []
     for checker in (check.http_health_check, check.tcp_health_check):
         if checker is not None:

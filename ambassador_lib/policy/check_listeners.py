@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from .check_filters import check_filters, filter_runtime_keys
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
+from .check_sources import check_source
 from .findings import Findings
 from .model.core import Address, CidrRange, SocketAddress
 from .model.listener import Listener
@@ -31,8 +32,10 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
         findings.warn(manager.internal_address_config, "unix_sockets", message)
     for range_ in manager.internal_address_config.cidr_ranges if manager.internal_address_config else ():
         _check_range(findings, range_)
+    if manager.rds is not None:
+        check_source(findings, manager.rds.config_source)
     if manager.route_config is not None:
-        _check_route_table(findings, manager.route_config, clusters)
+        check_route_table(findings, manager.route_config, clusters)
 
 
 def _check_address(findings: Findings, place: Address) -> None:
@@ -71,7 +74,8 @@ def _check_range(findings: Findings, range_: CidrRange) -> None:
         findings.fault(range_, "address_prefix", f"{range_.address_prefix!r} is not an IP address")
 
 
-def _check_route_table(findings: Findings, table: RouteConfiguration, clusters: frozenset[str] | None) -> None:
+def check_route_table(findings: Findings, table: RouteConfiguration, clusters: frozenset[str] | None) -> None:
+    """Check a route table; `clusters` are the names that its routes may use, `None` if any."""
     check_mutations(findings, table)
     _check_domains(findings, table.virtual_hosts)
     limit = table.max_direct_response_body_size_bytes

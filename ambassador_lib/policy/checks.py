@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .check_clusters import check_cluster
 from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
+from .check_sources import check_source
 from .findings import Findings, Places
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ def collect(policy: Policy, places: Places) -> Findings:
         check_listener(findings, listener, known)
     for cluster in policy.clusters:
         check_cluster(findings, cluster)
+    dynamic = policy.dynamic_resources
+    for source in (dynamic.lds_config, dynamic.cds_config) if dynamic is not None else ():
+        if source is not None:
+            check_source(findings, source)
     check_metadata(findings, policy)
     _check_runtime(findings, policy)
     return findings

@@ -13,6 +13,7 @@ from .build import Builder
 from .checks import collect
 from .dns_adapter import resolution_config
 from .findings import Places
+from .model.dynamic import DynamicResources
 from .parsed import ParsedMessage, Place
 from .policy import Policy
 from .policy_warning import PolicyWarning
@@ -74,14 +75,15 @@ def _policy(root: Node, warnings: list[PolicyFault]) -> Policy:
     clusters = _with_default_resolver(builder, bootstrap, _built(builder, resources, "clusters"))
     runtime = read_runtime(builder, bootstrap)
     node = builder.build(bootstrap.get("node")) if bootstrap.get("node") is not None else None
+    dynamic = _dynamic_resources(builder, bootstrap)
     policy = Policy.__new__(Policy)
-    policy._set(listeners, clusters, runtime, node, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
+    policy._set(listeners, clusters, runtime, node, dynamic, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
     found = collect(policy, builder.places)
     faults = [*walk.faults, *builder.faults, *found.faults]
     if faults:
         raise PolicyError(_in_order(faults))
     warnings = _in_order([*warnings, *walk.warnings, *builder.warnings, *found.warnings])
-    policy._set(listeners, clusters, runtime, node, tuple(map(_warning, warnings)))  # noqa: SLF001
+    policy._set(listeners, clusters, runtime, node, dynamic, tuple(map(_warning, warnings)))  # noqa: SLF001
     for warning in policy.warnings:
         _log.warning("%s", warning)
     return policy
@@ -106,6 +108,16 @@ def _refuse_what_is_no_bootstrap(root: Node) -> None:
 def _built(builder: Builder, resources: ParsedMessage, name: str) -> tuple[Any, ...]:
     value = resources.fields.get(name)
     return builder.value(value) if value is not None else ()
+
+
+def _dynamic_resources(builder: Builder, bootstrap: ParsedMessage) -> DynamicResources | None:
+    parsed = bootstrap.get("dynamic_resources")
+    found: DynamicResources | None = None if parsed is None else builder.build(parsed)
+    if found is None or (found.cds_config is None and found.lds_config is None):
+        return None
+    config = resolution_config(builder, bootstrap)
+    changed: DynamicResources = builder.replace(found, dns_resolution_config=config) if config is not None else found
+    return changed
 
 
 def _with_default_resolver(builder: Builder, bootstrap: ParsedMessage, clusters: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from .policy_warning import PolicyWarning
 if TYPE_CHECKING:
     from .model.cluster import Cluster
     from .model.core import FractionalPercent, Node
+    from .model.dynamic import DynamicResources
     from .model.listener import Listener
 
 
@@ -21,7 +22,8 @@ class Policy:
 
     Made by `Policy.load("envoy.yaml")`, by `Policy.parse(...)`, or in Python with Envoy's names:
     `Policy(clusters=[Cluster(name="billing", ...)])`. `runtime` maps the keys of the layered runtime's static layers to
-    their values. Lists and mappings are taken as tuples and frozen mappings, wrong types and values are a
+    their values. `listeners` and `clusters` are those that are written down; `dynamic_resources` says which files bring
+    more. Lists and mappings are taken as tuples and frozen mappings, wrong types and values are a
     `PolicyError`. `warnings` do not count when policies are compared.
     """
 
@@ -29,6 +31,7 @@ class Policy:
     clusters: tuple[Cluster, ...]
     runtime: Mapping[str, bool | int | str | FractionalPercent]
     node: Node | None
+    dynamic_resources: DynamicResources | None
     warnings: tuple[PolicyWarning, ...] = field(init=False, compare=False, repr=False)
 
     def __init__(
@@ -38,17 +41,25 @@ class Policy:
         clusters: Iterable[Cluster] = (),
         runtime: Mapping[str, bool | int | str | FractionalPercent] | None = None,
         node: Node | None = None,
+        dynamic_resources: DynamicResources | None = None,
     ) -> None:
         from .loader import check
         from .written import read_written
 
-        parts, places = read_written(listeners, clusters, runtime, node)
+        parts, places = read_written(listeners, clusters, runtime, node, dynamic_resources)
         self._set(*parts, ())
         object.__setattr__(self, "warnings", check(self, places))
 
     def _set(self, *values: object) -> None:
-        for name, value in zip(("listeners", "clusters", "runtime", "node", "warnings"), values, strict=True):
+        names = ("listeners", "clusters", "runtime", "node", "dynamic_resources", "warnings")
+        for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
+
+    def in_force(self, listeners: tuple[Listener, ...], clusters: tuple[Cluster, ...]) -> Policy:
+        """Return this policy with other listeners and clusters, which have been checked already."""
+        copy = Policy.__new__(Policy)
+        copy._set(listeners, clusters, self.runtime, self.node, self.dynamic_resources, self.warnings)  # noqa: SLF001
+        return copy
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:

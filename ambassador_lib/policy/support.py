@@ -15,9 +15,9 @@ from .support_ignored import IGNORED
 from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
 __all__ = [
-    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_FIELDS", "REFUSED_VALUES", "TRACERS", "UPSTREAM_CODEC",
-    "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension", "is_supported_type",
-    "newer_fields", "supported_types", "type_refusal",
+    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES", "TRACERS",
+    "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension",
+    "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
 _CORE = "envoy.config.core.v3."
@@ -34,8 +34,8 @@ _DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster"
 ADAPTED: dict[str, frozenset[str]] = {
     message: frozenset(fields.split())
     for message, fields in {
-        "envoy.config.bootstrap.v3.Bootstrap": "static_resources layered_runtime node typed_dns_resolver_config "
-        "dns_resolution_config use_tcp_for_dns_lookups cluster_manager",
+        "envoy.config.bootstrap.v3.Bootstrap": "static_resources dynamic_resources layered_runtime node "
+        "typed_dns_resolver_config dns_resolution_config use_tcp_for_dns_lookups cluster_manager",
         "envoy.config.bootstrap.v3.ClusterManager": "",
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
         "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
@@ -65,6 +65,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         "max_connection_duration",
         f"{_CORE}UpstreamHttpProtocolOptions": "auto_sni auto_san_validation override_auto_sni_header",
         f"{_CORE}TypedExtensionConfig": "name typed_config",
+        f"{_CORE}ConfigSource": "path",
         f"{_CORE}DnsResolutionConfig": "resolvers dns_resolver_options",
         f"{_CORE}DnsResolverOptions": "use_tcp_for_dns_lookups no_default_search_domain",
         _CARES: "resolvers dns_resolver_options",
@@ -93,11 +94,14 @@ _OPAQUE_TYPES = frozenset(
 # Fields of Envoy 1.40 that the published protos of our schema's date do not have yet.
 NEWER_FIELDS = {
     "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "detecting degraded hosts is not supported yet",
-    "envoy.config.core.v3.WatchedDirectory.watch_modify": "watching certificate files is not supported yet",
+    "envoy.config.core.v3.WatchedDirectory.watch_modify": "",
     "envoy.config.route.v3.RouteMatch.cookies": "matching cookies is not supported yet",
     "envoy.config.core.v3.HealthCheck.name": "",
 }
-"""With the reason why a field is refused; empty: it is taken, as a string."""
+"""With the reason why a field is refused; empty: it is taken."""
+
+NEWER_BOOLEANS = frozenset({"envoy.config.core.v3.WatchedDirectory.watch_modify"})
+"""Those that are booleans; the others are strings."""
 
 # Where the model has fields that Envoy keeps in another message.
 _FLATTENED = {

@@ -8,7 +8,6 @@ _SOCKET = "no listening socket is opened in the process"
 _DOWNSTREAM = "there is no connection between the application and the policy"
 _PROCESS = "it concerns the proxy's own process"
 _HTTP2 = "flow control is the HTTP/2 library's"
-_GRPC = "only gRPC heeds it, not Envoy"
 _DNS = "the DNS library decides"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
@@ -25,6 +24,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "enable_deferred_cluster_creation": _PROCESS,
     },
     "envoy.config.bootstrap.v3.RuntimeLayer": {"admin_layer": "there is no admin interface in the process"},
+    "envoy.config.core.v3.ConfigSource": {"initial_fetch_timeout": "a file is read at once"},
     "envoy.config.core.v3.Node": {
         "metadata dynamic_parameters user_agent_name user_agent_version user_agent_build_version extensions "
         "client_features listening_addresses": "only a management server reads it",
@@ -37,10 +37,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tcp_backlog_size max_connections_to_accept_per_socket_event enable_mptcp ignore_global_conn_limit "
         "bypass_overload_manager": _SOCKET,
     },
-    "envoy.config.listener.v3.FilterChain": {
-        "transport_socket": "no TLS is spoken between the application and the policy, whatever the URL's scheme",
-        "transport_socket_connect_timeout metadata": _SOCKET,
-    },
+    "envoy.config.listener.v3.FilterChain": {"transport_socket_connect_timeout metadata": _SOCKET},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "access_log access_log_options access_log_flush_interval flush_access_log_on_new_request": _LOGS,
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
@@ -90,22 +87,9 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "edns0_max_payload_size max_udp_channel_duration reinit_channel_on_timeout": _DNS,
     },
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
-        "enforce_rsa_key_usage": "a key's usage is always enforced, by Envoy 1.40, too",
+        "enforce_rsa_key_usage max_session_keys": "the TLS library decides",
     },
-    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
-        "key_log": "TLS keys are not logged",
-        "tls_certificate_provider_instance tls_certificate_certificate_provider "
-        "tls_certificate_certificate_provider_instance validation_context_certificate_provider "
-        "validation_context_certificate_provider_instance": _GRPC,
-    },
-    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
-        "ocsp_staple signed_certificate_timestamp": "only a server sends it",
-    },
-    "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
-        "ca_certificate_provider_instance system_root_certs": _GRPC,
-        "require_signed_certificate_timestamp max_verify_depth": "Envoy 1.40 does not heed it either",
-    },
-    "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher": {"oid": "it is for names of type OTHER_NAME"},
+    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {"key_log": "TLS keys are not logged"},
 }
 
 IGNORED: dict[str, str] = {

@@ -49,11 +49,16 @@ _INTEGERS = {
 
 
 class Walk:
-    """Walks one document; `faults` and `warnings` are what it found."""
+    """Walks one document; `faults` and `warnings` are what it found, `refused` those faults that are none of Envoy's.
 
-    def __init__(self, schema: Schema) -> None:
+    `lenient` passes over unknown fields with a warning, as Envoy does with what it discovers.
+    """
+
+    def __init__(self, schema: Schema, *, lenient: bool = False) -> None:
         self._schema = schema
+        self._lenient = lenient
         self.faults: list[PolicyFault] = []
+        self.refused: list[PolicyFault] = []
         self.warnings: list[PolicyFault] = []
 
     def document(self, root: Node, message: str) -> ParsedMessage:
@@ -61,6 +66,14 @@ class Walk:
         descriptor = self._schema.find(message)
         assert descriptor is not None
         return self._message(root, descriptor, Place(root.at, ""), acts=True)
+
+    def any(self, node: Node, place: Place) -> ParsedMessage | None:
+        """Read a message that names its type; `None` if it is none, which is a fault."""
+        try:
+            return self._any(node, place, acts=True)
+        except Unreadable as error:
+            self.faults.append(place.fault(error.message, error.hint))
+            return None
 
     # `acts` is false inside fields that have no effect here: they must be valid, but need not be supported.
 
@@ -78,6 +91,10 @@ class Walk:
         check_oneofs(self._schema, descriptor, parsed, self._fault)
         check_rules(self._schema, descriptor, parsed, self._fault)
         return parsed
+
+    def _refuse(self, fault: PolicyFault) -> None:
+        self.faults.append(fault)
+        self.refused.append(fault)
 
     def _fault(self, parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
         parsed.doubtful = parsed.misread = True
@@ -102,13 +119,17 @@ class Walk:
             hint = f"did you mean {near[0]}?"
         else:
             hint = ""
-        self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", hint)
+        if self._lenient:
+            self.warnings.append(place.fault(f"no effect: {descriptor.name} has no field {key!r}", hint))
+        else:
+            self._fault(parsed, place, f"{descriptor.name} has no field {key!r}", hint)
 
     def _newer_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
-        """Read a field that the schema does not have yet; those that are taken are strings."""
+        """Read a field that the schema does not have yet."""
         place = Place(item.at, _join(parsed.place.path, key))
         try:
-            parsed.fields[key] = Value(read_string(item.value), place, node=item)
+            read = read_bool if f"{parsed.name}.{key}" in support.NEWER_BOOLEANS else read_string
+            parsed.fields[key] = Value(read(item.value), place, node=item)
         except Unreadable as error:
             self._fault(parsed, place, error.message, error.hint)
 
@@ -119,7 +140,7 @@ class Walk:
             if verdict.refused:
                 if not self._is_default(field, node):
                     parsed.doubtful = True
-                    self.faults.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
+                    self._refuse(Place(node.key_at or node.at, place.path).fault(verdict.text))
                     parsed.fields[field.name] = Value(_default(field), place, broken=True)
                 return
             value = Value(self._value(field, node, place, acts=verdict.acts), place, node=node)
@@ -247,7 +268,7 @@ class Walk:
             self.faults.append(at.fault(f"unknown type {url!r}", hint))
             return ParsedMessage(_ANY, place, doubtful=True)
         if acts and not support.is_supported_type(descriptor.full_name):
-            self.faults.append(at.fault(support.type_refusal(descriptor.full_name)))
+            self._refuse(at.fault(support.type_refusal(descriptor.full_name)))
             return ParsedMessage(_ANY, place, doubtful=True)
         acts = acts and not support.is_opaque_type(descriptor.full_name)
         if descriptor.full_name.startswith("google.protobuf."):

@@ -20,6 +20,7 @@ from .constraints import check_oneofs, check_rules
 from .findings import Places
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
+from .model.dynamic import DynamicResources
 from .model.filters import HTTP_FILTERS, PER_ROUTE
 from .model.listener import HttpFilter, Listener, Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
@@ -68,6 +69,11 @@ class Written:
         """Return the node."""
         return typing.cast("Node | None", self._value(given, Node | None, None, Place(_AT, "node")).kept)
 
+    def dynamic_resources(self, given: object) -> DynamicResources | None:
+        """Return the files that bring more."""
+        read = self._value(given, DynamicResources | None, None, Place(_AT, "dynamic_resources"))
+        return typing.cast("DynamicResources | None", read.kept)
+
     def runtime(self, given: object) -> FrozenDict[Any]:
         """Return the runtime's values by key."""
         if given is None:
@@ -97,8 +103,7 @@ class Written:
         if typing.get_origin(wanted) is tuple:
             return self._list(given, typing.get_args(wanted)[0], field, place)
         if typing.get_origin(wanted) is Mapping:
-            free = field is not None and field.message_type is not None and field.message_type.name == "Struct"
-            return self._struct(given, place) if free else self._filter_settings(given, place)
+            return self._filter_settings(given, place)
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
@@ -133,18 +138,6 @@ class Written:
         ]
         seen = (one.value or Value(None, place, broken=True) for one in read)
         return _Read(tuple(one.kept for one in read), Value(tuple(seen), place))
-
-    def _struct(self, given: object, place: Place) -> _Read:
-        """Read free-form data as from a document, so that it is equal to a file's."""
-        if not isinstance(given, Mapping):
-            self.fault(place, f"expected a mapping, not {described(given)}")
-            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
-        try:
-            kept = read_struct(from_python(given, _AT, place.path))
-        except PolicyError as error:
-            self.faults += error.faults
-            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
-        return _Read(kept, Value(kept, place))
 
     def _expected(self, given: object, classes: tuple[type, ...], place: Place) -> _Read:
         if isinstance(given, classes):
@@ -309,6 +302,7 @@ def read_written(
     clusters: Iterable[Cluster],
     runtime: Mapping[str, Any] | None,
     node: Node | None,
+    dynamic_resources: DynamicResources | None,
 ) -> tuple[tuple[Any, ...], Places]:
     """Return the parts of a policy in the form of a file's, and their places; raise `PolicyError` if they are none."""
     written = Written()
@@ -317,6 +311,7 @@ def read_written(
         written.sequence("clusters", clusters, Cluster),
         written.runtime(runtime),
         written.node(node),
+        written.dynamic_resources(dynamic_resources),
     )
     if written.faults:
         raise PolicyError(list(dict.fromkeys(written.faults)))

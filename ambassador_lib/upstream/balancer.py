@@ -19,7 +19,7 @@ from ..algorithms.priority import DEFAULT_OVERPROVISIONING, DEFAULT_PANIC_THRESH
 from .host import DEGRADED, EXCLUDED, UNHEALTHY, Host
 
 if TYPE_CHECKING:
-    from ..policy.model.cluster import Cluster
+    from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Random
 
 T = TypeVar("T")
@@ -138,8 +138,12 @@ class Balancer:
         threshold = common.healthy_panic_threshold if common is not None else None
         self._panic_threshold = DEFAULT_PANIC_THRESHOLD if threshold is None else min(100, int(threshold.value))
         self._by_locality = common is not None and common.locality_weighted_lb_config is not None
-        endpoints = cluster.load_assignment.policy if cluster.load_assignment is not None else None
-        factor = endpoints.overprovisioning_factor if endpoints is not None else None
+        self.follow(cluster.load_assignment)
+
+    def follow(self, assignment: ClusterLoadAssignment | None) -> None:
+        """Go by the assignment's policy from the next snapshot on."""
+        policy = assignment.policy if assignment is not None else None
+        factor = policy.overprovisioning_factor if policy is not None else None
         self._overprovisioning = DEFAULT_OVERPROVISIONING if factor is None else factor
 
     def picker(self, hosts: Sequence[Host]) -> Picker:

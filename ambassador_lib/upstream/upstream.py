@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pybreaker
 
-    from ..policy.model.cluster import Cluster
+    from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
 
@@ -50,6 +50,8 @@ class Upstream:
         self.cluster = cluster
         self.name = cluster.name
         self.hosts: tuple[Host, ...] = ()
+        self.assignment = cluster.load_assignment
+        """The endpoints as the policy, or discovery, lists them."""
         self.limits = Limits.of(cluster)
         self.traffic_seen = False
         """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
@@ -115,6 +117,11 @@ class Upstream:
         """End the host's ejection since an active health check passed, unless the policy keeps it timed."""
         if self.outlier is not None:
             self.outlier.uneject(host)
+
+    def assign(self, assignment: ClusterLoadAssignment) -> None:
+        """Take over what discovery says of the endpoints as a whole; their hosts follow with `update_hosts`."""
+        self.assignment = assignment
+        self._balancer.follow(assignment)
 
     def update_hosts(self, specs: Sequence[HostSpec], now: float) -> None:
         """Replace the membership; hosts whose address stays keep their state.

@@ -175,13 +175,13 @@ def test_what_is_beside_the_harmless_is_refused(text: str, words: str) -> None:
 
 
 def test_a_table_from_xds_is_one_fault() -> None:
-    """With `rds` the route table is not missing: only xDS is."""
+    """With `rds` the route table is not missing: only the server that it would come from is."""
     text = document().replace("route_config:", "rds: {route_config_name: r, config_source: {ads: {}}}, x:")
     text = text[: text.index("x: {")] + "}\n"
     with pytest.raises(PolicyError) as caught:
         Policy.parse(text)
     (fault,) = caught.value.faults
-    assert fault.message == "xDS and dynamic resources are not supported yet"
+    assert fault.message == "xDS over gRPC and REST is not supported yet: only files (path_config_source)"
 
 
 def test_each_warning_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

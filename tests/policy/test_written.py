@@ -87,7 +87,7 @@ def faults(**parts: Any) -> tuple[PolicyFault, ...]:
     [
         ({"name": 5}, "name", """expected a string, not 5; write "5\""""),
         ({"name": ""}, "name", "required field is missing"),
-        ({"type": "EDS"}, "type", "xDS and dynamic resources are not supported yet"),
+        ({"type": "EDS"}, "eds_cluster_config", "an EDS cluster needs an eds_cluster_config"),
         ({"type": "STRICT_DSN"}, "type", "no such value 'STRICT_DSN'; did you mean STRICT_DNS?"),
         ({"type": None}, "type", "no such value None"),
         ({"lb_policy": "RING_HASH"}, "lb_policy", "RING_HASH is not supported yet: use ROUND_ROBIN"),

@@ -197,3 +197,32 @@ class Node:
     id: str = ""
     cluster: str = ""
     locality: Locality | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedDirectory:
+    """A directory whose changes announce new files; with `watch_modify`, writing into the files counts, too.
+    Source: `envoy.config.core.v3.WatchedDirectory`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.WatchedDirectory"
+    path: str
+    watch_modify: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathConfigSource:
+    """A file with a `DiscoveryResponse`, and what announces that there is a new one: unless `watched_directory` says
+    otherwise, a move to `path`. Source: `envoy.config.core.v3.PathConfigSource`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.PathConfigSource"
+    path: str
+    watched_directory: WatchedDirectory | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSource:
+    """Where resources come from: a file. Source: `envoy.config.core.v3.ConfigSource`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.ConfigSource"
+    path_config_source: PathConfigSource | None = None
+    resource_api_version: str = "AUTO"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .core import Address, CidrRange, Percent
+from .core import Address, CidrRange, ConfigSource, Percent
 from .route import RouteConfiguration
 
 
@@ -53,6 +53,15 @@ class InternalAddressConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rds:
+    """A route table that is discovered by its name. Source: `HttpConnectionManager`'s `Rds`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.Rds"
+    config_source: ConfigSource
+    route_config_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConnectionManager:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
@@ -63,6 +72,7 @@ class HttpConnectionManager:
     PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     stat_prefix: str
     route_config: RouteConfiguration | None = None
+    rds: Rds | None = None
     http_filters: tuple[HttpFilter, ...] = ()
     tracing: Tracing | None = None
     server_name: str = ""

@@ -1,0 +1,20 @@
+"""Envoy's checks of where resources are discovered: the files must be there when it starts (semantics 8.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .findings import Findings
+from .model.core import ConfigSource
+
+
+def check_source(findings: Findings, source: ConfigSource) -> None:
+    """Check that there is a file to follow."""
+    file = source.path_config_source
+    if file is None:
+        return  # reported by the schema's rules
+    if file.path and not Path(file.path).exists():
+        findings.fault(file, "path", f"{file.path} does not exist")
+    watched = file.watched_directory
+    if watched is not None and watched.path and not Path(watched.path).exists():
+        findings.fault(watched, "path", f"{watched.path} does not exist")
