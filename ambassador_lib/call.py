@@ -160,6 +160,13 @@ class Call:
     body_limit: float = INFINITY
     """Bytes of the request's body that may be sent again."""
 
+    code: int | None = None
+    """The response's status as far as it is on record; `None` while no reply of the sidecar's own is being made."""
+    local_body = b""
+    """The body of a reply of the sidecar's own, while `local_reply_config` makes another of it."""
+    bytes_sent = 0
+    """How much of the response's body the application has been given."""
+
     retry_rules: Any = None
     next_try: Attempt | None = None
     end_retry: Callable[[], None] | None = None
@@ -169,6 +176,8 @@ class Call:
     destination: Any = None
     grant: Any = None
     span: Any = None
+    traced = False
+    """Whether the connection manager's `tracing` decided for this call."""
 
     route_timeout = INFINITY
     per_try_timeout = INFINITY

@@ -38,6 +38,8 @@ from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
 from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
+from .routing.local_reply import LocalReplyRewrite
+from .routing.log_filters import LogFilters
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
 from .runtime.control import ControlThread, Watch
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from .routing.compiled import CompiledRoute
     from .runtime.base import Runtime
     from .runtime.gate import Gate
+    from .telemetry.access_log import AccessLogs
 
 DEFAULT_IDLE_TIMEOUT = 300.0
 STORAGE_INTERVAL = 1.0
@@ -94,6 +97,8 @@ class Stack:
         self._engine = engine
         self._options = options
         self._tracing = Tracing(clock=options.clock, random=options.random)
+        self._log_filters = LogFilters(policy.runtime, options.random, options.clock)
+        self._logs: dict[int, AccessLogs] = {}
         self.files = FileWatcher(clock=options.clock, random=options.random)
         self.subscriptions = Subscriptions(self.files)
         self._live = LiveClusters(self._start_cluster)
@@ -180,6 +185,7 @@ class Stack:
             runtime=self._policy.runtime,
             random=self._options.random,
             suppress_envoy_headers=_suppressed(listener.http_connection_manager),
+            replies=self._replies(listener.http_connection_manager),
             clock=self._options.clock,
         )
         filters = TableFilters(chain, config)
@@ -207,10 +213,25 @@ class Stack:
     def _outermost(self, manager: HttpConnectionManager) -> tuple[Observe, LocalReplies]:
         return (
             # Outermost, so that whatever happens below is told and given back.
-            Observe(self._runtime, self._tracing, as_response=self._options.as_response),
+            Observe(
+                self._runtime, self._tracing, as_response=self._options.as_response, logs=self._access_logs(manager)
+            ),
             # Above all that may refuse; below observe, which tells of the reply.
-            LocalReplies(manager, self._options.clock, as_response=self._options.as_response),
+            LocalReplies(manager, self._replies(manager), self._options.clock, as_response=self._options.as_response),
         )
+
+    def _access_logs(self, manager: HttpConnectionManager) -> AccessLogs | None:
+        """Return the manager's logs, made once: its files stay open over changes of its routes."""
+        if not manager.access_log:
+            return None
+        if id(manager) not in self._logs:
+            from .telemetry.access_log import AccessLogs  # few policies log
+
+            self._logs[id(manager)] = AccessLogs(manager.access_log, self._log_filters, self._options.clock)
+        return self._logs[id(manager)]
+
+    def _replies(self, manager: HttpConnectionManager) -> LocalReplyRewrite:
+        return LocalReplyRewrite(manager.local_reply_config, self._log_filters, self._options.clock)
 
     def _route_chain(self, route: CompiledRoute, listener: Listener, filters: TableFilters) -> Next:
         idle = _idle_timeout(listener.http_connection_manager, route)
@@ -295,6 +316,8 @@ class Stack:
         """End discovery and health checks; the engine is closed by who owns it."""
         self.files.stop()  # first: nothing changes any more
         self._live.close()
+        for logs in self._logs.values():
+            logs.close()
 
 
 def watch_storage(upstream: Upstream, options: Options) -> list[Watch]:

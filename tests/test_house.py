@@ -24,7 +24,7 @@ ORDER: dict[str, set[str]] = {
     "policy": {"algorithms", "errors"},
     "engine": {"call", "errors", "policy", "runtime", "_httpx"},
     "runtime": {"call", "errors"},
-    "telemetry": {"call", "policy", "runtime"},
+    "telemetry": {"call", "policy", "runtime", "routing"},
     "routing": {"algorithms", "call", "policy", "runtime"},
     "upstream": {"algorithms", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "errors", "policy", "runtime", "engine", "upstream"},

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from .._httpx import make_headers
-from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
 from ..call import Call, Header, Next
 from ..errors import AmbassadorError, LocalReply
 
 if TYPE_CHECKING:
     from ..policy.model import HttpConnectionManager
+    from ..routing.local_reply import LocalReplyRewrite
     from ..runtime.base import Clock
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-connection", b"upgrade"))
@@ -22,8 +22,11 @@ HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"pr
 class LocalReplies:
     """Turns errors into responses (`local_replies="response"`), or gives them their response and lets them pass."""
 
-    def __init__(self, manager: HttpConnectionManager, clock: Clock, *, as_response: bool) -> None:
+    def __init__(
+        self, manager: HttpConnectionManager, rewrite: LocalReplyRewrite, clock: Clock, *, as_response: bool
+    ) -> None:
         self._as_response = as_response
+        self._rewrite = rewrite
         self._clock = clock
         self._server = (manager.server_name or "envoy").encode()
         self._overwrite = manager.server_header_transformation
@@ -56,28 +59,19 @@ class LocalReplies:
         if reply.shaped:
             return
         reply.shaped = True
-        call.report.status = reply.status
-        if not is_grpc(call.header(b"content-type") or b""):
-            reply.headers = reply.header_list()
-            return
-        headers = [(b"content-length", b"0"), (b"content-type", b"application/grpc"), *reply.headers]
-        code = grpc_status(reply.status) if reply.grpc_status is None else reply.grpc_status
-        headers.append((b"grpc-status", b"%d" % code))
-        if reply.body:
-            headers.append((b"grpc-message", grpc_message(reply.body)))
-        reply.status, reply.body, reply.headers = 200, "", headers
+        status, headers, body = self._rewrite.finish(
+            call, reply.status, reply.headers, reply.body.encode("utf-8", "surrogateescape"), reply.grpc_status
+        )
+        call.report.status = reply.status if call.code is None else call.code
+        reply.status, reply.headers, reply.body = status, headers, body.decode("utf-8", "surrogateescape")
 
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
         self.shape(call, reply)
-        status, body = reply.status, reply.body
-        if call.method == "HEAD":
-            body = ""
-        headers = self._dressed(call, reply.headers)
         # Not `content=`: a response that is read already could not be streamed by the application any more.
         return httpx.Response(
-            status,
-            headers=headers,
-            stream=httpx.ByteStream(body.encode()),
+            reply.status,
+            headers=self._dressed(call, reply.headers),
+            stream=httpx.ByteStream(reply.body.encode("utf-8", "surrogateescape")),
             request=call.request,
             extensions={"ambassador": call.report},
         )

@@ -13,16 +13,20 @@ from ..upstream.outlier import LocalOrigin
 
 if TYPE_CHECKING:
     from ..runtime.base import Runtime
+    from ..telemetry.access_log import AccessLogs
     from ..telemetry.tracing import Tracing
 
 
 class Observe:
     """Everything the call took is given back here: at the end of the body, or when no response comes of it."""
 
-    def __init__(self, runtime: Runtime, tracing: Tracing, *, as_response: bool) -> None:
+    def __init__(
+        self, runtime: Runtime, tracing: Tracing, *, as_response: bool, logs: AccessLogs | None = None
+    ) -> None:
         self.runtime = runtime
         self.tracing = tracing
         self.as_response = as_response
+        self.logs = logs
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         watch = CallWatch(call, self)
@@ -36,6 +40,8 @@ class Observe:
             watch.broke_off(error)
             raise
         response.extensions["ambassador"] = call.report
+        if self.logs is not None:
+            watch.response = response
         self.runtime.watch_body(response, watch)
         return response
 
@@ -43,6 +49,8 @@ class Observe:
 class CallWatch:
     """Follows a call to its end; the body of its response is read under what is left of the call's bounds."""
 
+    response: httpx.Response | None = None
+    """What the application is given; kept where it is to be logged."""
     _error: BaseException | None = None
     _done = False
     _judges = True
@@ -60,8 +68,9 @@ class CallWatch:
         self._call.touch(now)
         return self._call.deadline
 
-    def received(self) -> None:
-        """Judge a read that nobody could interrupt."""
+    def received(self, size: int) -> None:
+        """Count, and judge a read that nobody could interrupt."""
+        self._call.bytes_sent += size
         if self._judges and self._now() >= self._call.deadline.at:
             raise DeadlineExpired
 
@@ -96,6 +105,9 @@ class CallWatch:
             _caller_left(self._call)
         if isinstance(error, Exception):
             _tell(error, self._call)
+        if isinstance(error, AmbassadorError) and error.response is not None:
+            self.response = error.response
+            self._call.bytes_sent = len(error.response.content)
         self.ended()
 
     def ended(self) -> None:
@@ -108,8 +120,17 @@ class CallWatch:
         try:
             call.finish()
         finally:
+            if self._observe.logs is not None:
+                self._log(self._observe.logs)
             if call.span is not None:
                 self._observe.tracing.end_call(call, call.report.status, self._error)
+
+    def _log(self, logs: AccessLogs) -> None:
+        response = self.response
+        if response is None and not self._call.report.flags:  # nobody waited for the answer
+            _caller_left(self._call)
+        self._call.code = 0 if response is None else response.status_code
+        logs.write(self._call, () if response is None else response.headers.raw)
 
 
 def _caller_left(call: Call) -> None:

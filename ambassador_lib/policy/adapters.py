@@ -10,13 +10,14 @@ from .breaker_metadata import read_circuit_breaker
 from .dns_adapter import dns_cluster, resolution_config
 from .lb_adapter import load_balancing_policy
 from .messages import CLASSES
+from .model.access_log import AccessLog
 from .model.cluster import HttpProtocolOptions
 from .model.core import ConfigSource, PathConfigSource
 from .model.listener import Router
 from .model.route import FilterConfig, PreviousHostsPredicate
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
-from .support import HARMLESS_FILTERS, TRACERS, UPSTREAM_CODEC
+from .support import HARMLESS_FILTERS, LOGGERS, TRACERS, UPSTREAM_CODEC
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -144,6 +145,18 @@ def _typed_only(builder: Builder, parsed: ParsedMessage, arguments: dict[str, An
         builder.fault(config.place, f"{config.name} cannot stand here")
 
 
+def _access_log(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Warn of loggers that send elsewhere what is logged."""
+    _any_type(builder, parsed, arguments)
+    config = parsed.get("typed_config")
+    if config is None or config.doubtful or config.name == "google.protobuf.Any":
+        return
+    if config.name in LOGGERS:
+        builder.warn(parsed.place, f"no effect: {config.name} is not written; only files and standard streams are")
+    elif config.name not in CLASSES:
+        builder.fault(config.place, f"{config.name} is not an access log")
+
+
 def _any_type(builder: Builder, parsed: ParsedMessage, _arguments: dict[str, Any]) -> None:
     config = parsed.get("typed_config")
     missing = config is None or (config.name == "google.protobuf.Any" and not config.doubtful)
@@ -266,6 +279,7 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     FilterConfig.PROTO: Adapter(_filter_config),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
+    AccessLog.PROTO: Adapter(_access_log),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
     CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),
     _HPO: Adapter(_protocol_options),

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from .check_filters import check_filters, filter_runtime_keys
+from .check_logs import check_logs, log_runtime_keys
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
 from .check_sources import check_source
 from .findings import Findings
@@ -34,6 +35,7 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
         _check_range(findings, range_)
     if manager.rds is not None:
         check_source(findings, manager.rds.config_source)
+    check_logs(findings, manager)
     if manager.route_config is not None:
         check_route_table(findings, manager.route_config, clusters)
 
@@ -56,8 +58,9 @@ def check_protocol(findings: Findings, address: SocketAddress) -> None:
 
 
 def runtime_keys(listener: Listener) -> Iterator[str]:
-    """Yield the runtime keys that the listener's routes and filters read; one with a final dot is a family."""
+    """Yield the runtime keys that the listener and its filters and logs read; one with a final dot is a family."""
     yield from filter_runtime_keys(listener.http_connection_manager)
+    yield from log_runtime_keys(listener.http_connection_manager)
     table = listener.http_connection_manager.route_config
     for route in (route for host in (table.virtual_hosts if table else ()) for route in host.routes):
         if route.match.runtime_fraction is not None:

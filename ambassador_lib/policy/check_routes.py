@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..algorithms import header_format, retry_on
+from .check_formats import check_format, readable
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
 from .model.route import DirectResponseAction, RetryPolicy, Route, RouteAction, WeightedCluster
-from .sources import SourceError, read_source
 
 _LARGEST_TOTAL = 2**32 - 1
 _LISTED = 10
@@ -101,12 +101,10 @@ def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:
 
 
 def _check_direct_response(findings: Findings, action: DirectResponseAction, limit: int) -> None:
-    if action.body is None:
-        return
-    try:
-        body = read_source(action.body)
-    except SourceError as error:
-        findings.fault(action.body, error.field, error.message)
+    if action.body_format is not None:
+        check_format(findings, action.body_format)
+    body = readable(findings, action.body)
+    if action.body is None or body is None:
         return
     if 0 < limit < len(body):  # 0 is no limit, as in Envoy
         hint = "raise max_direct_response_body_size_bytes of the route_config"

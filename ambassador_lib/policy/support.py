@@ -82,12 +82,23 @@ HARMLESS_FILTERS = frozenset(
 )
 UPSTREAM_CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 TRACERS = ("envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig")
+LOGGERS = (
+    "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+    "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
+    "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+    "envoy.extensions.access_loggers.fluentd.v3.FluentdAccessLogConfig",
+    "envoy.extensions.access_loggers.wasm.v3.WasmAccessLog",
+    "envoy.extensions.access_loggers.stats.v3.Config",
+    "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog",
+)
+"""Access logs that go elsewhere than to a file or a standard stream."""
 _OPAQUE_TYPES = frozenset(
     {
         *_SYSTEM_RESOLVERS,
         *HARMLESS_FILTERS,
         UPSTREAM_CODEC,
         *TRACERS,
+        *LOGGERS,
     }
 )
 

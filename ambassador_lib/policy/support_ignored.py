@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 _STATS = "it only concerns Envoy's stats"
-_LOGS = "access logs are not written yet; each response carries its call report"
+_LOGS = "a listener's own log is of connections, and none are accepted in the process"
+_TRIES = "tries are not logged one by one; each response carries its call report, with all of them"
 _SOCKET = "no listening socket is opened in the process"
 _DOWNSTREAM = "there is no connection between the application and the policy"
 _PROCESS = "it concerns the proxy's own process"
@@ -39,7 +40,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.listener.v3.FilterChain": {"transport_socket_connect_timeout metadata": _SOCKET},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-        "access_log access_log_options access_log_flush_interval flush_access_log_on_new_request": _LOGS,
+        "access_log_options access_log_flush_interval flush_access_log_on_new_request": "each call is logged once, "
+        "when it has ended",
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
         "delayed_close_timeout request_timeout request_headers_timeout stream_error_on_invalid_http_message "
         "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
@@ -50,7 +52,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "conventions",
     },
     "envoy.extensions.filters.http.router.v3.Router": {
-        "upstream_log upstream_log_options": _LOGS,
+        "upstream_log upstream_log_options": _TRIES,
         "dynamic_stats suppress_grpc_request_failure_code_stats": _STATS,
         "start_child_span": "each try has a span of its own",
     },

@@ -49,7 +49,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.listener.v3.Filter": {"config_discovery": _XDS},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "scoped_routes": "scoped routes are not supported: use rds or route_config",
-        "local_reply_config": "rewriting local replies is not supported yet",
         "upgrade_configs": "protocol upgrades are not supported",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
@@ -132,6 +131,14 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {"watched_directory": _WATCH},
     "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {"watched_directory": _WATCH},
     "envoy.config.core.v3.DataSource": {"watched_directory": _WATCH},
+    "envoy.config.core.v3.SubstitutionFormatString": {
+        "formatters": "format extensions are not supported: use the built-in command operators",
+    },
+    "envoy.config.core.v3.JsonFormatOptions": {"sort_properties": "the keys of JSON objects are always sorted"},
+    "envoy.config.accesslog.v3.AccessLogFilter": {
+        "extension_filter": "extensions that filter logs or local replies are not supported: use the built-in filters",
+        "metadata_filter": "filters by dynamic metadata are not supported: no filter here sets any",
+    },
 }
 
 REFUSED: dict[str, str] = {

@@ -18,6 +18,7 @@ from ..errors import PolicyError, PolicyFault
 from .breaker_metadata import check_setting, read_circuit_breaker
 from .constraints import check_oneofs, check_rules
 from .findings import Places
+from .model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutAccessLog
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
 from .model.dynamic import DynamicResources
@@ -34,6 +35,7 @@ from .yaml_nodes import from_python
 
 _AT = "<python>"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
+    AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
     HttpFilter: (Router, *HTTP_FILTERS),
     FilterConfig: tuple(PER_ROUTE.values()),
     TransportSocket: (UpstreamTlsContext, RawBuffer),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..call import Call, Header
     from ..runtime.base import Clock, Random
+    from .local_reply import LocalReplyRewrite
 
 DEFAULT_TIMEOUT = 15.0
 """Seconds. Source: `RouteAction.timeout`."""
@@ -29,7 +30,7 @@ _NOT_FOUND_STATUS = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SER
 class Settings:
     """What all routes of one table share."""
 
-    __slots__ = ("clock", "config", "random", "runtime", "suppress_envoy_headers")
+    __slots__ = ("clock", "config", "random", "replies", "runtime", "suppress_envoy_headers")
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class Settings:
         clock: Clock,
         *,
         suppress_envoy_headers: bool = False,
+        replies: LocalReplyRewrite | None = None,
     ) -> None:
         self.config = config
+        self.replies = replies
         self.runtime = runtime
         self.random = random
         self.clock = clock
@@ -70,7 +73,7 @@ class CompiledRoute:
     """
 
     __slots__ = (
-        "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_request", "_response",
+        "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_replies", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
         "idle_timeout", "matches", "model", "name", "per_request_buffer_limit", "priority",
         "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
@@ -83,6 +86,7 @@ class CompiledRoute:
         self.name = model.name
         self.virtual_host = virtual_host
         self.suppress_envoy_headers = settings.suppress_envoy_headers
+        self._replies = settings.replies
         self.matches: Condition = compile_match(model.match, runtime=settings.runtime, random=settings.random)
         self._compile_action(model, settings)
         self._compile_limits(model, virtual_host.model)
@@ -91,7 +95,9 @@ class CompiledRoute:
         self.retry_policy = virtual_host.model.retry_policy if own is None else own
         # An answer from outside is given before there is a route, so no level's mutations reach it.
         self._request, self._response = _levels(settings, virtual_host.model, model) if answer is None else ((), ())
-        self._answer = answer or compile_answer(model, suppress_envoy_headers=settings.suppress_envoy_headers)
+        self._answer = answer or compile_answer(
+            model, settings.clock, suppress_envoy_headers=settings.suppress_envoy_headers
+        )
         self._compile_flags(model.route)
 
     def _compile_action(self, model: Route, settings: Settings) -> None:
@@ -143,7 +149,10 @@ class CompiledRoute:
         headers = answer.headers(call)
         for level in self._response:
             level.apply(headers, call, answer.status, headers)
-        return frame(call, answer.status, headers, answer.body)
+        status, body, replies = answer.status, answer.body, self._replies
+        if answer.form is not None:
+            body = answer.form.body(call, status, headers, body)
+        return frame(call, status, headers, body) if replies is None else replies.finish(call, status, headers, body)
 
     def pick_cluster(self, call: Call, random: Random) -> Choice | None:
         """Choose the cluster, once a call; `None` where the request names none."""

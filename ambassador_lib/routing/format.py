@@ -1,37 +1,42 @@
-"""Header values with command operators (`%REQ(x)%`), compiled to a function of the call.
+"""Values with command operators (`%REQ(x)%`), compiled to functions of the call: header values, bodies, log lines.
 
-What is unknown renders empty (semantics 1.6), other than in the access log. `algorithms/header_format.py` parses.
+What is not set renders empty in headers (semantics 1.6), as a dash in bodies and access logs, as `null` in JSON.
+`algorithms/header_format.py` parses, `operators.py` finds the values.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import socket
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..algorithms.header_format import Operator, parse
 from ..call import Call, Header
-from .match import REQUEST_LINE, query_parameter
+from .operators import Get, Value, getter
 
 if TYPE_CHECKING:
+    from ..policy.model.core import SubstitutionFormatString
     from ..runtime.base import Clock
 
 Render = Callable[[Call, int, Sequence[Header]], bytes]
 """Renders for a call; the response's status and headers are `0` and `()` while the request is on its way."""
 
-LOOPBACK = "127.0.0.1"
-"""Whom Envoy would see calling: an application on the same machine."""
-
-_FRACTION = re.compile(r"%([1-9])?f")
-
 
 def compile_value(value: str, clock: Clock) -> bytes | Render:
     """Compile a header value: bytes if it holds no operator, else a function."""
-    parts = [part.encode() if isinstance(part, str) else _operator(part, clock) for part in parse(value)]
+    return _compile(value, clock, unset=b"", log=False)
+
+
+def compile_text(value: str, clock: Clock, *, omit_empty: bool = False, log: bool = False) -> Render:
+    """Compile the text of a body or a log line; `log` as for `parse`."""
+    compiled = _compile(value, clock, unset=b"" if omit_empty else b"-", log=log)
+    return _constant(compiled) if isinstance(compiled, bytes) else compiled
+
+
+def _compile(value: str, clock: Clock, *, unset: bytes, log: bool) -> bytes | Render:
+    parts = [
+        part.encode() if isinstance(part, str) else _operator(part, clock, unset) for part in parse(value, log=log)
+    ]
     if all(isinstance(part, bytes) for part in parts):
         return b"".join(part for part in parts if isinstance(part, bytes))
     renders = [_constant(part) if isinstance(part, bytes) else part for part in parts]
@@ -44,164 +49,114 @@ def _constant(text: bytes) -> Render:
     return lambda _call, _status, _response: text
 
 
-def _operator(operator: Operator, clock: Clock) -> Render:
-    render = _render(operator, clock)
-    length = operator.length
-    if length is None:
-        return render
-    return lambda call, status, response: render(call, status, response)[:length]
-
-
-def _render(operator: Operator, clock: Clock) -> Render:
-    if operator.name == "START_TIME":
-        return _start_time(operator.argument or "", clock)
-    with_argument = _WITH_ARGUMENT.get(operator.name)
-    return _OF_CALL[operator.name] if with_argument is None else with_argument(operator)
-
-
-# Headers.
-
-Get = Callable[[Call, int, Sequence[Header]], bytes | None]
-"""The value of a header, `None` if it is not there."""
-
-
-def _first(getters: tuple[Get, ...]) -> Render:
-    """Render the first header that is there, even if it is empty."""
+def _operator(operator: Operator, clock: Clock, unset: bytes) -> Render:
+    get, length = getter(operator, clock), operator.length
 
     def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
-        for get in getters:
+        value = get(call, status, response)
+        if value is None:
+            return unset
+        text = value if isinstance(value, bytes) else _text(value)
+        return text if length is None else text[:length]
+
+    return render
+
+
+def _text(value: Value) -> bytes:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return b"%d" % value
+    return _json(value)
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+Build = Callable[[Call, int, Sequence[Header]], Any]
+_OMITTED = object()
+
+
+def compile_json(template: Mapping[str, Any], clock: Clock, *, omit_empty: bool = False, log: bool = False) -> Render:
+    """Compile a JSON object: its keys sorted, a value that is one operator of the operator's type, then a line end."""
+    build = _mapping(template, clock, omit_empty=omit_empty, log=log)
+
+    def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
+        built = build(call, status, response)
+        return _json({} if built is _OMITTED else built) + b"\n"
+
+    return render
+
+
+def _node(template: Any, clock: Clock, *, omit_empty: bool, log: bool) -> Build:
+    if isinstance(template, Mapping):
+        return _mapping(template, clock, omit_empty=omit_empty, log=log)
+    if isinstance(template, tuple | list):
+        return _list(template, clock, omit_empty=omit_empty, log=log)
+    if isinstance(template, str):
+        return _leaf(template, clock, omit_empty=omit_empty, log=log)
+    number = int(template) if isinstance(template, float) and template.is_integer() else template
+    return lambda _call, _status, _response: number
+
+
+def _list(template: Sequence[Any], clock: Clock, *, omit_empty: bool, log: bool) -> Build:
+    items = [_node(item, clock, omit_empty=omit_empty, log=log) for item in template]
+
+    def build(call: Call, status: int, response: Sequence[Header]) -> Any:
+        built = [item(call, status, response) for item in items]
+        kept = [value for value in built if value is not _OMITTED]
+        return kept if kept or not omit_empty else _OMITTED
+
+    return build
+
+
+def _mapping(template: Mapping[str, Any], clock: Clock, *, omit_empty: bool, log: bool) -> Build:
+    items = [(key, _node(template[key], clock, omit_empty=omit_empty, log=log)) for key in sorted(template)]
+
+    def build(call: Call, status: int, response: Sequence[Header]) -> Any:
+        built = {key: item(call, status, response) for key, item in items}
+        kept = {key: value for key, value in built.items() if value is not _OMITTED}
+        return kept if kept or not omit_empty else _OMITTED
+
+    return build
+
+
+def _leaf(template: str, clock: Clock, *, omit_empty: bool, log: bool) -> Build:
+    parts = parse(template, log=log)
+    if len(parts) == 1 and isinstance(parts[0], Operator):
+        get: Get = getter(parts[0], clock)
+        length = parts[0].length
+        unset = _OMITTED if omit_empty else None
+
+        def build(call: Call, status: int, response: Sequence[Header]) -> Any:
             value = get(call, status, response)
-            if value is not None:
-                return value
-        return b""
+            if value is None:
+                return unset
+            return value if not isinstance(value, bytes) else value[:length].decode("utf-8", "backslashreplace")
 
-    return render
-
-
-def _request_header(name: str) -> Get:
-    of_call = REQUEST_LINE.get(name)
-    if of_call is not None:
-        return lambda call, _status, _response: of_call(call)
-    key = name.encode()
-    return lambda call, _status, _response: call.header(key)
+        return build
+    render = compile_text(template, clock, omit_empty=omit_empty, log=log)
+    return lambda call, status, response: render(call, status, response).decode("utf-8", "backslashreplace")
 
 
-def _response_header(name: str) -> Get:
-    if name == ":status":
-        return lambda _call, status, _response: b"%d" % status if status else None
-    key = name.encode()
-
-    def get(_call: Call, _status: int, response: Sequence[Header]) -> bytes | None:
-        return next((value for header, value in response if header.lower() == key), None)
-
-    return get
+def _plain(value: Any) -> Any:
+    """Make of a policy's frozen data what JSON is made from."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} in a format")
 
 
-# What the call knows.
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode()
 
 
-def _response_code(call: Call, status: int, _response: Sequence[Header]) -> bytes:
-    # Envoy's local replies are mutated before their code is on record, and render 0.
-    return b"%d" % status if call.attempt.status is not None else b"0"
+# --- the policy's message ---------------------------------------------------------------------------------------------
 
 
-def _response_flags(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    return ",".join(call.report.flags).encode() or b"-"
-
-
-def _response_code_details(call: Call, status: int, _response: Sequence[Header]) -> bytes:
-    details = call.report.details
-    if not details and status and call.attempt.status is not None:
-        details = "via_upstream"
-    return details.replace(" ", "_").encode()
-
-
-def _upstream_host(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    attempts = call.report.attempts
-    return (attempts[-1].endpoint or "").encode() if attempts else b""
-
-
-def _cluster(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    return (call.report.cluster or "").encode()
-
-
-def _route_name(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    return (call.report.route or "").encode()
-
-
-def _attempt_count(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    return b"%d" % max(1, len(call.report.attempts))
-
-
-def _request_id(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-    return call.header(b"x-request-id") or b""
-
-
-def _trusted_address(call: Call) -> bytes:
-    """The caller's address: without `use_remote_address` the last one that `x-forwarded-for` brings (semantics 1.2)."""
-    listener = call.listener
-    if listener is not None and not listener.http_connection_manager.use_remote_address:
-        last = (call.header(b"x-forwarded-for") or b"").rpartition(b",")[2].strip()
-        if last:
-            return last
-    return LOOPBACK.encode()
-
-
-_OF_CALL: dict[str, Render] = {
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": _constant(f"{LOOPBACK}:0".encode()),
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": _constant(LOOPBACK.encode()),
-    "DOWNSTREAM_REMOTE_ADDRESS": lambda call, _status, _response: _trusted_address(call) + b":0",
-    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda call, _status, _response: _trusted_address(call),
-    "PROTOCOL": _constant(b"HTTP/1.1"),
-    "RESPONSE_CODE": _response_code,
-    "RESPONSE_CODE_DETAILS": _response_code_details,
-    "RESPONSE_FLAGS": _response_flags,
-    "ROUTE_NAME": _route_name,
-    "STREAM_ID": _request_id,
-    "UPSTREAM_CLUSTER": _cluster,
-    "UPSTREAM_CLUSTER_RAW": _cluster,
-    "UPSTREAM_HOST": _upstream_host,
-    "UPSTREAM_REQUEST_ATTEMPT_COUNT": _attempt_count,
-}
-
-
-def _path(argument: str) -> Render:
-    """`PATH(WQ|NQ:ORIG|PATH|ORIG_OR_PATH)`: the path before a rewrite, after it, or the former if there is one."""
-    query, _, which = argument.partition(":")
-
-    def render(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-        path = b"" if which == "PATH" else call.header(b"x-envoy-original-path") or b""
-        if not path and which != "ORIG":
-            path = call.target.encode("latin-1")
-        return path.partition(b"?")[0] if query == "NQ" else path
-
-    return render
-
-
-def _start_time(layout: str, clock: Clock) -> Render:
-    """`START_TIME(layout)`: strftime plus `%s` and fractions `%3f`; ISO with milliseconds unless given."""
-    layout = layout or "%Y-%m-%dT%H:%M:%S.%3fZ"
-
-    def render(call: Call, _status: int, _response: Sequence[Header]) -> bytes:
-        started = clock.time() - (clock.monotonic() - call.started)
-        seconds, nanoseconds = divmod(round(started * 1e9), 10**9)
-        digits = f"{nanoseconds:09d}"
-        text = _FRACTION.sub(lambda found: digits[: int(found.group(1) or 9)], layout).replace("%s", str(seconds))
-        return datetime.fromtimestamp(seconds, UTC).strftime(text).encode()
-
-    return render
-
-
-def _query_parameter(name: str) -> Render:
-    return lambda call, _status, _response: unquote_to_bytes(query_parameter(call.target, name) or "")
-
-
-_WITH_ARGUMENT: dict[str, Callable[[Operator], Render]] = {
-    # Environment and host name are taken once, when the policy is compiled, as Envoy does.
-    "ENVIRONMENT": lambda operator: _constant(os.environ.get(operator.argument or "", "-").encode()),
-    "HOSTNAME": lambda _operator: _constant(socket.gethostname().encode()),
-    "PATH": lambda operator: _path(operator.argument or ""),
-    "QUERY_PARAM": lambda operator: _query_parameter(operator.argument or ""),
-    "REQ": lambda operator: _first(tuple(map(_request_header, operator.alternatives()))),
-    "RESP": lambda operator: _first(tuple(map(_response_header, operator.alternatives()))),
-}
+def compile_format(
+    form: SubstitutionFormatString, read: Callable[[Any], bytes], clock: Clock, *, log: bool = False
+) -> Render:
+    """Compile a `SubstitutionFormatString`; `read` reads a `DataSource`."""
+    omit = form.omit_empty_values
+    if form.json_format is not None:
+        return compile_json(form.json_format, clock, omit_empty=omit, log=log)
+    if form.text_format_source is not None:
+        return compile_text(read(form.text_format_source).decode(), clock, omit_empty=omit, log=log)
+    return compile_text(form.text_format or "", clock, omit_empty=omit, log=log)

@@ -6,13 +6,17 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
+from .format import Render, compile_format
 from .match import scheme_of
 from .rewrite import compile_path_rewrite, rewrite_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..call import Call, Header
-    from ..policy.model.core import DataSource
+    from ..policy.model.core import DataSource, SubstitutionFormatString
     from ..policy.model.route import DirectResponseAction, RedirectAction, Route
+    from ..runtime.base import Clock
 
 _REDIRECT_STATUS = {
     "MOVED_PERMANENTLY": 301,
@@ -24,11 +28,32 @@ _REDIRECT_STATUS = {
 _BODILESS = (204, 304)
 
 
+class Formatted:
+    """A body's format and the content type that goes with it. Source: `SubstitutionFormatString`."""
+
+    __slots__ = ("_render", "content_type")
+
+    def __init__(self, form: SubstitutionFormatString, clock: Clock) -> None:
+        self._render: Render = compile_format(form, read, clock)
+        default = "text/plain" if form.json_format is None else "application/json"
+        self.content_type = (form.content_type or default).encode()
+
+    def body(self, call: Call, status: int, headers: Sequence[Header], local: bytes) -> bytes:
+        """Return the body; `local` is what it would have been, the operator LOCAL_REPLY_BODY."""
+        call.local_body = local
+        try:
+            return self._render(call, status, headers)
+        finally:
+            call.local_body = b""
+
+
 class Answer(Protocol):
     """What a route answers by itself; `headers` go before the route's mutations, framing comes after them."""
 
     status: int
     body: bytes
+    form: Formatted | None
+    """Makes another body of `body`, for each call."""
     details: str
     flag: str
 
@@ -36,10 +61,10 @@ class Answer(Protocol):
         """Return the headers that the answer has of itself; a rewrite may change the call."""
 
 
-def compile_answer(route: Route, *, suppress_envoy_headers: bool) -> Answer | None:
+def compile_answer(route: Route, clock: Clock, *, suppress_envoy_headers: bool) -> Answer | None:
     """Return what the route answers by itself, `None` if it forwards."""
     if route.direct_response is not None:
-        return DirectResponse(route.direct_response)
+        return DirectResponse(route.direct_response, clock)
     if route.redirect is not None:
         return Redirect(route, route.redirect, suppress_envoy_headers=suppress_envoy_headers)
     if route.route is None:
@@ -53,15 +78,19 @@ class DirectResponse:
     details = "direct_response"
     flag = ""
 
-    def __init__(self, action: DirectResponseAction) -> None:
+    def __init__(self, action: DirectResponseAction, clock: Clock) -> None:
         self.status = action.status
+        self.form = None if action.body_format is None else Formatted(action.body_format, clock)
         self.body = b"" if action.body is None or action.status in _BODILESS else read(action.body)
 
     def headers(self, call: Call) -> list[Header]:
-        """Return a location where the status has one."""
+        """Return a location where the status has one, and the content type of a formatted body."""
+        headers: list[Header] = []
         if self.status == 201 or 300 <= self.status < 400:  # Envoy adds the request's own URL to these
-            return [_location(f"{scheme_of(call)}://{call.authority}{call.target}")]
-        return []
+            headers.append(_location(f"{scheme_of(call)}://{call.authority}{call.target}"))
+        if self.form is not None:
+            headers.append((b"content-type", self.form.content_type))
+        return headers
 
 
 class Redirect:
@@ -70,6 +99,7 @@ class Redirect:
     details = "direct_response"
     flag = ""
     body = b""
+    form: Formatted | None = None
 
     def __init__(self, route: Route, action: RedirectAction, *, suppress_envoy_headers: bool) -> None:
         self.status = _REDIRECT_STATUS[action.response_code]
@@ -116,6 +146,7 @@ class TlsRedirect:
 
     status = 301
     body = b""
+    form: Formatted | None = None
     details = "direct_response"
     flag = ""
 
@@ -129,6 +160,7 @@ class NotForwarded:
 
     status = 503
     body = b""
+    form: Formatted | None = None
     details = "cluster_not_found"
     flag = "NC"
 
@@ -137,21 +169,37 @@ class NotForwarded:
         return []
 
 
-def frame(call: Call, status: int, headers: list[Header], body: bytes) -> tuple[int, list[Header], bytes]:
-    """Add what frames the body; to a gRPC request, turn the answer into one that has trailers only."""
-    content_type = call.header(b"content-type")
-    if content_type is not None and is_grpc(content_type):
+def frame(
+    call: Call,
+    status: int,
+    headers: list[Header],
+    body: bytes,
+    body_type: bytes = b"text/plain",
+    grpc: int | None = None,
+) -> tuple[int, list[Header], bytes]:
+    """Add what frames the body; to a gRPC request, turn the answer into one that has trailers only.
+
+    `body_type` is the content type of a body that no header gives another one, `grpc` the gRPC status if it is not what
+    stands for the HTTP status.
+    """
+    if is_grpc(call.header(b"content-type")):
+        code = grpc_status(status) if grpc is None else grpc
         headers = [header for header in headers if header[0] != b"content-type"]
-        headers += [(b"content-type", content_type), (b"grpc-status", b"%d" % grpc_status(status))]
+        headers += [
+            (b"content-length", b"0"),
+            (b"content-type", b"application/grpc"),
+            (b"grpc-status", b"%d" % code),
+        ]
         if body:
             headers.append((b"grpc-message", grpc_message(body.decode("utf-8", "replace"))))
         return 200, headers, b""
     if not body:
         headers = [header for header in headers if header[0] != b"content-type"]
     elif all(name != b"content-type" for name, _ in headers):
-        headers.append((b"content-type", b"text/plain"))
-    if status not in _BODILESS:
-        headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((b"content-type", body_type))
+    if status in _BODILESS:
+        return status, headers, b""
+    headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, b"" if call.method == "HEAD" else body
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..call import Call
     from ..runtime.base import Clock, Random
+    from .local_reply import LocalReplyRewrite
 
 _INDEX_FROM = 8
 """Routes from which on looking prefixes up beats trying one route after the other."""
@@ -37,9 +38,12 @@ class RouteTable:
         runtime: Mapping[str, Any],
         random: Random,
         suppress_envoy_headers: bool = False,
+        replies: LocalReplyRewrite | None = None,
         clock: Clock,
     ) -> None:
-        settings = Settings(config, runtime, random, clock, suppress_envoy_headers=suppress_envoy_headers)
+        settings = Settings(
+            config, runtime, random, clock, suppress_envoy_headers=suppress_envoy_headers, replies=replies
+        )
         hosts = [_Host(CompiledVirtualHost(model, settings), settings) for model in config.virtual_hosts]
         self.model = config
         self.virtual_hosts = tuple(host.compiled for host in hosts)

@@ -52,8 +52,8 @@ class BodyWatch(Protocol):
     def reading(self) -> Deadline:
         """Before each read: return the deadline that the read is under."""
 
-    def received(self) -> None:
-        """After each read: raise `DeadlineExpired` where a stream that cannot be interrupted came too late."""
+    def received(self, size: int) -> None:
+        """After each read of that many bytes: raise `DeadlineExpired` where what nobody could interrupt came late."""
 
     def failed(self, error: Exception) -> Exception:
         """A read failed: return what the application shall see instead."""

@@ -114,7 +114,7 @@ class WatchedBody(httpx.SyncByteStream):
             watch.reading()
             try:
                 chunk = next(chunks)
-                watch.received()
+                watch.received(len(chunk))
             except StopIteration:
                 return
             except Exception as error:

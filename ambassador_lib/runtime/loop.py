@@ -234,7 +234,7 @@ class WatchedBody(httpx.AsyncByteStream):
         watch = self._watch
         try:
             chunk = await self._runtime.within(watch.reading(), _next_chunk(self._chunks))
-            watch.received()
+            watch.received(len(chunk))
             return chunk
         except StopAsyncIteration:
             raise

@@ -22,7 +22,7 @@ class Recording:
         self.can_replay = True
         self.ended = False
         self._limit = limit
-        self._size = 0
+        self.size = 0
         self._on_wait = on_wait
         self._on_chunk = on_chunk
         self._on_end = on_end
@@ -33,8 +33,8 @@ class Recording:
 
     def add(self, chunk: bytes) -> None:
         """Keep one more chunk, or give up."""
-        self._size += len(chunk)
-        if self._size <= self._limit:
+        self.size += len(chunk)
+        if self.size <= self._limit:
             self.chunks.append(chunk)
         elif self.can_replay:
             self._give_up()

@@ -52,7 +52,14 @@ def refusal(text: str) -> str:
         (document(route="cluster: c, max_stream_duration: {}"), "max_stream_duration is not supported yet"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
         (document(on_route="filter_action: {}"), "HTTP filters"),
-        (document(hcm="stat_prefix: p, local_reply_config: {}"), "rewriting local replies is not supported yet"),
+        (
+            document(hcm="stat_prefix: p, access_log: [{name: a, filter: {extension_filter: {}}}]"),
+            "extensions that filter",
+        ),
+        (
+            document(hcm="stat_prefix: p, local_reply_config: {body_format: {formatters: [{name: a}]}}"),
+            "format extensions",
+        ),
         (document(cluster="outlier_detection: {detect_degraded_hosts: true}"), "degraded hosts is not supported yet"),
         (document(hcm="stat_prefix: p, xff_num_trusted_hops: 1"), "xff_num_trusted_hops is known to Envoy but not"),
         (
@@ -77,7 +84,7 @@ def test_what_would_change_calls_is_refused_by_name(text: str, words: str) -> No
         (document(top="admin: {}"), "admin", "no admin interface"),
         (document(top="stats_flush_interval: 5s"), "stats_flush_interval", "no stats sink"),
         (document(hcm="stat_prefix: p, codec_type: HTTP1"), "codec_type", "no connection between the application"),
-        (document(hcm="stat_prefix: p, access_log: [{name: a}]"), "access_log", "access logs"),
+        (document(hcm="stat_prefix: p, access_log_options: {}"), "access_log_options", "logged once"),
         (document(cluster="upstream_connection_options: {}"), "upstream_connection_options", "socket options"),
         (document(hcm="stat_prefix: p, common_http_protocol_options: {idle_timeout: 5s}"), "idle_timeout", "no effect"),
         (document(cluster="least_request_lb_config: {choice_count: 3}"), "least_request_lb_config", "ROUND_ROBIN"),
@@ -128,7 +135,7 @@ def test_known_types_of_every_kind_are_recognised() -> None:
         "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": "retry host predicate",
         "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "clusters of type aggregate",
         "envoy.config.trace.v3.DatadogConfig": "the tracer DatadogConfig",
-        "envoy.extensions.access_loggers.file.v3.FileAccessLog": "known to Envoy but not supported",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": "known to Envoy but not supported",
     }.items():
         assert words in refusal(document(filters=f'{{name: x, typed_config: {{"@type": {TYPE}{kind}}}}}, {ROUTER}'))
 

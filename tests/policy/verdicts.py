@@ -46,6 +46,36 @@ _VALUES = {
     "%REQ(x)%": TAKEN, "%FOO%": REFUSED, "%REQ(x": REFUSED, "100%": REFUSED, "%%": TAKEN, "%REQ()%": REFUSED,
     "%req(x)%": REFUSED, "%REQ(x?y):5%": TAKEN, "%START_TIME%": TAKEN, "%UPSTREAM_HOST%": TAKEN,
 }  # fmt: skip
+_OPERATORS = {
+    "%CONNECTION_TERMINATION_DETAILS%": TAKEN, "%CONNECTION_TERMINATION_DETAILS():3%": REFUSED, "%PATH:3%": TAKEN,
+    "%METADATA(ROUTE:a):3%": TAKEN, "%METADATA(FOO:a)%": REFUSED, "%DYNAMIC_METADATA%": REFUSED, "%TRAILER(a)%": TAKEN,
+    "%UPSTREAM_METADATA(a):3%": REFUSED, "%QUERY_PARAMS(RAW)%": REFUSED, "%QUERY_PARAMS(DECODED):2%": TAKEN,
+    "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:s)%": REFUSED, "%COMMON_DURATION(DS_RX_BEG:FOO:ns)%": TAKEN,
+    "%START_TIME(%Q)%": TAKEN, "%EMIT_TIME:2%": REFUSED, "%RESPONSE_CODE_DETAILS(a)%": TAKEN, "%HOSTNAME()%": TAKEN,
+    "%PATH(NQ:PATH:1)%": TAKEN, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(99)%": TAKEN, "%LISTENER_NAME(a)%": REFUSED,
+    "%REQ(?b)%": TAKEN, "%REQ( a)%": REFUSED, "%RESPONSE_TRAILER(a):1%": TAKEN, "%GRPC_STATUS%": TAKEN,
+}  # fmt: skip
+_LOG_FILTERS = {
+    "response_flag_filter: {}": TAKEN, "response_flag_filter: {flags: [NR]}": TAKEN, "{}": REFUSED,
+    "response_flag_filter: {flags: [FOO]}": REFUSED, "runtime_filter: {}": REFUSED,
+    "and_filter: {filters: []}": REFUSED,
+    "and_filter: {filters: [{traceable_filter: {}}]}": REFUSED, "log_type_filter: {types: [DownstreamEnd]}": TAKEN,
+    "or_filter: {filters: [{traceable_filter: {}}, {not_health_check_filter: {}}]}": TAKEN,
+    "status_code_filter: {}": REFUSED, "status_code_filter: {comparison: {op: GE}}": REFUSED,
+    "status_code_filter: {comparison: {op: GE, value: {default_value: 5, runtime_key: k}}}": TAKEN,
+    "status_code_filter: {comparison: {op: GE, value: {default_value: 5}}}": TAKEN,
+    "grpc_status_filter: {statuses: [OK]}": TAKEN, "grpc_status_filter: {statuses: [FINE]}": REFUSED,
+    "header_filter: {header: {name: a}}": TAKEN, "header_filter: {}": REFUSED,
+}  # fmt: skip
+_REPLIES = {
+    "{}": TAKEN, "{mappers: [{}]}": REFUSED, "{body_format: {}}": REFUSED, "{body_format: {text_format: x}}": TAKEN,
+    '{body_format: {text_format: "%FOO%"}}': REFUSED, '{body_format: {json_format: {a: "%FOO%"}}}': REFUSED,
+    "{body_format: {text_format_source: {filename: /nonexistent/x}}}": REFUSED,
+    "{mappers: [{filter: {not_health_check_filter: {}}, status_code: 199}]}": REFUSED,
+    "{mappers: [{filter: {not_health_check_filter: {}}, status_code: 600}]}": REFUSED,
+    "{mappers: [{filter: {not_health_check_filter: {}}, status_code: 200}]}": TAKEN,
+    "{mappers: [{filter: {not_health_check_filter: {}}, headers_to_add: [{header: {key: host}}]}]}": REFUSED,
+}  # fmt: skip
 _REGEXES = {"a(": REFUSED, "(?=a)": REFUSED, "a{1001}": REFUSED, "(?P<n>a)": TAKEN, "[[:alpha:]]": TAKEN, "": REFUSED}
 _SEPARATED = {"/a": TAKEN, "/a/": REFUSED, "a": REFUSED, "/a?b": REFUSED, "/": REFUSED}
 _PAYLOADS = {
@@ -153,6 +183,13 @@ _FILTER_SETTINGS = {
     f"fault: {{{_OF_FAULT}, response_rate_limit: {{fixed_limit: {{limit_kbps: 0}}}}}}": REFUSED,
 }
 
+
+def _log(condition: str) -> str:
+    condition = condition if condition == "{}" else f"{{{condition}}}"
+    config = f'{{"@type": {TYPE}envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}'
+    return f"{{name: l, filter: {condition}, typed_config: {config}}}"
+
+
 CASES: dict[str, tuple[str, bool]] = {
     **_table("port", _PORTS, lambda value: document(endpoint=_at("127.0.0.1", value))),
     **_table("name", _NAMES, lambda value: document(vhost=f'name: {value}, domains: ["*"]')),
@@ -162,6 +199,9 @@ CASES: dict[str, tuple[str, bool]] = {
     **_table("percent", _PERCENTS, lambda value: document(cluster=f"common_lb_config: {_panic(value)}")),
     **_table("weights", _WEIGHTS, lambda value: document(route=f"weighted_clusters: {{clusters: [{value}]}}")),
     **_table("header value", _VALUES, added_header),
+    **_table("operator", _OPERATORS, added_header),
+    **_table("log filter", _LOG_FILTERS, lambda value: document(hcm=f"stat_prefix: p, access_log: [{_log(value)}]")),
+    **_table("local replies", _REPLIES, lambda value: document(hcm=f"stat_prefix: p, local_reply_config: {value}")),
     **_table("regex", _REGEXES, lambda value: document(match=f'safe_regex: {{regex: "{value}"}}')),
     **_table("separated", _SEPARATED, lambda value: document(match=f'path_separated_prefix: "{value}"')),
     **_table("payload", _PAYLOADS, lambda value: health_check(f"tcp_health_check: {{send: {{{value}}}}}")),

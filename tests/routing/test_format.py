@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from ambassador_lib.algorithms.header_format import OPERATORS, check, parse
 from ambassador_lib.call import Attempt
-from ambassador_lib.routing.format import compile_value
+from ambassador_lib.policy.model.core import FrozenDict, Metadata
+from ambassador_lib.routing.format import compile_json, compile_text, compile_value
 from ambassador_lib.testing import FakeClock
 
 from .calls import call_to
@@ -60,11 +63,82 @@ def rendered(value: str, *, status: int = 0, response: Any = (), **call: Any) ->
         ("%START_TIME%", "2023-11-14T22:13:19.500Z"),
         ("%START_TIME(%s.%3f)%", "1699999999.500"),
         ("%START_TIME(%Y %f)%", "2023 500000000"),
+        ("%START_TIME(%E3S %Ez %%)%", "19.500 +00:00 %"),
+        ("%EMIT_TIME(%s)%", "1700000000"),
+        ("%QUERY_PARAMS% %QUERY_PARAMS(DECODED):4%", "q=a%20b&r=1 q=a "),
+        ("%QUERY_PARAMS%", "q=a%20b&r=1"),
+        ("%PATH():2%", "/p"),
+        ("%REQUEST_HEADER(x-some)%", "some value"),
+        ("%TRAILER(x)%%DOWNSTREAM_TLS_VERSION%", ""),
+        ("%DURATION%", "500"),
+        ("%REQUEST_HEADERS_BYTES%", str(10 + 8 + 7 + 3 + 5 + 16 + 7 + 4 + 6 + 10 + 7 + 12 + 6)),
+        ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(8)%", "127.0.0.0/8"),
+        ("%RESPONSE_FLAGS_LONG%", "-"),
+        ("%ACCESS_LOG_TYPE%", "NotSet"),
+        ("%METADATA(ROUTE:a:b)%%DYNAMIC_METADATA(a:b)%", ""),
     ],
 )
 def test_values_of_a_request(value: str, expected: str) -> None:
     """What is known renders; what is not, or not yet, renders empty."""
     assert rendered(value, headers=[("x-some", "some value"), ("x-empty", ""), ("x-request-id", "the-id")]) == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("%COMMON_DURATION(DS_RX_BEG:DS_RX_END:us)%", 10_000),
+        ("%COMMON_DURATION(DS_RX_BEG:US_RX_BEG)%", 60),
+        ("%COMMON_DURATION(US_TX_END:US_RX_BEG:ns)%", 50_000_000),
+        ("%COMMON_DURATION(US_RX_BEG:DS_RX_BEG)%", None),
+        ("%COMMON_DURATION(US_CX_BEG:US_CX_END)%", None),
+        ("%COMMON_DURATION(NOPE:DS_TX_END)%", None),
+        ("%REQUEST_DURATION%", 10),
+        ("%REQUEST_TX_DURATION%", 10),
+        ("%RESPONSE_DURATION%", 60),
+        ("%RESPONSE_TX_DURATION%", 20),
+        ("%DURATION%", 80),
+        ("%BYTES_SENT%", 7),
+        ("%UPSTREAM_REMOTE_ADDRESS%", "10.0.0.1:80"),
+        ("%UPSTREAM_REMOTE_PORT%", 80),
+        ("%UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT%", "10.0.0.1"),
+        ("%ACCESS_LOG_TYPE%", "DownstreamEnd"),
+    ],
+)
+def test_values_of_a_call_that_has_ended(operator: str, expected: object) -> None:
+    """Durations are those between the moments that are known; JSON keeps the type of a single operator."""
+    call = call_to()
+    call.started, call.request_ended, call.report.duration, call.bytes_sent = 5.0, 5.01, 0.08, 7
+    call.attempt = attempt = Attempt(1)
+    call.report.attempts.append(attempt)
+    attempt.connected, attempt.status, attempt.endpoint = True, 200, "10.0.0.1:80"
+    attempt.started, attempt.duration = 0.02, 0.04
+    render = compile_json({"v": operator}, FakeClock(), log=True)
+    assert json.loads(render(call, 200, ())) == {"v": expected}
+
+
+def test_json_is_sorted_typed_and_nested() -> None:
+    """Unset is null; text around an operator makes a string of it; what is no string is kept."""
+    template = {"z": "%REQ(nope)%", "a": {"y": [True, None, "%RESPONSE_CODE%", 2.0]}, "b": "p=%REQ(nope)%", "c": 1.5}
+    render = compile_json(FrozenDict(template), FakeClock())
+    assert render(call_to(), 0, ()) == b'{"a":{"y":[true,null,0,2]},"b":"p=-","c":1.5,"z":null}\n'
+
+
+def test_empty_values_may_be_omitted() -> None:
+    """`omit_empty_values` takes unset values out, and what held nothing else."""
+    template = {"a": "%REQ(no)%", "b": {"c": "%REQ(no)%"}, "d": ["%REQ(no)%", 1], "e": ["%REQ(no)%"], "f": "x%REQ(no)%"}
+    render = compile_json(template, FakeClock(), omit_empty=True)
+    assert render(call_to(), 0, ()) == b'{"d":[1],"f":"x"}\n'
+    assert compile_json({"a": "%REQ(no)%"}, FakeClock(), omit_empty=True)(call_to(), 0, ()) == b"{}\n"
+    assert compile_text("[%REQ(no)%]", FakeClock(), omit_empty=True)(call_to(), 0, ()) == b"[]"
+
+
+def test_metadata_of_a_route_keeps_its_types() -> None:
+    """A path of keys leads into metadata; what is a structure is JSON."""
+    call = call_to()
+    metadata = Metadata(filter_metadata=FrozenDict({"n": FrozenDict({"s": "text", "o": FrozenDict({"k": (1, "x")})})}))
+    call.route = SimpleNamespace(model=SimpleNamespace(metadata=metadata))
+    value = compile_text("%METADATA(ROUTE:n:s):3% %METADATA(ROUTE:n:o)% %METADATA(ROUTE:n:no)%", FakeClock())
+    assert value(call, 0, ()) == b'tex {"k":[1,"x"]} -'
 
 
 def test_the_path_before_a_rewrite_is_preferred() -> None:
@@ -111,6 +185,11 @@ def test_local_replies_have_no_code_yet() -> None:
     ("value", "named"),
     [
         ("%NOPE%", "NOPE"),
+        ("%CONNECTION_ID%", "nobody here can tell"),
+        ("%METADATA(NOPE:a)%", "NOPE"),
+        ("%QUERY_PARAMS(RAW)%", "RAW"),
+        ("%COMMON_DURATION(DS_RX_BEG:DS_TX_END:s)%", "DS_RX_BEG:DS_TX_END:s"),
+        ("%UPSTREAM_METADATA(a):3%", "UPSTREAM_METADATA"),
         ("%VIRTUAL_HOST_NAME%", "VIRTUAL_HOST_NAME"),
         ("%REQ%", "REQ"),
         ("%REQ()%", "REQ"),
@@ -141,7 +220,9 @@ def test_what_envoy_refuses_is_refused(value: str, named: str) -> None:
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 def test_every_operator_that_is_accepted_renders(name: str) -> None:
     """Nothing passes the check that could not be compiled."""
-    argument = "(x)" if check(f"%{name}%") and name != "PATH" else ""
+    argument = {"COMMON_DURATION": "(DS_RX_BEG:DS_TX_END)", "METADATA": "(ROUTE:x)"}.get(name, "")
+    if not argument and check(f"%{name}%"):
+        argument = "(x)"
     assert isinstance(rendered(f"%{name}{argument}%"), str)
 
 

@@ -107,6 +107,7 @@ def test_grpc_callers_get_trailers_only() -> None:
     status, headers, body = answer(direct(503, "50% é"), headers=[("content-type", "application/grpc")])
     assert (status, body) == (200, b"")
     assert headers == [
+        (b"content-length", b"0"),
         (b"content-type", b"application/grpc"),
         (b"grpc-status", b"14"),
         (b"grpc-message", b"50%25 %C3%A9"),

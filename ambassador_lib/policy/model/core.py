@@ -226,3 +226,24 @@ class ConfigSource:
     PROTO: ClassVar[str] = "envoy.config.core.v3.ConfigSource"
     path_config_source: PathConfigSource | None = None
     resource_api_version: str = "AUTO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubstitutionFormatString:
+    """A text or JSON object with command operators. Source: `envoy.config.core.v3.SubstitutionFormatString`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.SubstitutionFormatString"
+    text_format: str | None = None
+    json_format: Mapping[str, Any] | None = None
+    text_format_source: DataSource | None = None
+    omit_empty_values: bool = False
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeUInt32:
+    """A number that a runtime key may override. Source: `envoy.config.core.v3.RuntimeUInt32`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.RuntimeUInt32"
+    default_value: int = 0
+    runtime_key: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .access_log import AccessLog, LocalReplyConfig
 from .core import Address, CidrRange, ConfigSource, Percent
 from .route import RouteConfiguration
 
@@ -91,6 +92,8 @@ class HttpConnectionManager:
     strip_any_host_port: bool | None = None
     strip_trailing_host_dot: bool = False
     headers_with_underscores_action: str = "ALLOW"
+    local_reply_config: LocalReplyConfig | None = None
+    access_log: tuple[AccessLog, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from .core import (
     RegexMatcher,
     RuntimeFractionalPercent,
     StringMatcher,
+    SubstitutionFormatString,
 )
 
 
@@ -211,6 +212,7 @@ class DirectResponseAction:
     PROTO: ClassVar[str] = "envoy.config.route.v3.DirectResponseAction"
     status: int
     body: DataSource | None = None
+    body_format: SubstitutionFormatString | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,36 @@
+"""Envoy's response flags and their long names (semantics 11.4)."""
+
+from __future__ import annotations
+
+LONG_FLAGS = {
+    "DC": "DownstreamConnectionTermination",
+    "DF": "DnsResolutionFailed",
+    "DI": "DelayInjected",
+    "DO": "DropOverload",
+    "DPE": "DownstreamProtocolError",
+    "DR": "DownstreamRemoteReset",
+    "DT": "DurationTimeout",
+    "FI": "FaultInjected",
+    "IH": "InvalidEnvoyRequestHeaders",
+    "LH": "FailedLocalHealthCheck",
+    "LR": "LocalReset",
+    "NC": "NoClusterFound",
+    "NFCF": "NoFilterConfigFound",
+    "NR": "NoRouteFound",
+    "OM": "OverloadManagerTerminated",
+    "RFCF": "ResponseFromCacheFilter",
+    "RL": "RateLimited",
+    "RLSE": "RateLimitServiceError",
+    "SI": "StreamIdleTimeout",
+    "UAEX": "UnauthorizedExternalService",
+    "UC": "UpstreamConnectionTermination",
+    "UDO": "UnconditionalDropOverload",
+    "UF": "UpstreamConnectionFailure",
+    "UH": "NoHealthyUpstream",
+    "UMSDR": "UpstreamMaxStreamDurationReached",
+    "UO": "UpstreamOverflow",
+    "UPE": "UpstreamProtocolError",
+    "UR": "UpstreamRemoteReset",
+    "URX": "UpstreamRetryLimitExceeded",
+    "UT": "UpstreamRequestTimeout",
+}
