@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
+from .site import dump
 
 START_LIMIT = 30.0
 """Seconds within which Envoy must be ready."""
@@ -118,7 +118,7 @@ class Envoy:
             for listener in augmented["static_resources"]["listeners"]:
                 for manager in _managers(listener):
                     manager.setdefault("access_log", []).append(self._access_log())
-        return yaml.safe_dump(augmented, sort_keys=False)
+        return dump(augmented)
 
     def _access_log(self) -> dict[str, Any]:
         config = {

@@ -70,7 +70,7 @@ class Site:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = self.placed(document)
         if not isinstance(text, str):
-            text = yaml.dump(text, Dumper=_Dumper, sort_keys=False)
+            text = dump(text)
         if not moved:
             path.write_text(text)
             return path
@@ -87,6 +87,11 @@ class Site:
         if kind == "port":
             return self.port(name)
         return str(self.path(name) if kind == "file" else self.certificates / name)
+
+
+def dump(document: Any) -> str:
+    """Return the document as YAML that Envoy's reader and PyYAML understand alike."""
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False))
 
 
 class _Dumper(yaml.SafeDumper):
