@@ -220,9 +220,9 @@ def overflow() -> UpstreamOverflowError:
 
 def connect_failure(reason: str) -> UpstreamConnectError:
     """Refused, unreachable, TLS failure: 503 UF. `reason` is for the details only, never for the body (1.40)."""
-    underscored = reason.replace(" ", "_")
-    reply = _reset_reply("remote connection failure", "UF", f"remote_connection_failure|{underscored}")
-    return UpstreamConnectError(f"connect failure: {reason}", reply=reply)
+    underscored = f"|{reason.replace(' ', '_')}" if reason else ""
+    reply = _reset_reply("remote connection failure", "UF", f"remote_connection_failure{underscored}")
+    return UpstreamConnectError(f"connect failure: {reason or 'closed by the peer'}", reply=reply)
 
 
 def connect_timeout() -> UpstreamConnectError:

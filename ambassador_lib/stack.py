@@ -20,7 +20,7 @@ from .discovery import start as start_discovery
 from .discovery.files import FileWatcher
 from .discovery.subscription import Subscriptions
 from .engine.base import Engine
-from .engine.tls import TlsSettings
+from .engine.transport_sockets import TransportSockets
 from .errors import LocalReply, NoRouteError, no_healthy_upstream
 from .filters.base import FilterContext
 from .filters.chain import FilterChain, TableFilters
@@ -137,7 +137,7 @@ class Stack:
 
     def _start_cluster(self, cluster: Cluster) -> ClusterAtWork:
         options = self._options
-        tls = TlsSettings.of(cluster)
+        sockets = TransportSockets.of(cluster)
         upstream = Upstream(
             cluster,
             clock=options.clock,
@@ -151,9 +151,10 @@ class Stack:
             clock=options.clock,
             random=options.random,
             dials=self._engine.dials,
+            sockets=sockets,
             subscriptions=self.subscriptions,
         )
-        chain = self._cluster_chain(upstream, discovery.gate, tls)
+        chain = self._cluster_chain(upstream, discovery.gate, sockets)
         protocol = cluster.http_protocol_options
         own = protocol.retry_policy if protocol is not None else None
         rules = None if own is None else compile_rules(own)
@@ -278,7 +279,7 @@ class Stack:
             raise no_healthy_upstream()
         return chain(call)
 
-    def _cluster_chain(self, upstream: Upstream, gate: Gate, tls: TlsSettings | None) -> Next:
+    def _cluster_chain(self, upstream: Upstream, gate: Gate, sockets: TransportSockets) -> Next:
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
@@ -293,7 +294,7 @@ class Stack:
             # Above the limits: no host (UH) is told before overflow (UO).
             Balance(upstream, gate, runtime),
             # Below the pick, on which it depends; above the limits, which count per destination.
-            EndpointRewrite(cluster, tls, upstream.limits),
+            EndpointRewrite(cluster, sockets, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
             CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
             SendAttempt(upstream, engine, runtime, self._tracing),

@@ -13,10 +13,9 @@ from contextlib import suppress
 from ..algorithms.health import CheckResult, CheckRules, HealthState
 from ..call import Deadline
 from ..engine.base import Engine
-from ..engine.tls import TlsSettings
+from ..engine.transport_sockets import TransportSockets
 from ..engine.wire import Network
 from ..policy.model.cluster import HealthCheck
-from ..policy.model.tls import UpstreamTlsContext
 from ..runtime.base import Clock, Random
 from ..runtime.within import within
 from ..upstream.host import HealthFlag, Host
@@ -120,7 +119,9 @@ class CheckedHost:
 class HealthChecker:
     """Checks the hosts of one cluster, new ones as soon as discovery finds them."""
 
-    def __init__(self, upstream: Upstream, *, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, upstream: Upstream, *, clock: Clock, random: Random, sockets: TransportSockets | None = None
+    ) -> None:
         self.on_checked: Callable[[], None] = _nobody
         """Called after every check."""
         self._upstream = upstream
@@ -128,7 +129,7 @@ class HealthChecker:
         self._random = random
         self._checks = upstream.cluster.health_checks
         self._rules = [rules_of(check) for check in self._checks]
-        self._make_probe = _probes_of(upstream, clock)
+        self._make_probe = _probes_of(upstream, clock, sockets or TransportSockets.of(upstream.cluster))
         self._hosts: dict[Host, CheckedHost] = {}
         self._wake: Callable[[], None] = _nobody
         self._tell: Callable[[Callable[[], None]], None] = _nobody_listens
@@ -240,14 +241,21 @@ class _LoopParts:
         return LoopNetwork()
 
 
-def _probes_of(upstream: Upstream, clock: Clock) -> MakeProbe:
+def _probes_of(upstream: Upstream, clock: Clock, sockets: TransportSockets) -> MakeProbe:
     cluster = upstream.cluster
-    socket = cluster.transport_socket
-    tls = None
-    if socket is not None and isinstance(socket.typed_config, UpstreamTlsContext):
-        tls = TlsSettings.build(socket.typed_config)
     parts = _LoopParts(clock)
-    return lambda check, host: probe_for(check, host, cluster, tls, parts)
+    own = {
+        id(check): sockets.for_health_checks(check.tls_options.alpn_protocols if check.tls_options is not None else ())
+        for check in cluster.health_checks
+    }
+
+    def make(check: HealthCheck, host: Host) -> Probe:
+        criteria = check.transport_socket_match_criteria
+        chooser = own[id(check)]
+        tls = chooser.choose(host.metadata) if criteria is None else chooser.choose_by(criteria)
+        return probe_for(check, host, cluster, tls, parts)
+
+    return make
 
 
 def _nobody() -> None:

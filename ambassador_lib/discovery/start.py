@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 
+from ..engine.transport_sockets import TransportSockets
 from ..policy.model.cluster import Cluster
 from ..runtime.base import Clock, Random
 from ..runtime.control import ControlThread, Watch
@@ -70,6 +71,7 @@ def start(
     random: Random,
     resolver: Resolver | None = None,
     dials: bool = True,
+    sockets: TransportSockets | None = None,
     control: ControlThread | None = None,
     subscriptions: Subscriptions | None = None,
 ) -> Discovery:
@@ -95,7 +97,7 @@ def start(
         gate.open()
     checker = None
     if dials and cluster.health_checks:
-        checker = HealthChecker(upstream, clock=clock, random=random)
+        checker = HealthChecker(upstream, clock=clock, random=random, sockets=sockets)
     warm_up = _WarmUp(gate, names.names if names is not None else (), checker)
     makers = []
     if checker is not None:

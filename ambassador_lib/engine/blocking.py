@@ -19,6 +19,7 @@ from .wire import CLEANING_UP, PATIENCE
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
+    from .tls import TlsMaterial
 
 T = TypeVar("T")
 
@@ -44,15 +45,19 @@ class BlockingNetwork:
     async def dial(self, exchange: Exchange) -> BlockingWire:
         """Connect and do TLS, under one deadline for both."""
         destination = exchange.destination
+        material = destination.tls.material() if destination.tls is not None else None
         timeout_at = self._now() + destination.connect_timeout
         until = min(timeout_at, exchange.deadline.at)
         try:
             sock = self._connect(exchange, until)
-            if destination.tls is not None:
-                sock = self._secure(sock, destination, until)
+            if material is not None:
+                sock = self._secure(sock, destination, material, until)
         except TimeoutError:
             raise (connect_timeout() if timeout_at <= exchange.deadline.at else DeadlineExpired()) from None
-        return BlockingWire(sock, self._now, self._patience)
+        wire = BlockingWire(sock, self._now, self._patience)
+        if material is not None:
+            material.sessions.keep(destination.sni, wire)
+        return wire
 
     def _connect(self, exchange: Exchange, until: float) -> socket.socket:
         failure = connect_failure("no address")
@@ -77,15 +82,17 @@ class BlockingNetwork:
                 return sock
         raise failure
 
-    def _secure(self, sock: socket.socket, destination: Destination, until: float) -> socket.socket:
-        assert destination.tls is not None, "called for TLS only"
+    def _secure(
+        self, sock: socket.socket, destination: Destination, material: TlsMaterial, until: float
+    ) -> socket.socket:
         try:
-            sock = destination.tls.context.wrap_socket(
+            sock = secure = material.context.wrap_socket(
                 sock, server_hostname=destination.sni, do_handshake_on_connect=False
             )
-            sock.settimeout(self._left(until))
-            sock.do_handshake()
-            destination.tls.check_names(sock.getpeercert(), destination.san)
+            material.sessions.offer(secure)
+            secure.settimeout(self._left(until))
+            secure.do_handshake()
+            material.check(secure, destination.san)
         except TimeoutError:
             sock.close()
             raise

@@ -36,6 +36,7 @@ class BlockingWire:
         self._patience = patience
         self._hear: Callable[[bytes], bool] | None = None
         self._overheard = 0
+        self._session: ssl.SSLSession | None = None
 
     async def read(self, deadline: Deadline) -> bytes:
         """Receive what there is."""
@@ -115,7 +116,16 @@ class BlockingWire:
 
     async def close(self) -> None:
         """Close the socket."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            self._session = self.tls_session()
         self._sock.close()
+
+    def tls_session(self) -> ssl.SSLSession | None:
+        """Return the session that the next connection may resume."""
+        with self._lock:
+            if isinstance(self._sock, ssl.SSLSocket):
+                return self._sock.session or self._session
+        return None
 
     def abort(self) -> None:
         """Shut the socket down, whoever uses it."""

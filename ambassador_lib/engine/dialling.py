@@ -7,10 +7,15 @@ import os
 import ssl
 
 from ..errors import UpstreamConnectError, connect_failure
-from .tls import NameMismatch
+from .tls import Unverified
 
 IMMEDIATE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EINVAL}
 """What `connect` refuses without sending anything; Envoy's details tell the two apart."""
+
+VERIFY_FAILED = "268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED"
+"""BoringSSL's words, number included: what operators look for in their logs."""
+REVOCATION = {3, 12, 23}
+"""`X509_V_ERR_UNABLE_TO_GET_CRL`, `X509_V_ERR_CRL_HAS_EXPIRED`, `X509_V_ERR_CERT_REVOKED`."""
 
 
 def refused(error: OSError) -> UpstreamConnectError:
@@ -20,12 +25,33 @@ def refused(error: OSError) -> UpstreamConnectError:
 
 
 def handshake_failed(error: Exception) -> UpstreamConnectError:
-    """Tell a failed TLS handshake, failed checks of the certificate's names included."""
-    reason = str(error)
+    """Tell a failed TLS handshake, failed checks of the certificate's names included.
+
+    A peer that just closes the connection leaves no reason, as in Envoy.
+    """
+    if isinstance(error, Unverified):
+        return _tls_error(f"{VERIFY_FAILED}:verify cert failed: {error}")
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"CERTIFICATE_VERIFY_FAILED:{error.verify_message}"
-    elif isinstance(error, ssl.SSLError):
-        reason = getattr(error, "reason", None) or reason
-    elif not isinstance(error, NameMismatch):
-        reason = f"handshake: {reason or type(error).__name__}"
+        message = error.verify_message
+        if error.verify_code in REVOCATION:
+            message = f"certificate revocation check against provided CRLs failed: {message}"
+        return _tls_error(
+            f"{VERIFY_FAILED}:verify cert failed: X509_verify_cert: certificate verification error: {message}"
+        )
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return connect_failure("")
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "reason", None) or (error.args[-1] if error.args else "")
+        return _tls_error(f"SSL routines:OPENSSL_internal:{reason}")
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, ssl.SSLError):
+        return handshake_failed(cause)
+    if isinstance(cause, OSError) and cause.errno:
+        return _tls_error(f"system library:OPENSSL_internal:{os.strerror(cause.errno)}")
+    if isinstance(error, ValueError):
+        return _tls_error(str(error))
+    return connect_failure("")
+
+
+def _tls_error(reason: str) -> UpstreamConnectError:
     return connect_failure(f"TLS_error:|{reason}:TLS_error_end")

@@ -28,6 +28,7 @@ from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
+    from .tls import TlsMaterial
 
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
 
@@ -46,6 +47,7 @@ class LoopNetwork:
     async def dial(self, exchange: Exchange) -> LoopWire:
         """Connect and do TLS, under one deadline for both."""
         destination = exchange.destination
+        material = destination.tls.material() if destination.tls is not None else None
         wire = None
         with anyio.move_on_after(destination.connect_timeout):
             try:
@@ -57,9 +59,11 @@ class LoopNetwork:
             except OSError as error:
                 cause = error.__cause__
                 raise refused(cause if isinstance(cause, OSError) else error) from error
-            if destination.tls is not None:
-                stream = await _secured(stream, destination)
+            if material is not None:
+                stream = await _secured(stream, destination, material)
             wire = LoopWire(stream, self._patience)
+            if material is not None:
+                material.sessions.keep(destination.sni, wire)
         if wire is None:
             raise connect_timeout()
         return wire
@@ -185,6 +189,10 @@ class LoopWire:
         with suppress(*BROKEN):
             await anyio.aclose_forcefully(self._stream)
 
+    def tls_session(self) -> ssl.SSLSession | None:
+        """Return the session that the next connection may resume."""
+        return self._tls.session if self._tls is not None else None
+
     def abort(self) -> None:
         """Shut the socket down."""
         with suppress(OSError):
@@ -239,18 +247,16 @@ class LoopBody(httpx.AsyncByteStream):
         await self._close()
 
 
-async def _secured(stream: ByteStream, destination: Destination) -> ByteStream:
-    assert destination.tls is not None, "called for TLS only"
+async def _secured(stream: ByteStream, destination: Destination, material: TlsMaterial) -> ByteStream:
     try:
         secure = await TLSStream.wrap(
             stream,
             server_side=False,
             hostname=destination.sni,
-            ssl_context=destination.tls.context,
+            ssl_context=material.context,
             standard_compatible=False,  # HTTP has its own framing: an end without close_notify is an end
         )
-        certificate = secure.extra(TLSAttribute.ssl_object).getpeercert()
-        destination.tls.check_names(certificate, destination.san)
+        material.check(secure.extra(TLSAttribute.ssl_object), destination.san)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
         if isinstance(error, (OSError, ValueError, ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)):

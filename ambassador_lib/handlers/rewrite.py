@@ -11,6 +11,7 @@ from ..routing.rewrite import rewrite_host
 
 if TYPE_CHECKING:
     from ..engine.tls import TlsSettings
+    from ..engine.transport_sockets import TransportSockets
     from ..policy.model import Cluster
     from ..upstream.host import Host
     from ..upstream.limits import Limits
@@ -19,37 +20,36 @@ if TYPE_CHECKING:
 class EndpointRewrite:
     """Evaluated again for every try, since a retry may go to another endpoint (semantics 3.6)."""
 
-    def __init__(self, cluster: Cluster, tls: TlsSettings | None, limits: dict[str, Limits]) -> None:
+    def __init__(self, cluster: Cluster, sockets: TransportSockets, limits: dict[str, Limits]) -> None:
         self._cluster = cluster
-        self._tls = tls
+        self._sockets = None if sockets.is_plain else sockets
         self._limits = limits
         options = cluster.http_protocol_options
         self._protocol = options.protocol if options is not None else "http1"
         self._max_requests = (options.max_requests_per_connection or 0) if options is not None else 0
         self._idle_timeout = options.idle_timeout if options is not None else None
-        self._auto_sni = tls is not None and options is not None and options.auto_sni
-        self._auto_san = tls is not None and options is not None and options.auto_san_validation
+        self._auto_sni = options is not None and options.auto_sni
+        self._auto_san = options is not None and options.auto_san_validation
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
 
     def handle(self, call: Call, next: Next) -> Answer:
         host = call.endpoint
         if call.route.auto_host_rewrite and host.hostname:
             rewrite_host(call, host.hostname)
-        sni = san = None
-        if self._tls is not None:
-            sni, san = self._server_name(call, host)
-        key = (call.route.priority, sni, san)
+        tls = sni = san = None
+        if self._sockets is not None and (tls := self._sockets.choose(host.metadata)) is not None:
+            sni, san = self._server_name(call, host, tls)
+        key = (call.route.priority, tls, sni, san)
         destination = host.destinations.get(key)
         if destination is None:
             destination = host.destinations[key] = self._destination(host, *key)
         call.destination = destination
         return next(call)
 
-    def _server_name(self, call: Call, host: Host) -> tuple[str | None, str | None]:
+    def _server_name(self, call: Call, host: Host, tls: TlsSettings) -> tuple[str | None, str | None]:
         """SNI, and the name that the certificate must carry (semantics 10)."""
-        assert self._tls is not None
-        sni: str | None = self._tls.sni or None
-        if self._tls.auto_host_sni and host.hostname:
+        sni: str | None = tls.sni or None
+        if tls.auto_host_sni and host.hostname:
             sni = host.hostname
         name = None
         if self._auto_sni or self._auto_san:
@@ -59,15 +59,17 @@ class EndpointRewrite:
             sni = name
         if self._auto_san:
             return sni, name
-        return sni, sni if self._tls.auto_sni_san_validation else None
+        return sni, sni if tls.auto_sni_san_validation else None
 
-    def _destination(self, host: Host, priority: str, sni: str | None, san: str | None) -> Destination:
+    def _destination(
+        self, host: Host, priority: str, tls: TlsSettings | None, sni: str | None, san: str | None
+    ) -> Destination:
         cluster = self._cluster
         return Destination(
             pool=f"{cluster.name}/{priority}",
             address=host.address,
             port=host.port,
-            tls=self._tls,
+            tls=tls,
             sni=sni,
             san=san,
             protocol=self._protocol,

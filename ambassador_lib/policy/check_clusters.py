@@ -106,14 +106,18 @@ def _check_dns(findings: Findings, cluster: Cluster) -> None:
 
 
 def _check_transport_socket(findings: Findings, cluster: Cluster) -> None:
-    socket = cluster.transport_socket
-    config = socket.typed_config if socket is not None else None
-    if isinstance(config, UpstreamTlsContext):
-        check_tls(findings, config, cluster)
-    elif config is not None and not isinstance(config, RawBuffer):
-        findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
+    sockets = [cluster.transport_socket, *(match.transport_socket for match in cluster.transport_socket_matches)]
+    for socket in sockets:
+        config = socket.typed_config if socket is not None else None
+        if isinstance(config, UpstreamTlsContext):
+            check_tls(findings, config, cluster)
+        elif config is not None and not isinstance(config, RawBuffer):
+            findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
     options = cluster.http_protocol_options
-    if options is not None and options.protocol == "auto" and not isinstance(config, UpstreamTlsContext):
+    if options is None or options.protocol != "auto":
+        return
+    # With matches the cluster's own socket may be for nobody; Envoy asks no more of them than this.
+    if not any(socket is not None and isinstance(socket.typed_config, UpstreamTlsContext) for socket in sockets):
         findings.fault(options, "auto_config", "auto_config chooses by ALPN and needs TLS", "add a transport_socket")
 
 
@@ -128,8 +132,9 @@ def _check_health_check_names(findings: Findings, cluster: Cluster) -> None:
 
 
 def _check_health_check(findings: Findings, check: HealthCheck) -> None:
-    if check.http_health_check is None and check.tcp_health_check is None:
-        findings.fault(check, "http_health_check", "a health check needs http_health_check or tcp_health_check")
+    if not (check.http_health_check or check.tcp_health_check or check.grpc_health_check):
+        message = "a health check needs http_health_check, tcp_health_check or grpc_health_check"
+        findings.fault(check, "http_health_check", message)
     payloads: list[HealthCheck.Payload | None] = []
     for checker in (check.http_health_check, check.tcp_health_check):
         if checker is not None:

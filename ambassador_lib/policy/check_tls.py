@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import ssl
 import tempfile
@@ -21,7 +22,12 @@ _ANYBODY = (
     "the upstream's name is NOT verified, as in Envoy: ANY certificate of that CA is accepted, whomever it was issued "
     "to; add match_typed_subject_alt_names beside trusted_ca, or auto_sni_san_validation"
 )
-_CURVES = ("X25519", "P-256", "P-384", "P-521")
+_CURVES = {
+    "X25519": "X25519", "P-256": "P-256", "P-384": "P-384", "P-521": "P-521", "prime256v1": "P-256",
+    "secp384r1": "P-384", "secp521r1": "P-521", "X25519MLKEM768": "X25519MLKEM768",
+}  # fmt: skip
+_EVERYBODYS = {"X25519", "P-256"}
+"""Envoy's own list: a server that speaks neither is not to be found."""
 _VERSIONS = ("TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 
 
@@ -29,11 +35,12 @@ def check_tls(findings: Findings, tls: UpstreamTlsContext, cluster: Cluster) -> 
     """Check the TLS settings of a cluster and read the files that they name."""
     common = tls.common_tls_context or CommonTlsContext()
     validation = common.validation_context
-    if validation is None or validation.trusted_ca is None:
+    if validation is None or not (validation.trusted_ca or _has_sums(validation)):
         findings.warn(tls, "common_tls_context", f"cluster {cluster.name}: {_NOT_VERIFIED}")
-        if cluster.http_protocol_options is not None and cluster.http_protocol_options.auto_san_validation:
-            message = "every connection will fail: auto_san_validation needs a trusted_ca"
-            findings.warn(cluster.http_protocol_options, "upstream_http_protocol_options", message)
+    options = cluster.http_protocol_options
+    if (validation is None or validation.trusted_ca is None) and options is not None and options.auto_san_validation:
+        message = "every connection will fail: auto_san_validation needs a trusted_ca"
+        findings.warn(options, "upstream_http_protocol_options", message)
     if tls.auto_sni_san_validation and (validation is None or validation.trusted_ca is None):
         findings.fault(tls, "auto_sni_san_validation", "auto_sni_san_validation needs a trusted_ca")
     if validation is not None:
@@ -45,25 +52,59 @@ def check_tls(findings: Findings, tls: UpstreamTlsContext, cluster: Cluster) -> 
         _check_certificate(findings, certificate)
     if common.tls_params is not None:
         _check_parameters(findings, common.tls_params)
+    _check_protocols(findings, common)
+
+
+def _has_sums(validation: CertificateValidationContext) -> bool:
+    return bool(validation.verify_certificate_spki or validation.verify_certificate_hash)
 
 
 def _check_validation(findings: Findings, validation: CertificateValidationContext, cluster: Cluster) -> None:
     matchers = "match_typed_subject_alt_names" if validation.match_typed_subject_alt_names else ""
     matchers = matchers or ("match_subject_alt_names" if validation.match_subject_alt_names else "")
+    _check_sums(findings, validation)
     if validation.trusted_ca is None:
         if matchers:
             findings.fault(validation, matchers, "matching SANs needs a trusted_ca, or they could be anyone's")
+        if validation.crl is not None:
+            findings.fault(validation, "crl", "a revocation list needs a trusted_ca")
+        if validation.allow_expired_certificate:
+            message = "without a trusted_ca nobody asks whether a certificate has expired"
+            findings.fault(validation, "allow_expired_certificate", message)
         return
     if validation.trust_chain_verification == "ACCEPT_UNTRUSTED":
         findings.warn(validation, "trust_chain_verification", f"cluster {cluster.name}: certificates that the "
                       "trusted_ca did not sign are accepted (ACCEPT_UNTRUSTED)")  # fmt: skip
     content = _content(findings, validation.trusted_ca)
-    if content is None:
-        return
+    if content is not None and not _holds_certificates(content):
+        findings.fault(validation, "trusted_ca", "holds no certificates in PEM form")
+    lists = _content(findings, validation.crl) if validation.crl is not None else None
+    if lists is not None and b"-----BEGIN X509 CRL-----" not in lists:
+        findings.warn(validation, "crl", "every handshake will fail: this holds no revocation list in PEM form")
+
+
+def _check_sums(findings: Findings, validation: CertificateValidationContext) -> None:
+    for index, text in enumerate(validation.verify_certificate_hash):
+        digits = text.replace(":", "") if len(text) == 95 else text
+        if not re.fullmatch("[0-9a-fA-F]{64}", digits):
+            message = f"{text!r} is no SHA-256 sum in hexadecimal digits"
+            findings.fault(validation, "verify_certificate_hash", message, index=index)
+    for index, text in enumerate(validation.verify_certificate_spki):
+        try:
+            size = len(base64.b64decode(text, validate=True))
+        except ValueError:
+            size = 0
+        if size != 32:
+            message = f"{text!r} is no SHA-256 sum in base64"
+            findings.fault(validation, "verify_certificate_spki", message, index=index)
+
+
+def _holds_certificates(content: bytes) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("latin-1"))
     except (ssl.SSLError, ValueError):
-        findings.fault(validation, "trusted_ca", "holds no certificates in PEM form")
+        return False
+    return True
 
 
 def _check_anybody(
@@ -73,7 +114,8 @@ def _check_anybody(
     named = validation.match_typed_subject_alt_names or validation.match_subject_alt_names
     named_by_sni = tls.auto_sni_san_validation or (options is not None and options.auto_san_validation)
     trusting = validation.trust_chain_verification == "ACCEPT_UNTRUSTED"  # has its own warning
-    if validation.trusted_ca is not None and not (named or named_by_sni or trusting):
+    known = named or named_by_sni or _has_sums(validation)
+    if validation.trusted_ca is not None and not (known or trusting):
         findings.warn(validation, "trusted_ca", f"cluster {cluster.name}: {_ANYBODY}")
 
 
@@ -86,6 +128,8 @@ def _content(findings: Findings, source: DataSource) -> bytes | None:
 
 
 def _check_certificate(findings: Findings, certificate: TlsCertificate) -> None:
+    if certificate.certificate_chain is None and certificate.private_key is None:
+        return  # Envoy passes over it
     if certificate.certificate_chain is None or certificate.private_key is None:
         missing = "certificate_chain" if certificate.certificate_chain is None else "private_key"
         findings.fault(certificate, missing, f"{missing} is missing: a certificate needs its key")
@@ -101,7 +145,7 @@ def _check_certificate(findings: Findings, certificate: TlsCertificate) -> None:
         try:
             # A password is always given: without one the TLS library would ask for it at the terminal.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_cert_chain(chain_file, key_file, password=password.strip(b"\r\n") or b"\0")
+            context.load_cert_chain(chain_file, key_file, password=password or b"\0")
         except ssl.SSLError as error:
             _report_unusable(findings, certificate, error)
 
@@ -120,19 +164,51 @@ def _check_parameters(findings: Findings, parameters: TlsParameters) -> None:
         findings.warn(parameters, "tls_maximum_protocol_version", f"every handshake will fail: {high} is below {low}")
     for index, suites in enumerate(parameters.cipher_suites):
         for suite in re.split(r"[\[\]|:]+", suites):
-            if suite and not _is_cipher(suite):
+            if suite and not _is_cipher(suite.lstrip("-+!")):
                 message = f"{suite} is no cipher suite of the TLS library"
                 findings.fault(parameters, "cipher_suites", message, index=index)
+    _check_curves(findings, parameters)
+
+
+def _check_curves(findings: Findings, parameters: TlsParameters) -> None:
+    named = {_CURVES.get(curve) for curve in parameters.ecdh_curves}
     for index, curve in enumerate(parameters.ecdh_curves):
         if curve not in _CURVES:
             message = f"{curve} is no curve of the TLS library"
             findings.fault(parameters, "ecdh_curves", message, f"one of {', '.join(_CURVES)}", index=index)
-        elif index:
-            message = "more than one curve cannot be set with Python's ssl module"
-            findings.fault(parameters, "ecdh_curves", message, "leave the list out, or keep one", index=index)
+    if None in named or not named:
+        return
+    if len(parameters.ecdh_curves) > 1:
+        if named >= _EVERYBODYS:
+            message = "no effect: Python's ssl module sets one curve at most; the TLS library's own list is offered"
+            findings.warn(parameters, "ecdh_curves", message)
+        else:
+            findings.fault(parameters, "ecdh_curves", "Python's ssl module can set no more than one curve",
+                           "leave the list out, or keep one", index=1)  # fmt: skip
+    elif not _is_curve(parameters.ecdh_curves[0]):
+        findings.fault(
+            parameters, "ecdh_curves", f"Python's ssl module cannot set {parameters.ecdh_curves[0]}", index=0
+        )
+
+
+def _check_protocols(findings: Findings, common: CommonTlsContext) -> None:
+    names = [name for entry in common.alpn_protocols for name in entry.split(",")]
+    if any(len(name.encode()) > 255 for name in names) or sum(len(name.encode()) + 1 for name in names) > 65535:
+        findings.fault(common, "alpn_protocols", "a protocol's name has 255 bytes at most, all of them 65535")
+
+
+def _is_curve(name: str) -> bool:
+    openssl = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"}
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ecdh_curve(openssl.get(name, name))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _is_cipher(suite: str) -> bool:
+    if suite.startswith(("DHE-", "TLS_")):  # OpenSSL's, but not BoringSSL's; those of TLS 1.3 are always offered
+        return False
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(suite)
     except ssl.SSLError:

@@ -9,6 +9,7 @@ _SOCKET = "no listening socket is opened in the process"
 _DOWNSTREAM = "there is no connection between the application and the policy"
 _PROCESS = "it concerns the proxy's own process"
 _HTTP2 = "flow control is the HTTP/2 library's"
+_GRPC = "only gRPC heeds it, not Envoy"
 _DNS = "the DNS library decides"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
@@ -38,7 +39,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tcp_backlog_size max_connections_to_accept_per_socket_event enable_mptcp ignore_global_conn_limit "
         "bypass_overload_manager": _SOCKET,
     },
-    "envoy.config.listener.v3.FilterChain": {"transport_socket_connect_timeout metadata": _SOCKET},
+    "envoy.config.listener.v3.FilterChain": {
+        "transport_socket": "no TLS is spoken between the application and the policy, whatever the URL's scheme",
+        "transport_socket_connect_timeout metadata": _SOCKET,
+    },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "access_log_options access_log_flush_interval flush_access_log_on_new_request": "each call is logged once, "
         "when it has ended",
@@ -89,9 +93,22 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "edns0_max_payload_size max_udp_channel_duration reinit_channel_on_timeout": _DNS,
     },
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
-        "enforce_rsa_key_usage max_session_keys": "the TLS library decides",
+        "enforce_rsa_key_usage": "a key's usage is always enforced, by Envoy 1.40, too",
     },
-    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {"key_log": "TLS keys are not logged"},
+    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
+        "key_log": "TLS keys are not logged",
+        "tls_certificate_provider_instance tls_certificate_certificate_provider "
+        "tls_certificate_certificate_provider_instance validation_context_certificate_provider "
+        "validation_context_certificate_provider_instance": _GRPC,
+    },
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
+        "ocsp_staple signed_certificate_timestamp": "only a server sends it",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
+        "ca_certificate_provider_instance system_root_certs": _GRPC,
+        "require_signed_certificate_timestamp max_verify_depth": "Envoy 1.40 does not heed it either",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher": {"oid": "it is for names of type OTHER_NAME"},
 }
 
 IGNORED: dict[str, str] = {

@@ -43,7 +43,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "use_original_dst": "listener filters are not supported: the call's URL names the listener",
     },
     "envoy.config.listener.v3.FilterChain": {
-        "transport_socket": "TLS between the application and the policy is not supported: call the http:// URL",
         "use_proxy_proto": "the PROXY protocol is not supported",
     },
     "envoy.config.listener.v3.Filter": {"config_discovery": _XDS},
@@ -91,8 +90,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "retry_priority": "retry priorities are not supported yet",
     },
     "envoy.config.cluster.v3.Cluster": {
-        "transport_socket_matches transport_socket_matcher": "choosing a transport socket by endpoint is not "
-        "supported yet",
+        "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
+        "transport_socket_matches",
         "lb_subset_config": _SUBSET,
         "ring_hash_lb_config maglev_lb_config": _HASH,
         "original_dst_lb_config cleanup_interval": "ORIGINAL_DST clusters make no sense inside the process",
@@ -110,8 +109,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "drop_overloads": "dropping overload is not supported yet",
     },
     "envoy.config.core.v3.HealthCheck": {
-        "grpc_health_check": "gRPC health checks are not supported yet: use http_health_check or tcp_health_check",
-        "custom_health_check": "custom health checks are not supported: use http_health_check or tcp_health_check",
+        "custom_health_check": "custom health checks are code of Envoy's: use http_health_check, tcp_health_check or "
+        "grpc_health_check",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "request_mirror_policies": _MIRROR,
@@ -125,11 +124,27 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "http3_protocol_options": "HTTP/3 is not supported",
         "alternate_protocols_cache_options": "HTTP/3 is not supported",
     },
+    "envoy.config.core.v3.HealthCheck.TcpHealthCheck": {
+        "proxy_protocol_config": "the PROXY protocol is not supported",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.TlsParameters": {
+        "signature_algorithms": "Python's ssl module cannot set signature algorithms",
+        "compliance_policies": "Python's ssl module has no compliance policies: set versions and cipher_suites",
+    },
     "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
+        "custom_handshaker custom_tls_certificate_selector": "handshakes and the choice of certificates are Python's",
         "tls_certificate_sds_secret_configs validation_context_sds_secret_config combined_validation_context": _SDS,
     },
-    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {"watched_directory": _WATCH},
-    "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {"watched_directory": _WATCH},
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
+        "watched_directory": _WATCH,
+        "pkcs12": "Python's ssl module cannot read PKCS #12: make certificate_chain and private_key of it with "
+        "openssl pkcs12",
+        "private_key_provider": "keys outside the process are not supported: Python's ssl module wants the key itself",
+    },
+    "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
+        "watched_directory": _WATCH,
+        "custom_validator_config": "validators are code of Envoy's: use trusted_ca and match_typed_subject_alt_names",
+    },
     "envoy.config.core.v3.DataSource": {"watched_directory": _WATCH},
     "envoy.config.core.v3.SubstitutionFormatString": {
         "formatters": "format extensions are not supported: use the built-in command operators",
@@ -160,8 +175,9 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "CLUSTER_PROVIDED": f"CLUSTER_PROVIDED is {_LB_POLICIES}",
     },
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
-        "OTHER_NAME": "SANs of type OTHER_NAME are not supported",
+        "OTHER_NAME": "SANs of type OTHER_NAME are not supported: Python's ssl module does not read them",
     },
+    "envoy.config.core.v3.HealthCheck.HttpHealthCheck.codec_client_type": {"HTTP3": "HTTP/3 is not supported"},
 }
 
 # Patterns of full type names, and what to say of the types.
@@ -173,6 +189,15 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
     (
         r"envoy\.extensions\.filters\.network\.(\w+)\.",
         r"network filter envoy.filters.network.\1 is not supported: only the HTTP connection manager",
+    ),
+    (r"envoy\.extensions\.transport_sockets\.quic\.", "HTTP/3 is not supported"),
+    (
+        r"envoy\.extensions\.transport_sockets\.(?:proxy_protocol|http_11_proxy|internal_upstream)\.v3\.(\w+)",
+        r"\1 is for connections through another proxy, which are not supported",
+    ),
+    (
+        r"envoy\.extensions\.transport_sockets\.starttls\.v3\.(\w+)",
+        r"\1 upgrades a connection in the middle, which HTTP never asks for",
     ),
     (
         r"envoy\.extensions\.transport_sockets\.(\w+)\.v3\.(\w+)",

@@ -105,7 +105,8 @@ class Written:
         if typing.get_origin(wanted) is tuple:
             return self._list(given, typing.get_args(wanted)[0], field, place)
         if typing.get_origin(wanted) is Mapping:
-            return self._filter_settings(given, place)
+            free = field is not None and field.message_type is not None and field.message_type.name == "Struct"
+            return self._struct(given, place) if free else self._filter_settings(given, place)
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
@@ -140,6 +141,18 @@ class Written:
         ]
         seen = (one.value or Value(None, place, broken=True) for one in read)
         return _Read(tuple(one.kept for one in read), Value(tuple(seen), place))
+
+    def _struct(self, given: object, place: Place) -> _Read:
+        """Read free-form data as from a document, so that it is equal to a file's."""
+        if not isinstance(given, Mapping):
+            self.fault(place, f"expected a mapping, not {described(given)}")
+            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
+        try:
+            kept = read_struct(from_python(given, _AT, place.path))
+        except PolicyError as error:
+            self.faults += error.faults
+            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
+        return _Read(kept, Value(kept, place))
 
     def _expected(self, given: object, classes: tuple[type, ...], place: Place) -> _Read:
         if isinstance(given, classes):

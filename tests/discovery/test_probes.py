@@ -15,6 +15,7 @@ from ambassador_lib.call import Deadline
 from ambassador_lib.discovery.health_check import _probes_of
 from ambassador_lib.discovery.probes import payload
 from ambassador_lib.discovery.static import static_hosts
+from ambassador_lib.engine.transport_sockets import TransportSockets
 from ambassador_lib.policy.model.cluster import Endpoint, HealthCheck, TransportSocket
 from ambassador_lib.policy.model.core import (
     Address,
@@ -118,7 +119,7 @@ def probe(
         cluster = kit.cluster([endpoint], name="billing", transport_socket=socket, health_checks=(check,))
         upstream = kit.upstream(cluster)
         upstream.update_hosts(static_hosts(cluster), kit.clock.now)
-        made = _probes_of(upstream, SystemClock())(check, upstream.hosts[0])
+        made = _probes_of(upstream, SystemClock(), TransportSockets.of(cluster))(check, upstream.hosts[0])
         try:
             async with asyncio.timeout(PATIENCE):
                 return [await made.check(Deadline(SystemClock().monotonic() + PATIENCE)) for _ in range(rounds)]

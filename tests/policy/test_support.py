@@ -131,7 +131,10 @@ def test_known_types_of_every_kind_are_recognised() -> None:
     for kind, words in {
         "envoy.extensions.filters.http.cors.v3.Cors": "HTTP filter envoy.filters.http.cors",
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": "network filter envoy.filters.network.tcp_proxy",
-        "envoy.extensions.transport_sockets.quic.v3.QuicUpstreamTransport": "transport socket QuicUpstreamTransport",
+        "envoy.extensions.transport_sockets.alts.v3.Alts": "transport socket Alts",
+        "envoy.extensions.transport_sockets.quic.v3.QuicUpstreamTransport": "HTTP/3",
+        "envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig": "upgrades a connection in the middle",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": "another proxy",
         "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": "retry host predicate",
         "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "clusters of type aggregate",
         "envoy.config.trace.v3.DatadogConfig": "the tracer DatadogConfig",

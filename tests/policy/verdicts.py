@@ -86,6 +86,20 @@ _EJECTIONS = {
     "{}": TAKEN, "{max_ejection_time: 10s}": REFUSED, "{max_ejection_time: 10s, base_ejection_time: 5s}": TAKEN,
     "{max_ejection_percent: 101}": REFUSED, "{interval: 0s}": REFUSED, "{consecutive_5xx: 0}": TAKEN,
 }  # fmt: skip
+_CIPHERS = {
+    "[TLS_AES_128_GCM_SHA256]": REFUSED, "[-ALL, ECDHE-RSA-AES128-GCM-SHA256]": TAKEN, "[AES128-SHA]": TAKEN,
+    '["[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]"]': TAKEN, "[DHE-RSA-AES128-GCM-SHA256]": REFUSED,
+}  # fmt: skip
+_PINS = {
+    f"verify_certificate_hash: [{'zz' * 32}]": REFUSED, f"verify_certificate_hash: [{'ab' * 32}]": TAKEN,
+    f"verify_certificate_hash: [{'ab' * 31}]": REFUSED, f"verify_certificate_hash: ['{':'.join(['AB'] * 32)}']": TAKEN,
+    "verify_certificate_spki: [YWJj]": REFUSED, f"verify_certificate_spki: [{'A' * 43}=]": TAKEN,
+}  # fmt: skip
+_PLAIN = f'{{name: r, typed_config: {{"@type": {TYPE}envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}'
+_SOCKETS = {
+    f"{{name: a, match: {{x: y}}, transport_socket: {_PLAIN}}}": TAKEN, "{name: a, match: {x: y}}": REFUSED,
+    f"{{match: {{x: y}}, transport_socket: {_PLAIN}}}": REFUSED, f"{{name: a, transport_socket: {_PLAIN}}}": TAKEN,
+}  # fmt: skip
 
 
 def _table(name: str, values: dict[str, bool], make: Callable[[str], str]) -> dict[str, tuple[str, bool]]:
@@ -397,6 +411,22 @@ CASES: dict[str, tuple[str, bool]] = {
     ),
     "unknown cipher": (tls("tls_params: {cipher_suites: [FOO]}"), REFUSED),
     "unknown curve": (tls("tls_params: {ecdh_curves: [FOO]}"), REFUSED),
+    "OpenSSL's name of a curve": (tls("tls_params: {ecdh_curves: [prime256v1]}"), TAKEN),
+    "several curves": (tls("tls_params: {ecdh_curves: [X25519, P-256, P-384]}"), TAKEN),
+    **_table("cipher", _CIPHERS, lambda value: tls(f"tls_params: {{cipher_suites: {value}}}")),
+    **_table("pin", _PINS, lambda value: tls(f"validation_context: {{{value}}}")),
+    "revocation list without CA": (tls("validation_context: {crl: {inline_string: a}}"), REFUSED),
+    "expiry without CA": (tls("validation_context: {allow_expired_certificate: true}"), REFUSED),
+    "untrusting without CA": (tls("validation_context: {trust_chain_verification: ACCEPT_UNTRUSTED}"), TAKEN),
+    "protocol of 256 bytes": (tls(f"alpn_protocols: [{'x' * 256}]"), REFUSED),
+    "protocols in one string": (tls('alpn_protocols: ["h2,http/1.1"]'), TAKEN),
+    "server name of 256 bytes": (tls(more=f"sni: {'x' * 256}"), REFUSED),
+    "sessions and renegotiation": (tls(more="max_session_keys: 5, allow_renegotiation: true"), TAKEN),
+    "roots of the system": (tls("validation_context: {system_root_certs: {}}"), TAKEN),
+    "only a password": (tls("tls_certificates: [{password: {inline_string: a}}]"), TAKEN),
+    **_table(
+        "transport socket match", _SOCKETS, lambda value: document(cluster=f"transport_socket_matches: [{value}]")
+    ),
     "transport socket without type": (
         document(cluster="transport_socket: {name: envoy.transport_sockets.tls}"),
         REFUSED,

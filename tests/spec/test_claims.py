@@ -50,6 +50,17 @@ def test_a_listener_answers_to_its_additional_addresses(spec: Spec) -> None:
     assert "main" == story(spec.get("http://127.0.0.1:15001/")).listener
 
 
+def test_a_listener_with_tls_is_called_by_its_https_url(spec: Spec) -> None:
+    """Nothing is encrypted on the way from the application to itself; the upstream is told what the URL said."""
+    document = policy(listener(vhost()))
+    tls = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"}
+    chain = document["static_resources"]["listeners"][0]["filter_chains"][0]
+    chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+    spec.given(document)
+    assert "main" == story(spec.get("https://127.0.0.1:15001/")).listener
+    assert spec.upstream.seen[0].headers["x-forwarded-proto"] == "https"
+
+
 def test_a_listener_that_binds_no_port_is_found_by_name_alone(spec: Spec) -> None:
     """`bind_to_port: false` leaves its virtual hosts' names."""
     spec.given(policy({**listener(vhost("up.test")), "bind_to_port": False}), unmatched="reject")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .core import Address, ConfigSource, HeaderValueOption, Int64Range, Locality, Metadata, Percent
+from .core import (
+    Address,
+    ConfigSource,
+    FrozenDict,
+    HeaderValueOption,
+    Int64Range,
+    Locality,
+    Metadata,
+    Percent,
+    StringMatcher,
+)
 from .route import RetryPolicy
 
 
@@ -155,6 +166,8 @@ class HealthCheck:
         expected_statuses: tuple[Int64Range, ...] = ()
         retriable_statuses: tuple[Int64Range, ...] = ()
         method: str = "METHOD_UNSPECIFIED"
+        codec_client_type: str = "HTTP1"
+        service_name_matcher: StringMatcher | None = None
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class TcpHealthCheck:
@@ -163,6 +176,22 @@ class HealthCheck:
         PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.TcpHealthCheck"
         send: HealthCheck.Payload | None = None
         receive: tuple[HealthCheck.Payload, ...] = ()
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class GrpcHealthCheck:
+        """`authority` unset is the cluster's name. Source: `envoy.config.core.v3.HealthCheck.GrpcHealthCheck`."""
+
+        PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.GrpcHealthCheck"
+        service_name: str = ""
+        authority: str = ""
+        initial_metadata: tuple[HeaderValueOption, ...] = ()
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class TlsOptions:
+        """Source: `envoy.config.core.v3.HealthCheck.TlsOptions`."""
+
+        PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck.TlsOptions"
+        alpn_protocols: tuple[str, ...] = ()
 
     PROTO: ClassVar[str] = "envoy.config.core.v3.HealthCheck"
     name: str = ""
@@ -176,11 +205,14 @@ class HealthCheck:
     reuse_connection: bool | None = None
     http_health_check: HttpHealthCheck | None = None
     tcp_health_check: TcpHealthCheck | None = None
+    grpc_health_check: GrpcHealthCheck | None = None
     no_traffic_interval: float | None = None
     no_traffic_healthy_interval: float | None = None
     unhealthy_interval: float | None = None
     unhealthy_edge_interval: float | None = None
     healthy_edge_interval: float | None = None
+    tls_options: TlsOptions | None = None
+    transport_socket_match_criteria: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +316,16 @@ class Cluster:
     `connect_timeout` unset is 5 s, `dns_refresh_rate` unset is 5 s.
     """
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class TransportSocketMatch:
+        """The transport socket of endpoints whose metadata `envoy.transport_socket_match` holds all of `match`.
+        Source: `envoy.config.cluster.v3.Cluster.TransportSocketMatch`."""
+
+        PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.TransportSocketMatch"
+        name: str
+        match: Mapping[str, Any] = field(default_factory=FrozenDict)
+        transport_socket: TransportSocket
+
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster"
     name: str
     type: str = "STATIC"
@@ -305,6 +347,9 @@ class Cluster:
     least_request_lb_config: LeastRequestLbConfig | None = None
     common_lb_config: CommonLbConfig | None = None
     transport_socket: TransportSocket | None = None
+    transport_socket_matches: tuple[TransportSocketMatch, ...] = ()
     metadata: Metadata | None = None
+    ignore_health_on_host_removal: bool = False
+    close_connections_on_host_health_failure: bool = False
     per_connection_buffer_limit_bytes: int | None = None
     circuit_breaker: CircuitBreaker | None = None

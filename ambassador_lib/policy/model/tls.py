@@ -40,10 +40,17 @@ class SubjectAltNameMatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateValidationContext:
-    """How the server's certificate is checked. Source: `…tls.v3.CertificateValidationContext`."""
+    """How the server's certificate is checked. `verify_certificate_spki` are SHA-256 sums in base64,
+    `verify_certificate_hash` in hexadecimal digits; one of all must fit.
+    Source: `…tls.v3.CertificateValidationContext`."""
 
     PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"
     trusted_ca: DataSource | None = None
+    crl: DataSource | None = None
+    only_verify_leaf_cert_crl: bool = False
+    allow_expired_certificate: bool = False
+    verify_certificate_spki: tuple[str, ...] = ()
+    verify_certificate_hash: tuple[str, ...] = ()
     match_typed_subject_alt_names: tuple[SubjectAltNameMatcher, ...] = ()
     match_subject_alt_names: tuple[StringMatcher, ...] = ()
     trust_chain_verification: str = "VERIFY_TRUST_CHAIN"
@@ -62,13 +69,16 @@ class CommonTlsContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamTlsContext:
-    """TLS as a client. Source: `envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext`."""
+    """TLS as a client. `max_session_keys` unset is 1, 0 resumes no session.
+    Source: `envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext`."""
 
     PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
     common_tls_context: CommonTlsContext | None = None
     sni: str = ""
     auto_host_sni: bool = False
     auto_sni_san_validation: bool = False
+    allow_renegotiation: bool = False
+    max_session_keys: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
