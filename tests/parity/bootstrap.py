@@ -17,7 +17,7 @@ INTERNAL: Document = {
 }
 
 
-def typed(name: str, **fields: Any) -> Document:
+def typed(name: str, /, **fields: Any) -> Document:
     """A message inside an `Any`; `name` without `envoy.`."""
     return {"@type": _TYPES + name, **fields}
 
