@@ -170,6 +170,9 @@ class Call:
     retry_rules: Any = None
     next_try: Attempt | None = None
     end_retry: Callable[[], None] | None = None
+    attempted_priorities: Any = None
+    set_cookies: tuple[bytes, ...] = ()
+    """Cookies that the application is given along with the response."""
     is_timeout_retry = False
 
     endpoint: Any = None

@@ -38,6 +38,7 @@ from .handlers.router import Router
 from .handlers.timeout import RouteTimeout
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
 from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
+from .routing.hash_policy import SessionCookie, compile_hash_policy
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
 from .routing.retry_rules import compile_rules
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
     from .options import Options
     from .policy import Policy
     from .routing.compiled import CompiledRoute
-    from .runtime.base import Runtime
+    from .routing.hash_policy import HashOf
+    from .runtime.base import Random, Runtime
     from .runtime.gate import Gate
     from .telemetry.access_log import AccessLogs
 
@@ -145,6 +147,7 @@ class Stack:
             breaker_listeners=options.breaker_listeners,
             breaker_storage=options.breaker_storage,
             health_checked=self._engine.dials,
+            runtime=self._policy.runtime,
         )
         discovery = start_discovery(
             upstream,
@@ -292,7 +295,7 @@ class Stack:
             handlers.append(Breaker(upstream.breaker, runtime))
         handlers += [
             # Above the limits: no host (UH) is told before overflow (UO).
-            Balance(upstream, gate, runtime),
+            Balance(upstream, gate, runtime, hash_of=_hash_of(cluster, self._options.random)),
             # Below the pick, on which it depends; above the limits, which count per destination.
             EndpointRewrite(cluster, sockets, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
@@ -343,6 +346,13 @@ def _idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = 
     if route is not None and route.idle_timeout is not None:
         idle = route.idle_timeout
     return idle or None
+
+
+def _hash_of(cluster: Cluster, random: Random) -> HashOf | None:
+    """Compile the cluster's own hash policy: the load balancer's, else that of its protocol options."""
+    options = cluster.http_protocol_options
+    policies = cluster.hash_policy or (options.hash_policy if options is not None else ())
+    return compile_hash_policy(policies, SessionCookie(random))
 
 
 def _suppressed(manager: HttpConnectionManager) -> bool:

@@ -1,7 +1,8 @@
 """Earliest deadline first: weighted turns, spread out instead of in blocks (semantics 7, ROUND_ROBIN with weights).
 
 An item of weight w comes up every 1/w of virtual time. Deadlines are whole numbers, the common multiple of the weights
-being the unit, so that no rounding ever shifts the turns: weights 1:2:3 give exactly 100:200:300.
+being the unit, so that no rounding ever shifts the turns: weights 1:2:3 give exactly 100:200:300. Weights that change
+from turn to turn are given as they are, as fractions of virtual time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Edf:
 
     __slots__ = ("_heap", "_turn")
 
-    def __init__(self, strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[float]) -> None:
         # (deadline, turn of insertion, item): of two equal deadlines the one that was set earlier comes first.
         self._heap = [(stride, index, index) for index, stride in enumerate(strides)]
         self._turn = len(self._heap)
@@ -37,7 +38,7 @@ class Edf:
         """Return the item whose turn is next."""
         return self._heap[0][2]
 
-    def advance(self, stride: int) -> None:
+    def advance(self, stride: float) -> None:
         """Give the next item its turn; it comes up again `stride` later."""
         deadline, _, item = self._heap[0]
         heapq.heapreplace(self._heap, (deadline + stride, self._turn, item))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_CHOICES = 2
+DEFAULT_BIAS = 1.0
 
 
 def least_loaded(items: Sequence[T], load: Callable[[T], int], choices: int, random: Callable[[], float]) -> T:
@@ -28,6 +29,22 @@ def least_loaded(items: Sequence[T], load: Callable[[T], int], choices: int, ran
     return best
 
 
-def loaded_stride(stride: int, active: int) -> int:
-    """Return the EDF stride of a host whose weight is divided by its active requests plus one."""
-    return stride * (active + 1)
+def loaded_weight(weight: float, active: int, bias: float) -> float:
+    """Return the weight of a host by what it is doing: divided by its requests plus one, to the power of `bias`."""
+    if bias == 1.0:
+        return weight / (active + 1)
+    return float(weight / (active + 1) ** bias)
+
+
+def fewest(items: Sequence[T], load: Callable[[T], int], random: Callable[[], float]) -> T:
+    """Return one of the items with the least load of all, each of these as likely as the others."""
+    found, least, equals = items[0], load(items[0]), 1
+    for item in items[1:]:
+        current = load(item)
+        if current < least:
+            found, least, equals = item, current, 1
+        elif current == least:
+            equals += 1
+            if random() * equals < 1:
+                found = item
+    return found

@@ -24,6 +24,8 @@ class Level:
     healthy: int = 0
     degraded: int = 0
     excluded: int = 0
+    weights: tuple[int, int, int] | None = None
+    """Of the eligible, the healthy and the degraded hosts, where health goes by weight (`weighted_priority_health`)."""
 
     @property
     def eligible(self) -> int:
@@ -32,11 +34,13 @@ class Level:
 
     def health(self, overprovisioning: int) -> int:
         """Return the load that the healthy hosts can take, percent."""
-        return min(100, overprovisioning * self.healthy // self.eligible) if self.eligible else 0
+        eligible, healthy, _ = self.weights or (self.eligible, self.healthy, self.degraded)
+        return min(100, overprovisioning * healthy // eligible) if eligible else 0
 
     def degraded_health(self, overprovisioning: int) -> int:
         """Return the load that the degraded hosts can take, percent."""
-        return min(100, overprovisioning * self.degraded // self.eligible) if self.eligible else 0
+        eligible, _, degraded = self.weights or (self.eligible, self.healthy, self.degraded)
+        return min(100, overprovisioning * degraded // eligible) if eligible else 0
 
     def below(self, panic_threshold: int) -> bool:
         """Whether too few hosts are available to trust health; degraded ones are available."""
@@ -74,10 +78,63 @@ def split_load(
     if available == 0:
         # Panic is switched off and nobody is available: the best priority is asked, and has no host to give.
         return Loads((100, *(0 for _ in levels[1:])), (0,) * len(levels), panic)
+    healthy_loads, degraded_loads = _spread(health, degraded, available)
+    return Loads(healthy_loads, degraded_loads, panic)
+
+
+_Split = tuple[tuple[int, ...], tuple[int, ...]]
+"""Loads of the healthy and of the degraded hosts, by priority."""
+
+
+class AttemptedPriorities:
+    """Which priorities one call's tries went to, and where its retries go instead (`previous_priorities`).
+
+    After every `update_frequency` tries the priorities tried so far are left out; when all are, all are back.
+    """
+
+    __slots__ = ("_attempted", "_excluded", "_loads", "_update_frequency")
+
+    def __init__(self, update_frequency: int) -> None:
+        self._update_frequency = update_frequency
+        self._attempted: list[int] = []
+        self._excluded: set[int] = set()
+        self._loads: _Split | None = None
+
+    def attempted(self, priority: int) -> None:
+        """Take note of a try."""
+        self._attempted.append(priority)
+
+    def loads(self, health: Sequence[int], degraded: Sequence[int]) -> _Split | None:
+        """Return the loads of the next retry's pick, to healthy and degraded hosts; `None`: they are as ever.
+
+        `health` and `degraded` are what the priorities can take, percent.
+        """
+        tries = len(self._attempted)
+        if tries < self._update_frequency:
+            return None
+        if tries % self._update_frequency == 0:
+            self._excluded.update(self._attempted)
+            self._loads = self._adjusted(health, degraded)
+        return self._loads
+
+    def _adjusted(self, health: Sequence[int], degraded: Sequence[int]) -> _Split | None:
+        for _ in range(2):
+            left = [0 if index in self._excluded else value for index, value in enumerate(health)]
+            left_degraded = [0 if index in self._excluded else value for index, value in enumerate(degraded)]
+            available = min(100, sum(left) + sum(left_degraded))
+            if available:
+                return _spread(left, left_degraded, available)
+            self._excluded.clear()
+            self._attempted.clear()
+        return None
+
+
+def _spread(health: Sequence[int], degraded: Sequence[int], available: int) -> _Split:
+    """Spread the load, healthy hosts of all priorities before degraded ones; something is available."""
     healthy_loads, rest = _fill(health, 100, available)
     degraded_loads, rest = _fill(degraded, rest, available)
     _give_rest(healthy_loads if any(health) else degraded_loads, health if any(health) else degraded, rest)
-    return Loads(tuple(healthy_loads), tuple(degraded_loads), panic)
+    return tuple(healthy_loads), tuple(degraded_loads)
 
 
 def _fill(availability: Sequence[int], load: int, total: int) -> tuple[list[int], int]:

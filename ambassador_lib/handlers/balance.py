@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
+from ..algorithms.priority import AttemptedPriorities
 from ..call import Answer, Call, Next
 from ..errors import expired, no_healthy_upstream
+from ..upstream.lb_context import LbContext
 
 if TYPE_CHECKING:
+    from ..routing.hash_policy import HashOf
+    from ..routing.host_predicates import Reject
+    from ..routing.retry_rules import RetryRules
     from ..runtime.base import Runtime
     from ..runtime.gate import Gate
+    from ..upstream.host import Host
     from ..upstream.upstream import Upstream
 
 
 class Balance:
     """A fresh pick from the cluster's current snapshot for every try; none: 503 UH."""
 
-    def __init__(self, upstream: Upstream, gate: Gate, runtime: Runtime) -> None:
+    def __init__(self, upstream: Upstream, gate: Gate, runtime: Runtime, *, hash_of: HashOf | None = None) -> None:
+        """`hash_of` is the cluster's own hash policy, which beats the route's."""
         self._upstream = upstream
         self._gate = gate
         self._runtime = runtime
+        self._hash_of = hash_of
+        self._contextual = upstream.hashes or upstream.subsets
 
     def handle(self, call: Call, next: Next) -> Answer:
         return self._pick(call, next) if self._gate.is_open else self._wait_and_pick(call, next)
@@ -30,13 +41,14 @@ class Balance:
         attempt = call.attempt
         now = self._runtime.now()
         attempt.started = now - call.started
-        reselect = call.retry_rules.reselect if attempt.number > 1 else 0
-        if reselect:
-            host = self._upstream.pick(now, reject=call.tried.__contains__, reselect=reselect)
+        if self._contextual or call.retry_rules.chooses_hosts:
+            host = self._upstream.pick(now, self._context(call))
         else:
             host = self._upstream.pick(now)
         if host is None:
             raise no_healthy_upstream()
+        if call.attempted_priorities is not None:
+            call.attempted_priorities.attempted(host.priority)
         call.endpoint = host
         call.tried.append(host)
         attempt.endpoint = host.key
@@ -44,6 +56,22 @@ class Balance:
         host.begin()
         attempt.defer(host.end)
         return next(call)
+
+    def _context(self, call: Call) -> LbContext:
+        """What this pick depends on beside the hosts; predicates and priorities of the retry policy are for retries."""
+        rules: RetryRules = call.retry_rules
+        again = call.attempt.number > 1
+        reject = rules.rejects if again else None
+        if rules.priority_frequency and call.attempted_priorities is None:
+            call.attempted_priorities = AttemptedPriorities(rules.priority_frequency)
+        hash_of = (self._hash_of or call.route.hash_of) if self._upstream.hashes else None
+        return LbContext(
+            hash_of=None if hash_of is None else partial(hash_of, call),
+            criteria=call.choice.criteria if call.choice is not None else None,
+            reject=None if reject is None else partial(_rejected, reject, tuple(call.tried)),
+            reselect=rules.reselect,
+            priorities=call.attempted_priorities if again else None,
+        )
 
     async def _wait_and_pick(self, call: Call, next: Next) -> httpx.Response:
         await self._first_resolution(call)
@@ -58,3 +86,7 @@ class Balance:
                 raise expired(call)
         finally:
             self._gate.discard(ticket)
+
+
+def _rejected(reject: Reject, tried: Sequence[Host], host: Host) -> bool:
+    return reject(host, tried)

@@ -61,13 +61,14 @@ class Router:
             self._mutate(call, reply.status, reply.headers)
             reply.mutated = True
             raise
-        if self._changes_response or self._service_time:
+        if self._changes_response or self._service_time or call.set_cookies:
             headers = response.headers.raw
             before = headers.copy()
             if self._service_time:
                 self._set_service_time(call, headers)
             if self._tells_operation(call):
                 headers.append((DECORATOR, self._operation))
+            headers += [(b"set-cookie", cookie) for cookie in call.set_cookies]
             self._mutate(call, response.status_code, headers)
             if headers != before:
                 response.headers = make_headers(headers)

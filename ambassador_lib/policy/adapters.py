@@ -14,7 +14,7 @@ from .model.access_log import AccessLog
 from .model.cluster import HttpProtocolOptions
 from .model.core import ConfigSource, PathConfigSource
 from .model.listener import Router
-from .model.route import FilterConfig, PreviousHostsPredicate
+from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
 from .support import HARMLESS_FILTERS, LOGGERS, TRACERS, UPSTREAM_CODEC
@@ -278,6 +278,7 @@ ADAPTERS: dict[str, Adapter] = {
         "envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate.PROTO, PreviousHostsPredicate
     ),
     FilterConfig.PROTO: Adapter(_filter_config),
+    RetryPolicy.RetryPriority.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
     AccessLog.PROTO: Adapter(_access_log),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from .check_balancing import check_balancing
 from .check_listeners import check_protocol
 from .check_routes import check_added, check_regexes, check_removed, check_retry_policy
 from .check_sources import check_source
@@ -30,8 +31,7 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
             findings.fault(outlier, "max_ejection_time", f"must not be less than base_ejection_time ({base:g}s)")
     if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None:
         check_retry_policy(findings, cluster.http_protocol_options.retry_policy)
-    if cluster.least_request_lb_config is not None and cluster.lb_policy != "LEAST_REQUEST":
-        findings.warn(cluster, "least_request_lb_config", f"no effect: lb_policy is {cluster.lb_policy}")
+    check_balancing(findings, cluster)
     check_regexes(findings, cluster)
 
 

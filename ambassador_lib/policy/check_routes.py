@@ -12,10 +12,21 @@ from ..algorithms import header_format, retry_on
 from .check_formats import check_format, readable
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
-from .model.route import DirectResponseAction, RetryPolicy, Route, RouteAction, WeightedCluster
+from .model.route import (
+    DirectResponseAction,
+    OmitCanaryHostsPredicate,
+    OmitHostMetadataConfig,
+    PreviousHostsPredicate,
+    PreviousPrioritiesConfig,
+    RetryPolicy,
+    Route,
+    RouteAction,
+    WeightedCluster,
+)
 
 _LARGEST_TOTAL = 2**32 - 1
 _LISTED = 10
+HOST_PREDICATES = (PreviousHostsPredicate, OmitCanaryHostsPredicate, OmitHostMetadataConfig)
 
 
 class Mutating(Protocol):
@@ -86,6 +97,12 @@ def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:
     back_off = policy.retry_back_off
     if back_off is not None and back_off.max_interval is not None and back_off.max_interval < back_off.base_interval:
         findings.fault(back_off, "max_interval", "must not be less than base_interval")
+    for predicate in policy.retry_host_predicate:
+        if not isinstance(predicate.typed_config, HOST_PREDICATES):
+            findings.fault(predicate, "typed_config", f"{type(predicate.typed_config).__name__} is no host predicate")
+    priority = policy.retry_priority
+    if priority is not None and not isinstance(priority.typed_config, PreviousPrioritiesConfig):
+        findings.fault(priority, "typed_config", f"{type(priority.typed_config).__name__} is no retry priority")
     words = [word for part in policy.retry_on.split(",") if (word := part.strip())]
     for word in words:
         if word not in retry_on.TOKENS:

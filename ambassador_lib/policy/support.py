@@ -23,6 +23,7 @@ __all__ = [
 _CORE = "envoy.config.core.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_LB = "envoy.extensions.load_balancing_policies"
 _CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 _SYSTEM_RESOLVERS = (
     "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig",
@@ -53,9 +54,23 @@ ADAPTED: dict[str, frozenset[str]] = {
         "use_tcp_for_dns_lookups typed_dns_resolver_config load_balancing_policy",
         "envoy.config.cluster.v3.LoadBalancingPolicy": "policies",
         "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": "typed_extension_config",
-        "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": "",
-        "envoy.extensions.load_balancing_policies.random.v3.Random": "",
-        "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": "choice_count",
+        f"{_LB}.round_robin.v3.RoundRobin": "slow_start_config locality_lb_config",
+        f"{_LB}.random.v3.Random": "locality_lb_config",
+        f"{_LB}.least_request.v3.LeastRequest": "choice_count active_request_bias slow_start_config "
+        "locality_lb_config enable_full_scan selection_method",
+        f"{_LB}.ring_hash.v3.RingHash": "hash_function minimum_ring_size maximum_ring_size use_hostname_for_hashing "
+        "hash_balance_factor consistent_hashing_lb_config locality_weighted_lb_config",
+        f"{_LB}.maglev.v3.Maglev": "table_size consistent_hashing_lb_config locality_weighted_lb_config",
+        f"{_LB}.subset.v3.Subset": "fallback_policy default_subset subset_selectors locality_weight_aware "
+        "scale_locality_weight panic_mode_any list_as_any metadata_fallback_policy subset_lb_policy",
+        f"{_LB}.subset.v3.Subset.LbSubsetSelector": "keys single_host_per_subset fallback_policy fallback_keys_subset",
+        f"{_LB}.wrr_locality.v3.WrrLocality": "endpoint_picking_policy",
+        f"{_LB}.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": "slow_start_config",
+        f"{_LB}.common.v3.LocalityLbConfig": "zone_aware_lb_config locality_weighted_lb_config",
+        f"{_LB}.common.v3.LocalityLbConfig.LocalityWeightedLbConfig": "",
+        f"{_LB}.common.v3.LocalityLbConfig.ZoneAwareLbConfig": "routing_enabled min_cluster_size fail_traffic_on_panic",
+        f"{_LB}.common.v3.SlowStartConfig": "slow_start_window aggression min_weight_percent",
+        f"{_LB}.common.v3.ConsistentHashingLbConfig": "use_hostname_for_hashing hash_balance_factor hash_policy",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
         _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config "
         "http_filters",
@@ -99,19 +114,27 @@ _OPAQUE_TYPES = frozenset(
         UPSTREAM_CODEC,
         *TRACERS,
         *LOGGERS,
+        # Where one of these is the first of its list, lb_adapter.py refuses it.
+        f"{_LB}.override_host.v3.OverrideHost",
+        f"{_LB}.cluster_provided.v3.ClusterProvided",
     }
 )
 
 # Fields of Envoy 1.40 that the published protos of our schema's date do not have yet.
 NEWER_FIELDS = {
-    "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "detecting degraded hosts is not supported yet",
+    "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "",
     "envoy.config.core.v3.WatchedDirectory.watch_modify": "",
     "envoy.config.route.v3.RouteMatch.cookies": "matching cookies is not supported yet",
     "envoy.config.core.v3.HealthCheck.name": "",
 }
 """With the reason why a field is refused; empty: it is taken."""
 
-NEWER_BOOLEANS = frozenset({"envoy.config.core.v3.WatchedDirectory.watch_modify"})
+NEWER_BOOLEANS = frozenset(
+    {
+        "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts",
+        "envoy.config.core.v3.WatchedDirectory.watch_modify",
+    }
+)
 """Those that are booleans; the others are strings."""
 
 # Where the model has fields that Envoy keeps in another message.
@@ -127,6 +150,7 @@ _FLATTENED = {
 # Fields that the model has in place of a message of Envoy's, and the words that they may hold.
 CHOICES = {
     f"{_HPO}.protocol": ("http1", "http2", "auto"),
+    "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig.selection_method": ("N_CHOICES", "FULL_SCAN"),
     f"{_HCM}HttpConnectionManager.Tracing.provider": ("opentelemetry", "zipkin"),
 }
 

@@ -70,6 +70,17 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "preconnect_policy connection_pool_per_downstream_connection": "connections are made when they are needed",
         "upstream_connection_options": "the connection engine sets socket options",
     },
+    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
+        "endpoint_stale_after": "only endpoints of a management server grow stale",
+    },
+    "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": {
+        "enable_oob_load_report oob_reporting_period blackout_period weight_expiration_period weight_update_period "
+        "error_utilization_penalty metric_names_for_computing_utilization": "load reports of endpoints are not read: "
+        "weights stay equal",
+    },
+    "envoy.extensions.load_balancing_policies.subset.v3.Subset": {
+        "allow_redundant_keys": "keys of a route that no selector has are looked at as without it",
+    },
     "envoy.config.endpoint.v3.LocalityLbEndpoints": {"metadata proximity": "no load balancer here reads it"},
     "envoy.config.core.v3.Metadata": {"typed_filter_metadata": "no filter here reads it"},
     "envoy.config.core.v3.HealthCheck": {

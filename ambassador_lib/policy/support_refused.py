@@ -9,14 +9,12 @@ _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
 _SDS = "secrets from SDS are not supported yet"
 _MIRROR = "mirroring requests is not supported yet"
-_HASH = "hash policies, ring hash and maglev are not supported yet"
 _HEDGE = "hedging is not supported yet"
-_SUBSET = "subset load balancing is not supported yet"
 _STREAM = "max_stream_duration is not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _LIMITS = "rate limits are not supported yet"
+_OVERRIDE = "no filter here overrides the host"
 _WATCH = "watching certificate files is not supported yet"
-_SLOW_START = "slow start is not supported yet"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
@@ -69,9 +67,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
-        "metadata_match": _SUBSET,
         "request_mirror_policies": _MIRROR,
-        "hash_policy": _HASH,
         "hedge_policy": _HEDGE,
         "max_stream_duration": _STREAM,
         "max_grpc_timeout grpc_timeout_offset": "timeouts from grpc-timeout are not supported yet",
@@ -81,32 +77,23 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "cors": _FILTERS,
         "upgrade_configs": "protocol upgrades are not supported",
     },
-    "envoy.config.route.v3.WeightedCluster": {"use_hash_policy": _HASH},
-    "envoy.config.route.v3.WeightedCluster.ClusterWeight": {
-        "metadata_match": _SUBSET,
+    "envoy.config.route.v3.RouteAction.HashPolicy": {
+        "filter_state": "no filter here writes filter state: hash a header instead",
     },
     "envoy.config.route.v3.RetryPolicy": {
         "per_try_idle_timeout": "per_try_idle_timeout is not supported yet",
-        "retry_priority": "retry priorities are not supported yet",
     },
     "envoy.config.cluster.v3.Cluster": {
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
         "transport_socket_matches",
-        "lb_subset_config": _SUBSET,
-        "ring_hash_lb_config maglev_lb_config": _HASH,
         "original_dst_lb_config cleanup_interval": "ORIGINAL_DST clusters make no sense inside the process",
-        "round_robin_lb_config": _SLOW_START,
     },
-    "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"slow_start_config": _SLOW_START},
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
-        "zone_aware_lb_config": "zone aware routing is not supported yet",
-        "consistent_hashing_lb_config": _HASH,
+        "override_host_status": _OVERRIDE,
+        "close_connections_on_host_set_change": "closing connections when hosts change is not supported yet",
     },
     "envoy.config.endpoint.v3.LocalityLbEndpoints": {
         "leds_cluster_locality_config load_balancer_endpoints": _XDS,
-    },
-    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
-        "drop_overloads": "dropping overload is not supported yet",
     },
     "envoy.config.core.v3.HealthCheck": {
         "custom_health_check": "custom health checks are code of Envoy's: use http_health_check, tcp_health_check or "
@@ -114,7 +101,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "request_mirror_policies": _MIRROR,
-        "hash_policy": _HASH,
         "use_downstream_protocol_config": "the application's protocol is httpx's: use explicit_http_config",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
@@ -163,16 +149,12 @@ REFUSED: dict[str, str] = {
     for field in fields.split()
 }
 
-_LB_POLICIES = "not supported yet: use ROUND_ROBIN, LEAST_REQUEST or RANDOM"
-
 REFUSED_VALUES: dict[str, dict[str, str]] = {
     "envoy.config.cluster.v3.Cluster.type": {
         "ORIGINAL_DST": "ORIGINAL_DST clusters make no sense inside the process",
     },
     "envoy.config.cluster.v3.Cluster.lb_policy": {
-        "RING_HASH": f"RING_HASH is {_LB_POLICIES}",
-        "MAGLEV": f"MAGLEV is {_LB_POLICIES}",
-        "CLUSTER_PROVIDED": f"CLUSTER_PROVIDED is {_LB_POLICIES}",
+        "CLUSTER_PROVIDED": "no type of cluster here brings a load balancer of its own: name one",
     },
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
         "OTHER_NAME": "SANs of type OTHER_NAME are not supported: Python's ssl module does not read them",
@@ -205,12 +187,13 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"envoy\.extensions\.retry\.host\.(\w+)\.",
-        r"retry host predicate \1 is not supported yet: only previous_hosts",
+        r"retry host predicate \1 is not supported: only previous_hosts, omit_canary_hosts and omit_host_metadata",
     ),
     (
         r"envoy\.extensions\.load_balancing_policies\.(\w+)\.",
-        r"load balancing policy \1 is not supported yet: only round_robin, least_request and random",
+        r"load balancing policy \1 is not supported: use one that lb_policy can name",
     ),
+    (r"envoy\.extensions\.retry\.priority\.(\w+)\.", r"retry priority \1 is not supported: only previous_priorities"),
     (r"envoy\.extensions\.clusters\.(\w+)\.", r"clusters of type \1 are not supported yet"),
     (r"envoy\.extensions\.network\.dns_resolver\.(\w+)\.", r"the DNS resolver \1 is not supported"),
     (

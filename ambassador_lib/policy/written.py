@@ -24,7 +24,14 @@ from .model.core import FractionalPercent, FrozenDict, Metadata, Node
 from .model.dynamic import DynamicResources
 from .model.filters import HTTP_FILTERS, PER_ROUTE
 from .model.listener import HttpFilter, Listener, Router
-from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
+from .model.route import (
+    FilterConfig,
+    OmitCanaryHostsPredicate,
+    OmitHostMetadataConfig,
+    PreviousHostsPredicate,
+    PreviousPrioritiesConfig,
+    RetryPolicy,
+)
 from .model.tls import RawBuffer, UpstreamTlsContext
 from .parsed import ParsedMessage, Place, Value
 from .python_scalars import described, read_plain, read_value
@@ -34,12 +41,14 @@ from .support import CHOICES, REFUSED_VALUES, flattened_from
 from .yaml_nodes import from_python
 
 _AT = "<python>"
+_STRUCT = "google.protobuf.Struct"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
     AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
     HttpFilter: (Router, *HTTP_FILTERS),
     FilterConfig: tuple(PER_ROUTE.values()),
     TransportSocket: (UpstreamTlsContext, RawBuffer),
-    RetryPolicy.RetryHostPredicate: (PreviousHostsPredicate,),
+    RetryPolicy.RetryHostPredicate: (PreviousHostsPredicate, OmitCanaryHostsPredicate, OmitHostMetadataConfig),
+    RetryPolicy.RetryPriority: (PreviousPrioritiesConfig,),
 }
 """What the `typed_config` of a class may hold."""
 _FILTER_SETTINGS = (FilterConfig, *_EXTENSIONS[FilterConfig])
@@ -109,6 +118,8 @@ class Written:
             return self._struct(given, place) if free else self._filter_settings(given, place)
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
+        if field is not None and field.message_type is not None and field.message_type.full_name == _STRUCT:
+            return self._struct(given, place)
         try:
             kept = read_plain(given, wanted) if field is None else read_value(given, field, self._schema)
         except Unreadable as error:
@@ -126,6 +137,18 @@ class Written:
         }
         kept = FrozenDict({name: one.kept for name, one in read.items() if one.kept is not None})
         return _Read(kept, Value(FrozenDict({name: one.value for name, one in read.items()}), place))
+
+    def _struct(self, given: object, place: Place) -> _Read:
+        """Read free-form data as from a document, so that it is equal to a file's."""
+        if not isinstance(given, Mapping):
+            self.fault(place, f"expected a mapping, not {described(given)}")
+            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
+        try:
+            kept = read_struct(from_python(dict(given), _AT, place.path))
+        except PolicyError as error:
+            self.faults += error.faults
+            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
+        return _Read(kept, Value(kept, place))
 
     def _list(self, given: object, item: Any, field: FieldDescriptor | None, place: Place) -> _Read:
         if not isinstance(given, (list, tuple)):

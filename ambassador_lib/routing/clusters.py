@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 from ..call import Call
 from ..runtime.base import Random
 from .draws import integer, random_value, runtime_integer
+from .hash_policy import compile_hash_policy
 from .mutations import HeaderMutation, compile_request, compile_response
 
 if TYPE_CHECKING:
+    from ..policy.model.core import Metadata
     from ..policy.model.route import RouteAction, WeightedCluster
     from ..runtime.base import Clock
+
+
+Criteria = tuple[tuple[str, Any], ...] | None
+"""Keys and values that endpoints' metadata `envoy.lb` must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,8 @@ class Choice:
     weight: WeightedCluster.ClusterWeight | None = None
     request: tuple[HeaderMutation, ...] = ()
     response: tuple[HeaderMutation, ...] = ()
+    criteria: Criteria = None
+    """What `metadata_match` of the entry and the route ask for together, sorted by key."""
 
 
 Pick = Callable[[Call, Random], Choice | None]
@@ -32,32 +40,45 @@ Pick = Callable[[Call, Random], Choice | None]
 
 def compile_pick(action: RouteAction, runtime: Mapping[str, Any], clock: Clock) -> Pick:
     """Compile the choice of a cluster; it gives `None` where the request names none."""
+    criteria = _criteria(action.metadata_match)
     if action.cluster is not None:
-        choice = Choice(action.cluster)
+        choice = Choice(action.cluster, criteria=criteria)
         return lambda _call, _random: choice
     if action.cluster_header is not None:
         name = action.cluster_header.lower().encode()
-        return lambda call, _random: _named(call, name)
+        return lambda call, _random: _named(call, name, criteria)
     if action.weighted_clusters is None:
         raise ValueError("a route's action needs one of cluster, cluster_header, weighted_clusters")
-    return _weighted(action.weighted_clusters, runtime, clock)
+    return _weighted(action, action.weighted_clusters, runtime, clock)
 
 
-def _named(call: Call, header: bytes) -> Choice | None:
+def _criteria(*matches: Metadata | None) -> Criteria:
+    """Merge the `envoy.lb` parts of several matches, of which the later win."""
+    merged: dict[str, Any] = {}
+    for match in matches:
+        if match is not None:
+            merged.update(match.filter_metadata.get("envoy.lb", {}))
+    return tuple(sorted(merged.items())) or None
+
+
+def _named(call: Call, header: bytes, criteria: Criteria = None) -> Choice | None:
     value = call.header(header)
-    return Choice(value.decode("latin-1")) if value else None
+    return Choice(value.decode("latin-1"), criteria=criteria) if value else None
 
 
-def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: Clock) -> Pick:
-    choices = [_choice(weight, clock) for weight in split.clusters]
+def _weighted(action: RouteAction, split: WeightedCluster, runtime: Mapping[str, Any], clock: Clock) -> Pick:
+    choices = [_choice(weight, clock, action.metadata_match) for weight in split.clusters]
     bounds = list(accumulate(_weight(weight, split.runtime_key_prefix, runtime) for weight in split.clusters))
     total = bounds[-1] if bounds else 0
     header = split.header_name.lower().encode() if split.header_name else None
+    hash_of = compile_hash_policy(action.hash_policy, None) if split.use_hash_policy else None
 
     def pick(call: Call, random: Random) -> Choice | None:
         if not total:
             return None
         number = None if header is None else _number(call, header)
+        if hash_of is not None:
+            number = hash_of(call)
         if number is None:
             number = random_value(call, random)
         point = number % total
@@ -69,12 +90,13 @@ def _weighted(split: WeightedCluster, runtime: Mapping[str, Any], clock: Clock) 
     return pick
 
 
-def _choice(weight: WeightedCluster.ClusterWeight, clock: Clock) -> Choice:
+def _choice(weight: WeightedCluster.ClusterWeight, clock: Clock, route_match: Metadata | None) -> Choice:
     return Choice(
         weight.name,
         weight,
         compile_request(weight.request_headers_to_add, weight.request_headers_to_remove, clock),
         compile_response(weight.response_headers_to_add, weight.response_headers_to_remove, clock),
+        _criteria(route_match, weight.metadata_match),
     )
 
 

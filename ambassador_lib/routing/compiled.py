@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, VirtualHost
 from .clusters import Choice, compile_pick
+from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mutations import HeaderMutation, compile_request, compile_response
 from .respond import Answer, compile_answer, frame
@@ -30,7 +31,7 @@ _NOT_FOUND_STATUS = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SER
 class Settings:
     """What all routes of one table share."""
 
-    __slots__ = ("clock", "config", "random", "replies", "runtime", "suppress_envoy_headers")
+    __slots__ = ("clock", "config", "cookie_value", "random", "replies", "runtime", "suppress_envoy_headers")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Settings:
         self.runtime = runtime
         self.random = random
         self.clock = clock
+        self.cookie_value = SessionCookie(random)
         self.suppress_envoy_headers = suppress_envoy_headers
 
 
@@ -75,7 +77,7 @@ class CompiledRoute:
     __slots__ = (
         "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_replies", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "idle_timeout", "matches", "model", "name", "per_request_buffer_limit", "priority",
+        "hash_of", "idle_timeout", "matches", "model", "name", "per_request_buffer_limit", "priority",
         "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
     )  # fmt: skip
 
@@ -103,6 +105,7 @@ class CompiledRoute:
     def _compile_action(self, model: Route, settings: Settings) -> None:
         action = model.route or RouteAction()
         self._pick = compile_pick(action, settings.runtime, settings.clock) if model.route is not None else None
+        self.hash_of = compile_hash_policy(action.hash_policy, settings.cookie_value)
         self._host_rewrite = compile_host_rewrite(action)
         self._path_rewrite = compile_path_rewrite(model.match, action.prefix_rewrite, action.regex_rewrite)
         self.auto_host_rewrite = bool(action.auto_host_rewrite)

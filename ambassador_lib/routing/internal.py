@@ -95,6 +95,14 @@ class AddressGate:
             set_lower_header(call.headers, b"x-envoy-external-address", str(PEER).encode())
 
 
+def source_address(call: Call) -> IPAddress:
+    """Return for whom the request is taken to be made: the peer, or whom an untouched `x-forwarded-for` names last."""
+    if call.listener is None or call.listener.http_connection_manager.use_remote_address:
+        return PEER
+    forwarded_for = call.header(b"x-forwarded-for") or b""
+    return _address(forwarded_for.rpartition(b",")[2]) or PEER
+
+
 def _networks(config: InternalAddressConfig | None) -> tuple[IPNetwork, ...]:
     """Nobody is internal unless the policy says so (Envoy since 1.33)."""
     if config is None:

@@ -157,7 +157,7 @@ def compile_string(matcher: StringMatcher) -> ValueCondition:
 
 def compile_header_matcher(matcher: HeaderMatcher) -> Condition:
     """Compile a condition on the call's request headers; pseudo-headers (`:path`, ...) may be named, too."""
-    values_of = _call_values(matcher.name.lower())
+    values_of = call_values(matcher.name.lower())
     holds = compile_values(matcher)
     return lambda call: holds(values_of(call))
 
@@ -211,7 +211,7 @@ def _in_range(start: int, end: int) -> ValueCondition:
     return matches
 
 
-def _call_values(name: str) -> Callable[[Call], list[bytes]]:
+def call_values(name: str) -> Callable[[Call], list[bytes]]:
     """Return how to get all values of a request header."""
     of_call = REQUEST_LINE.get(name)
     if of_call is not None:

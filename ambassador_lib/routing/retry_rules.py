@@ -10,20 +10,20 @@ from ..algorithms import retry_on
 from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
 from ..algorithms.retry_on import NOTHING, Failure, RetryOn
 from ..call import INFINITY, Call, Header
+from .host_predicates import Reject, compile_reject
 from .match import compile_header_matcher, compile_values
 
 if TYPE_CHECKING:
     from ..algorithms.overrides import Overrides
     from ..policy.model import HeaderMatcher, RetryPolicy
 
-PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
-
 ResponseMatch = Callable[[int, Sequence[Header]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """Times are seconds. `reselect` is how often a retry's pick of a host already tried is made again."""
+    """Times are seconds. `rejects` says which hosts a retry would rather not have, `reselect` how often
+    it asks again."""
 
     conditions: RetryOn = NOTHING
     num_retries: int = 1
@@ -35,7 +35,12 @@ class RetryRules:
     max_interval: float | None = None
     reset_headers: tuple[tuple[bytes, str], ...] = ()
     reset_max_interval: float = DEFAULT_RATE_LIMITED_MAX
+    rejects: Reject | None = None
     reselect: int = 0
+    priority_frequency: int = 0
+    """After how many tries the priorities that were tried are left out; 0 for never (`previous_priorities`)."""
+    chooses_hosts: bool = False
+    """Whether a retry's pick of a host depends on the tries before it."""
     least_status: int = 0
     """No response with a lesser status can be retried; spares healthy ones the look at their headers."""
 
@@ -107,6 +112,7 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
     per_try = _whole_milliseconds(policy.per_try_timeout)
     reset_max = limited.max_interval if limited is not None else None
     conditions = retry_on.parse(policy.retry_on)
+    priority = policy.retry_priority
     return RetryRules(
         conditions=conditions,
         least_status=retry_on.least_status(conditions),
@@ -121,15 +127,11 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         if limited is not None
         else (),
         reset_max_interval=DEFAULT_RATE_LIMITED_MAX if reset_max is None else reset_max,
-        reselect=_reselections(policy),
+        rejects=compile_reject(policy.retry_host_predicate),
+        reselect=max(0, policy.host_selection_retry_max_attempts) or 1,
+        priority_frequency=0 if priority is None else priority.typed_config.update_frequency,
+        chooses_hosts=bool(policy.retry_host_predicate or policy.retry_priority),
     )
-
-
-def _reselections(policy: RetryPolicy) -> int:
-    """How often a retry may pick again to avoid hosts that were tried: 0 without `previous_hosts` (semantics 3.6)."""
-    if all(predicate.name != PREVIOUS_HOSTS for predicate in policy.retry_host_predicate):
-        return 0
-    return policy.host_selection_retry_max_attempts or 1
 
 
 def _any_request(matchers: Sequence[HeaderMatcher]) -> Callable[[Call], bool] | None:

@@ -1,114 +1,38 @@
 """Who gets the next request (`Cluster.lb_policy`, `Cluster.common_lb_config`; semantics 6 and 7).
 
-`Balancer.picker` turns a membership into an immutable picker: priority first, then, where the policy asks for it, the
-locality, then a host among the healthy, the degraded or, in panic, all. A picker is built anew for every change of
-membership or health, and picking takes no lock beyond that of weighted turns.
+`Balancer.picker` turns a membership into an immutable picker: the subset first, where the policy has any, then the
+priority, then, where the policy asks for it, the locality, then a host among the healthy, the degraded or, in panic,
+all. A picker is built anew for every change of membership or health.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ..algorithms.edf import Edf, strides
-from ..algorithms.least_request import DEFAULT_CHOICES, least_loaded, loaded_stride
+from ..algorithms.least_request import DEFAULT_BIAS, DEFAULT_CHOICES, loaded_weight
 from ..algorithms.priority import DEFAULT_OVERPROVISIONING, DEFAULT_PANIC_THRESHOLD, Level, split_load
+from ..algorithms.runtime_value import number
+from ..algorithms.slow_start import SlowStart
+from .hash_picker import Hashing
 from .host import DEGRADED, EXCLUDED, UNHEALTHY, Host
+from .lb_context import LbContext
+from .pickers import Picker, by_locality, by_share, cyclic, full_scan, least_request, nobody, uniform, weighted
+from .subsets import Subsets
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Random
 
-T = TypeVar("T")
 _Source = tuple[object, ...]
+_Locality = tuple[str, str, str]
+_LocalityWeights = Mapping[tuple[int, _Locality], int]
+"""By priority and locality; those without a weight are missing."""
 
-Picker = Callable[[], Host | None]
-"""Chooses a host of one snapshot, from any thread; `None` where there is none."""
-
-
-def nobody() -> Host | None:
-    """Pick where there is no host."""
-    return None
-
-
-def cyclic(hosts: Sequence[Host], cursor: Iterator[int]) -> Picker:
-    """ROUND_ROBIN among equal weights."""
-    count = len(hosts)
-
-    def pick() -> Host | None:
-        return hosts[next(cursor) % count]
-
-    return pick
-
-
-def least_request(hosts: Sequence[Host], choices: int, random: Random) -> Picker:
-    """LEAST_REQUEST among equal weights."""
-
-    def pick() -> Host | None:
-        return least_loaded(hosts, _active, choices, random.random)
-
-    return pick
-
-
-def uniform(hosts: Sequence[Host], random: Random) -> Picker:
-    """RANDOM: weights are not looked at."""
-    count = len(hosts)
-
-    def pick() -> Host | None:
-        return hosts[int(random.random() * count)]
-
-    return pick
-
-
-def by_locality(pickers: Sequence[Picker], weights: Sequence[Fraction], random: Random) -> Picker:
-    """Pick a locality by weighted turns, then a host in it."""
-    next_picker = turns(pickers, weights, random)
-
-    def pick() -> Host | None:
-        return next_picker()()
-
-    return pick
-
-
-def by_priority(shares: Sequence[tuple[int, Picker]], random: Random) -> Picker:
-    """Pick by percent of the load, a priority's healthy or degraded part, then a host in it."""
-    limits = itertools.accumulate(load for load, _ in shares)
-    upto = [(limit, picker) for limit, (_, picker) in zip(limits, shares, strict=True)]
-
-    def pick() -> Host | None:
-        draw = int(random.random() * 100)
-        for limit, picker in upto:
-            if draw < limit:
-                return picker()
-        return None
-
-    return pick
-
-
-def turns(
-    items: Sequence[T],
-    weights: Sequence[int | Fraction],
-    random: Random,
-    stretch: Callable[[T, int], int] | None = None,
-) -> Callable[[], T]:
-    """Return what gives items their weighted turns; `stretch` lengthens a turn by what the item is doing just now."""
-    lengths = strides(weights)
-    edf = Edf(lengths)
-    lock = threading.Lock()
-
-    def take() -> T:
-        with lock:
-            index = edf.peek()
-            item = items[index]
-            edf.advance(lengths[index] if stretch is None else stretch(item, lengths[index]))
-            return item
-
-    for _ in range(int(random.random() * len(items))):  # the start is random, as it is among equals
-        take()
-    return take
+_NO_RUNTIME: Mapping[str, Any] = {}
 
 
 class Members:
@@ -116,28 +40,57 @@ class Members:
 
     __slots__ = ("all", "degraded", "healthy", "level")
 
-    def __init__(self, hosts: Sequence[Host]) -> None:
+    def __init__(self, hosts: Sequence[Host], *, by_weight: bool = False) -> None:
         available = [host for host in hosts if not host.flags & (UNHEALTHY | EXCLUDED)]
         self.all = tuple(hosts)
         self.healthy = tuple(host for host in available if not host.flags & DEGRADED)
         self.degraded = tuple(host for host in available if host.flags & DEGRADED)
         excluded = sum(1 for host in hosts if host.flags & EXCLUDED)
-        self.level = Level(len(hosts), len(self.healthy), len(self.degraded), excluded)
+        weights = None
+        if by_weight:
+            eligible = sum(host.weight for host in hosts if not host.flags & EXCLUDED)
+            weights = eligible, _weight(self.healthy), _weight(self.degraded)
+        self.level = Level(len(hosts), len(self.healthy), len(self.degraded), excluded, weights)
 
 
 class Balancer:
-    """Builds a cluster's pickers. Round-robin cursors outlive them, so that a change does not restart the rotation."""
+    """Builds a cluster's pickers. Round-robin cursors outlive them, so that a change does not restart the rotation.
 
-    def __init__(self, cluster: Cluster, random: Random) -> None:
+    `hashes` and `subsets` say whether picks want a hash, or a route's criteria.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        random: Random,
+        *,
+        now: Callable[[], float],
+        runtime: Mapping[str, Any] = _NO_RUNTIME,
+    ) -> None:
         self._policy = cluster.lb_policy
         self._random = random
+        self._now = now
         self._cursors: dict[_Source, Iterator[int]] = {}
-        least = cluster.least_request_lb_config
+        self._previous: dict[_Source, Iterator[int]] = {}
+        least = cluster.least_request_lb_config if self._policy == "LEAST_REQUEST" else None
         self._choices = max(2, (least.choice_count if least is not None else None) or DEFAULT_CHOICES)
+        self._full_scan = least is not None and least.selection_method == "FULL_SCAN"
+        self._bias = _bias(cluster, runtime)
+        self._slow_start = _slow_start(cluster, runtime)
         common = cluster.common_lb_config
         threshold = common.healthy_panic_threshold if common is not None else None
-        self._panic_threshold = DEFAULT_PANIC_THRESHOLD if threshold is None else min(100, int(threshold.value))
+        own = DEFAULT_PANIC_THRESHOLD if threshold is None else int(threshold.value)
+        self._panic_threshold = min(100, int(number(runtime.get("upstream.healthy_panic_threshold"), own)))
+        zone = common.zone_aware_lb_config if common is not None else None
+        self._fails_in_panic = zone is not None and zone.fail_traffic_on_panic
         self._by_locality = common is not None and common.locality_weighted_lb_config is not None
+        self._hashing = Hashing(cluster, random) if self._policy in ("RING_HASH", "MAGLEV") else None
+        self.hashes = self._hashing is not None
+        config = cluster.lb_subset_config
+        self._subsets = Subsets(config) if config is not None and config.subset_selectors else None
+        self.subsets = self._subsets is not None
+        self._subset_localities = config is not None and config.locality_weight_aware
+        self._scaled_localities = config is not None and config.scale_locality_weight
         self.follow(cluster.load_assignment)
 
     def follow(self, assignment: ClusterLoadAssignment | None) -> None:
@@ -145,85 +98,243 @@ class Balancer:
         policy = assignment.policy if assignment is not None else None
         factor = policy.overprovisioning_factor if policy is not None else None
         self._overprovisioning = DEFAULT_OVERPROVISIONING if factor is None else factor
+        self._health_by_weight = policy is not None and policy.weighted_priority_health
 
     def picker(self, hosts: Sequence[Host]) -> Picker:
         """Return the picker for `hosts` in their present health."""
+        self._previous, self._cursors = self._cursors, {}
+        if self._subsets is None:
+            return self._picker(hosts, (), _locality_weights(hosts) if self._by_locality else {})
+        return self._subsets.picker(hosts, partial(self._subset, hosts))
+
+    def _subset(self, every: Sequence[Host], hosts: Sequence[Host], name: object) -> Picker:
+        weights: _LocalityWeights = {}
+        if self._by_locality and self._subset_localities:
+            weights = _locality_weights(hosts)
+            if self._scaled_localities:
+                weights = {place: _scaled(weight, place, hosts, every) for place, weight in weights.items()}
+        return self._picker(hosts, (name,), weights)
+
+    def _picker(self, hosts: Sequence[Host], scope: _Source, weights: _LocalityWeights) -> Picker:
         if not hosts:
             return nobody
         ranks = range(max(host.priority for host in hosts) + 1)
-        members = [Members([host for host in hosts if host.priority == priority]) for priority in ranks]
+        members = [
+            Members([host for host in hosts if host.priority == priority], by_weight=self._health_by_weight)
+            for priority in ranks
+        ]
+        plan = _Plan(self, members, scope, weights)
+        return plan.picker() if self._hashing is None else plan.hashed(self._hashing)
+
+    def split(self, members: Sequence[Members]) -> tuple[Sequence[int], Sequence[int], Sequence[bool]]:
+        """Return the loads of the priorities' healthy and degraded hosts, and who panics."""
         loads = split_load(
             [each.level for each in members],
             overprovisioning=self._overprovisioning,
             panic_threshold=self._panic_threshold,
         )
-        # The healthy parts of all priorities come before the degraded ones.
-        parts = [
-            *((load, priority, "healthy") for priority, load in enumerate(loads.healthy) if load),
-            *((load, priority, "degraded") for priority, load in enumerate(loads.degraded) if load),
-        ]
-        shares = [
-            (load, self._part(priority, "all" if loads.panic[priority] else health, members[priority]))
-            for load, priority, health in parts
-        ]
-        return shares[0][1] if len(shares) == 1 else by_priority(shares, self._random)
+        return loads.healthy, loads.degraded, loads.panic
 
-    def _part(self, priority: int, health: str, members: Members) -> Picker:
-        source = (priority, health)
-        if health == "all":  # panic looks at neither health nor localities
-            return self._among(members.all, source)
-        return self._localities(members, members.healthy if health == "healthy" else members.degraded, source)
+    def health(self, members: Sequence[Members]) -> tuple[list[int], list[int]]:
+        """Return what the priorities' healthy and degraded hosts can take, percent."""
+        levels = [each.level for each in members]
+        healthy = [level.health(self._overprovisioning) for level in levels]
+        return healthy, [level.degraded_health(self._overprovisioning) for level in levels]
 
-    def _localities(self, members: Members, hosts: tuple[Host, ...], source: _Source) -> Picker:
+    def share(self, shares: Sequence[tuple[int, Picker]]) -> Picker:
+        """Pick by percent of the load."""
+        return shares[0][1] if len(shares) == 1 else by_share(shares, self._random)
+
+    def panicking(self, members: Members, source: _Source) -> Picker:
+        """Pick where too few are healthy: health and localities do not count, unless the traffic is to fail."""
+        return nobody if self._fails_in_panic else self.among(members.all, source)
+
+    def localities(
+        self, members: Members, hosts: tuple[Host, ...], source: _Source, weights: _LocalityWeights
+    ) -> Picker:
         """Balance over localities where the policy asks for it; without any weight all hosts are one pool."""
-        if not self._by_locality:
-            return self._among(hosts, source)
-        weights: list[Fraction] = []
+        shares: list[Fraction] = []
         pickers: list[Picker] = []
-        for locality in dict.fromkeys(host.locality for host in hosts):
-            weight = self._locality_weight([host for host in members.all if host.locality == locality], hosts)
-            if weight:
-                inside = tuple(host for host in hosts if host.locality == locality)
-                weights.append(weight)
-                pickers.append(self._among(inside, (*source, locality)))
+        for locality in dict.fromkeys(host.locality for host in hosts) if weights else ():
+            inside = [host for host in members.all if host.locality == locality]
+            share = weights.get((hosts[0].priority, locality), 0) * self._availability(inside, hosts)
+            if share:
+                chosen = tuple(host for host in hosts if host.locality == locality)
+                shares.append(share)
+                pickers.append(self.among(chosen, (*source, locality)))
         if not pickers:
-            return self._among(hosts, source)
-        return pickers[0] if len(pickers) == 1 else by_locality(pickers, weights, self._random)
+            return self.among(hosts, source)
+        return pickers[0] if len(pickers) == 1 else by_locality(pickers, shares, self._random)
 
-    def _locality_weight(self, members: Sequence[Host], usable: tuple[Host, ...]) -> Fraction:
-        """Return the locality's weight, cut by the overprovisioned share of its hosts that are usable."""
+    def _availability(self, members: Sequence[Host], usable: tuple[Host, ...]) -> Fraction:
+        """Return the overprovisioned share of a locality's hosts that are usable."""
         eligible = sum(1 for host in members if not host.flags & EXCLUDED)
         available = sum(1 for host in members if host in usable)
         if not eligible:
             return Fraction(0)
-        availability = min(Fraction(1), Fraction(self._overprovisioning * available, 100 * eligible))
-        return (members[0].locality_weight or 0) * availability
+        return min(Fraction(1), Fraction(self._overprovisioning * available, 100 * eligible))
 
-    def _among(self, hosts: tuple[Host, ...], source: _Source) -> Picker:
+    def among(self, hosts: tuple[Host, ...], source: _Source) -> Picker:
         """Apply the cluster's `lb_policy` to one set of hosts."""
         if not hosts:
             return nobody
         if self._policy == "RANDOM":
             return uniform(hosts, self._random)
-        weights = [host.weight for host in hosts]
-        by_load = self._policy == "LEAST_REQUEST"
-        if len(set(weights)) > 1:
-            return turns(hosts, weights, self._random, _stretched if by_load else None)
-        if by_load:
-            return least_request(hosts, self._choices, self._random)
-        return cyclic(hosts, self._cursor(source))
+        unequal = len({host.weight for host in hosts}) > 1
+        warming = self._slow_start is not None and any(self._age(host) < self._slow_start.window for host in hosts)
+        if unequal or warming:
+            return weighted(hosts, self._random, self._weigh)
+        if self._policy != "LEAST_REQUEST":
+            return cyclic(hosts, self._cursor(source))
+        if self._full_scan:
+            return full_scan(hosts, self._random)
+        return least_request(hosts, self._choices, self._random)
+
+    @property
+    def _weigh(self) -> Callable[[Host], float] | None:
+        """A host's weight as it is just now; `None` where it never changes."""
+        slow_start = self._slow_start
+        by_load = self._policy == "LEAST_REQUEST" and self._bias != 0.0
+        if slow_start is None and not by_load:
+            return None
+
+        def weigh(host: Host) -> float:
+            weight: float = host.weight
+            if by_load:
+                weight = loaded_weight(weight, host.active, self._bias)
+            if slow_start is not None:
+                weight *= slow_start.factor(self._age(host))
+            return weight
+
+        return weigh
+
+    def _age(self, host: Host) -> float:
+        return self._now() - host.healthy_since
 
     def _cursor(self, source: _Source) -> Iterator[int]:
         cursor = self._cursors.get(source)
         if cursor is None:
             # `next` on a count is atomic: threads share the rotation without a lock.
-            cursor = self._cursors[source] = itertools.count(self._random.getrandbits(30))
+            cursor = self._previous.get(source) or itertools.count(self._random.getrandbits(30))
+            self._cursors[source] = cursor
         return cursor
 
 
-def _active(host: Host) -> int:
-    return host.active
+class _Plan:
+    """The pickers of one set of hosts: one for each priority and health, made when it is first needed."""
+
+    def __init__(
+        self, balancer: Balancer, members: Sequence[Members], scope: _Source, weights: _LocalityWeights
+    ) -> None:
+        self._balancer = balancer
+        self._members = members
+        self._scope = scope
+        self._weights = weights
+        self._healthy, self._degraded, self._panic = balancer.split(members)
+        self._parts: dict[_Source, Picker] = {}
+
+    def picker(self) -> Picker:
+        """Pick by priority; a retry's may go by loads of its own (`previous_priorities`)."""
+        usual = self._by_loads(self._healthy, self._degraded)
+        if len(self._members) == 1:
+            return usual
+        health = self._balancer.health(self._members)
+
+        def pick(context: LbContext | None) -> Host | None:
+            loads = None
+            if context is not None and context.priorities is not None:
+                loads = context.priorities.loads(*health)
+            return usual(context) if loads is None else self._by_loads(*loads)(context)
+
+        return pick
+
+    def hashed(self, hashing: Hashing) -> Picker:
+        """Pick by hash among healthy hosts, in panic among all; degraded ones get nothing (Envoy's)."""
+        pickers = [
+            hashing.picker(self._normalized(each, each.all if panic else each.healthy))
+            for each, panic in zip(self._members, self._panic, strict=True)
+        ]
+        if len(pickers) == 1:
+            return pickers[0]
+        loads = [*enumerate(self._healthy), *enumerate(self._degraded)]
+        return hashing.by_priority([(load, priority) for priority, load in loads if load], pickers)
+
+    def _by_loads(self, healthy: Sequence[int], degraded: Sequence[int]) -> Picker:
+        # The healthy parts of all priorities come before the degraded ones.
+        shares = [(load, self._part(priority, "healthy")) for priority, load in enumerate(healthy) if load]
+        shares += [(load, self._part(priority, "degraded")) for priority, load in enumerate(degraded) if load]
+        return self._balancer.share(shares)
+
+    def _part(self, priority: int, health: str) -> Picker:
+        if self._panic[priority]:
+            health = "all"
+        source = (*self._scope, priority, health)
+        made = self._parts.get(source)
+        if made is None:
+            members = self._members[priority]
+            if health == "all":
+                made = self._balancer.panicking(members, source)
+            else:
+                hosts = members.healthy if health == "healthy" else members.degraded
+                made = self._balancer.localities(members, hosts, source, self._weights)
+            self._parts[source] = made
+        return made
+
+    def _normalized(self, members: Members, hosts: Sequence[Host]) -> list[tuple[Host, float]]:
+        """Return hosts with their part of all weight, localities' weights included where they count."""
+        if not self._weights:
+            return _normalized(hosts, 1.0)
+        # A locality without a usable host keeps its part, and nobody has it.
+        places = sorted({(host.priority, host.locality) for host in members.all})
+        total = sum(self._weights.get(place, 0) for place in places)
+        found: list[tuple[Host, float]] = []
+        for place in places:
+            weight = self._weights.get(place, 0)
+            if weight:
+                found += _normalized([host for host in hosts if host.locality == place[1]], weight / total)
+        return found
 
 
-def _stretched(host: Host, stride: int) -> int:
-    return loaded_stride(stride, host.active)
+def _normalized(hosts: Sequence[Host], part: float) -> list[tuple[Host, float]]:
+    total = _weight(hosts)
+    return [(host, host.weight * part / total) for host in hosts]
+
+
+def _weight(hosts: Sequence[Host]) -> int:
+    return sum(host.weight for host in hosts)
+
+
+def _locality_weights(hosts: Sequence[Host]) -> _LocalityWeights:
+    return {(host.priority, host.locality): host.locality_weight for host in hosts if host.locality_weight}
+
+
+def _scaled(weight: int, place: tuple[int, _Locality], hosts: Sequence[Host], every: Sequence[Host]) -> int:
+    """Return a locality's weight, scaled by the share of its hosts that are in the subset; rounded, as Envoy does."""
+    inside = sum(1 for host in hosts if (host.priority, host.locality) == place)
+    return int(
+        Fraction(weight * inside, sum(1 for host in every if (host.priority, host.locality) == place)) + Fraction(1, 2)
+    )
+
+
+def _bias(cluster: Cluster, runtime: Mapping[str, Any]) -> float:
+    config = cluster.least_request_lb_config
+    bias = config.active_request_bias if config is not None else None
+    if bias is None:
+        return DEFAULT_BIAS
+    return max(0.0, number(runtime.get(bias.runtime_key), bias.default_value))
+
+
+def _slow_start(cluster: Cluster, runtime: Mapping[str, Any]) -> SlowStart | None:
+    settings = cluster.round_robin_lb_config if cluster.lb_policy == "ROUND_ROBIN" else None
+    config = settings.slow_start_config if settings is not None else None
+    if cluster.lb_policy == "LEAST_REQUEST" and cluster.least_request_lb_config is not None:
+        config = cluster.least_request_lb_config.slow_start_config
+    if config is None or not config.slow_start_window:
+        return None
+    given, least = config.aggression, config.min_weight_percent
+    aggression = 1.0 if given is None else number(runtime.get(given.runtime_key), given.default_value)
+    return SlowStart(
+        config.slow_start_window,
+        aggression if aggression > 0 else 1.0,
+        0.1 if least is None else least.value / 100,
+    )

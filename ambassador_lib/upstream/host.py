@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..algorithms.labels import NAMESPACE
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Endpoint
@@ -22,6 +25,8 @@ class HealthFlag(enum.IntFlag):
 
     FAILED_ACTIVE_HC = enum.auto()
     FAILED_OUTLIER_CHECK = enum.auto()
+    DEGRADED_OUTLIER_DETECTION = enum.auto()
+    """It said `x-envoy-degraded` in traffic, under `detect_degraded_hosts`."""
     FAILED_EDS_HEALTH = enum.auto()
     DEGRADED_ACTIVE_HC = enum.auto()
     DEGRADED_EDS_HEALTH = enum.auto()
@@ -39,7 +44,7 @@ NO_FLAGS = HealthFlag(0)
 UNHEALTHY = (
     HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_OUTLIER_CHECK | HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DRAINING
 )
-DEGRADED = HealthFlag.DEGRADED_ACTIVE_HC | HealthFlag.DEGRADED_EDS_HEALTH
+DEGRADED = HealthFlag.DEGRADED_ACTIVE_HC | HealthFlag.DEGRADED_EDS_HEALTH | HealthFlag.DEGRADED_OUTLIER_DETECTION
 EXCLUDED = HealthFlag.DRAINING | HealthFlag.PENDING_ACTIVE_HC | HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL
 
 # `LbEndpoint.health_status`; what is not listed (UNKNOWN, HEALTHY) is healthy.
@@ -104,6 +109,7 @@ class Host:
         "destinations",
         "flags",
         "health_check_config",
+        "healthy_since",
         "hostname",
         "key",
         "locality",
@@ -119,6 +125,8 @@ class Host:
     def __init__(self, spec: HostSpec, created: float) -> None:
         self.key = spec.key
         self.created = created
+        self.healthy_since = created
+        """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""
         self.flags = NO_FLAGS
         self.active = 0
         """Requests in flight; changed by `begin` and `end` only."""
@@ -142,6 +150,11 @@ class Host:
         self.metadata = spec.metadata
         self.health_check_config = spec.health_check_config
         self.flags = (self.flags & ~_ANY_DISCOVERED) | _DISCOVERED.get(spec.health_status, NO_FLAGS)
+
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """Its metadata `envoy.lb`."""
+        return {} if self.metadata is None else self.metadata.filter_metadata.get(NAMESPACE, {})
 
     @property
     def health_status(self) -> str:

@@ -8,7 +8,8 @@ their tick has passed, so nothing here needs a thread.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.afresh import after_fork
 from .balancer import Balancer
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
+    from .lb_context import LbContext
 
 __all__ = ["Outcome", "Upstream"]
 
 _NEVER = float("inf")
+_NO_RUNTIME: Mapping[str, Any] = {}
 
 
 class Upstream:
@@ -46,6 +49,7 @@ class Upstream:
         breaker_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
         breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
         health_checked: bool = True,
+        runtime: Mapping[str, Any] = _NO_RUNTIME,
     ) -> None:
         self.cluster = cluster
         self.name = cluster.name
@@ -59,8 +63,13 @@ class Upstream:
         self.outlier: OutlierDetector | None = None
         self.health_checked = health_checked and bool(cluster.health_checks)
         """Whether the cluster's active health checks decide on its hosts' health."""
-        self._balancer = Balancer(cluster, random)
-        self._pick: Callable[[], Host | None] = self._balancer.picker(())
+        self._now = clock.monotonic
+        self._balancer = Balancer(cluster, random, now=self._now, runtime=runtime)
+        self.hashes = self._balancer.hashes
+        """Whether a pick wants the request's hash."""
+        self.subsets = self._balancer.subsets
+        """Whether a pick wants the route's `metadata_match`."""
+        self._pick = self._balancer.picker(())
         self._next_tick = _NEVER
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._failure_listeners: tuple[Callable[[Host], None], ...] = ()
@@ -89,19 +98,19 @@ class Upstream:
             self.breaker.start_afresh()
         self._pick = self._balancer.picker(self.hosts)
 
-    def pick(self, now: float, *, reject: Callable[[Host], bool] | None = None, reselect: int = 0) -> Host | None:
+    def pick(self, now: float, context: LbContext | None = None) -> Host | None:
         """Choose a host, `None` where there is none.
 
-        While `reject` says no, pick again, at most `reselect` times; the last pick is used whatever `reject` says
-        (`host_selection_retry_max_attempts`).
+        A `context` that rejects the host has another one picked, at most `reselect` times; the last pick is used
+        whatever it says (`host_selection_retry_max_attempts`).
         """
         if now >= self._next_tick:
             self._sweep(now)
-        host = self._pick()
-        if reject is not None:
-            while reselect > 0 and host is not None and reject(host):
-                host = self._pick()
-                reselect -= 1
+        host = self._pick(context)
+        if context is not None and context.reject is not None:
+            while context.skipped < context.reselect and host is not None and context.reject(host):
+                context.skipped += 1
+                host = self._pick(context)
         return host
 
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
@@ -156,6 +165,8 @@ class Upstream:
             flags = host.flags | flag if on else host.flags & ~flag
             if flags == host.flags:
                 return
+            if HealthFlag.FAILED_ACTIVE_HC in host.flags & ~flags:
+                host.healthy_since = self._now()
             host.flags = flags
             before = self.hosts
             hosts = before
@@ -220,7 +231,7 @@ class Upstream:
         # A LOGICAL_DNS cluster is one host whose address moves: what is known of it stays (semantics 8.1).
         host.flags = predecessor.flags
         host.outlier = predecessor.outlier
-        host.created = predecessor.created
+        host.created, host.healthy_since = predecessor.created, predecessor.healthy_since
 
     def _outlives_discovery(self, host: Host) -> bool:
         """Whether an unlisted host goes on (semantics 6.2; `ignore_health_on_host_removal` is not set)."""

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambassador_lib.algorithms.least_request import least_loaded, loaded_stride
+from ambassador_lib.algorithms.least_request import fewest, least_loaded, loaded_weight
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(2, 6), st.randoms(use_true_random=False))
@@ -31,5 +31,18 @@ def test_choices_are_drawn_with_replacement() -> None:
 
 
 def test_active_requests_divide_the_weight() -> None:
-    """A host with two active requests waits three times as long for its turn."""
-    assert loaded_stride(4, 2) == 12
+    """Two active requests leave a third of the weight, a ninth where the bias is 2, all of it where it is 0."""
+    assert [loaded_weight(9, 2, bias) for bias in (1.0, 2.0, 0.0)] == [3.0, 1.0, 9.0]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.randoms(use_true_random=False))
+def test_a_full_scan_finds_one_of_the_least_loaded(loads: list[int], source: random.Random) -> None:
+    """Nobody has less to do than who is found."""
+    assert loads[fewest(range(len(loads)), loads.__getitem__, source.random)] == min(loads)
+
+
+def test_a_full_scan_spreads_over_equals() -> None:
+    """Of three hosts with as little to do each gets a third."""
+    source = random.Random(3)
+    picks = [fewest([5, 1, 2, 3], lambda item: item == 5, source.random) for _ in range(3000)]
+    assert all(880 < picks.count(item) < 1120 for item in (1, 2, 3))

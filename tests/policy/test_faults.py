@@ -239,6 +239,6 @@ def test_a_document_without_end_is_refused() -> None:
 def test_a_refused_field_does_not_hide_what_else_is_wrong() -> None:
     """What is not supported yet is reported beside the mistakes around it."""
     text = document(
-        cluster="lb_subset_config: {}", endpoint="address: {socket_address: {address: a.test, port_value: 1}}"
+        cluster="original_dst_lb_config: {}", endpoint="address: {socket_address: {address: a.test, port_value: 1}}"
     )
-    assert [item.path.rpartition(".")[2] for item in faults(text)] == ["lb_subset_config", "address"]
+    assert [item.path.rpartition(".")[2] for item in faults(text)] == ["original_dst_lb_config", "address"]

@@ -24,8 +24,9 @@ FLATTENED = {
         "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",
         "max_requests_per_connection",
     },
-    "envoy.config.cluster.v3.Cluster": {"circuit_breaker"},
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {"dns_resolution_config"},
+    "envoy.config.cluster.v3.Cluster": {"circuit_breaker", "hash_policy"},
+    "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"selection_method"},
 }  # fmt: skip
 
 
@@ -44,10 +45,8 @@ def refusal(text: str) -> str:
             document(route="cluster: c, request_mirror_policies: [{cluster: c}]"),
             "mirroring requests is not supported yet",
         ),
-        (document(route="cluster: c, hash_policy: [{header: {header_name: x}}]"), "hash policies"),
-        (document(cluster="lb_policy: RING_HASH"), "RING_HASH is not supported yet"),
-        (document(cluster="lb_policy: MAGLEV"), "MAGLEV is not supported yet"),
-        (document(cluster="lb_subset_config: {}"), "subset load balancing is not supported yet"),
+        (document(route="cluster: c, hash_policy: [{filter_state: {key: x}}]"), "no filter here writes filter state"),
+        (document(cluster="lb_policy: CLUSTER_PROVIDED"), "no type of cluster here brings a load balancer"),
         (document(route="cluster: c, hedge_policy: {}"), "hedging is not supported yet"),
         (document(route="cluster: c, max_stream_duration: {}"), "max_stream_duration is not supported yet"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
@@ -60,7 +59,6 @@ def refusal(text: str) -> str:
             document(hcm="stat_prefix: p, local_reply_config: {body_format: {formatters: [{name: a}]}}"),
             "format extensions",
         ),
-        (document(cluster="outlier_detection: {detect_degraded_hosts: true}"), "degraded hosts is not supported yet"),
         (document(hcm="stat_prefix: p, xff_num_trusted_hops: 1"), "xff_num_trusted_hops is known to Envoy but not"),
         (
             document(cluster=protocol_options("explicit_http_config: {http3_protocol_options: {}}")),
@@ -135,7 +133,6 @@ def test_known_types_of_every_kind_are_recognised() -> None:
         "envoy.extensions.transport_sockets.quic.v3.QuicUpstreamTransport": "HTTP/3",
         "envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig": "upgrades a connection in the middle",
         "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": "another proxy",
-        "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": "retry host predicate",
         "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "clusters of type aggregate",
         "envoy.config.trace.v3.DatadogConfig": "the tracer DatadogConfig",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": "known to Envoy but not supported",

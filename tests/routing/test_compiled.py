@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ambassador_lib.policy.model.route import RetryPolicy, RouteAction
+from ambassador_lib.policy.model.route import PreviousHostsPredicate, RetryPolicy, RouteAction
 from ambassador_lib.routing.compiled import CompiledRoute
 from ambassador_lib.routing.retry_rules import compile_rules
 
@@ -58,21 +58,24 @@ def test_the_retry_policy(own: RetryPolicy | None, shared: RetryPolicy | None, e
     assert routes.routes[0].retry_policy == expected
 
 
-PREVIOUS = RetryPolicy.RetryHostPredicate(name="envoy.retry_host_predicates.previous_hosts")
+PREVIOUS = RetryPolicy.RetryHostPredicate(
+    name="envoy.retry_host_predicates.previous_hosts", typed_config=PreviousHostsPredicate()
+)
 
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (None, 0),
-        (RetryPolicy(host_selection_retry_max_attempts=5), 0),
-        (RetryPolicy(retry_host_predicate=(PREVIOUS,)), 1),
-        (RetryPolicy(retry_host_predicate=(PREVIOUS,), host_selection_retry_max_attempts=5), 5),
+        (None, (False, 0)),
+        (RetryPolicy(host_selection_retry_max_attempts=5), (False, 5)),
+        (RetryPolicy(retry_host_predicate=(PREVIOUS,)), (True, 1)),
+        (RetryPolicy(retry_host_predicate=(PREVIOUS,), host_selection_retry_max_attempts=5), (True, 5)),
     ],
 )
-def test_reselections(policy: RetryPolicy | None, expected: int) -> None:
-    """Only `previous_hosts` makes a retry pick again, once unless told otherwise."""
-    assert compile_rules(policy).reselect == expected
+def test_reselections(policy: RetryPolicy | None, expected: tuple[bool, int]) -> None:
+    """Only a predicate makes a retry pick again, once unless told otherwise."""
+    rules = compile_rules(policy)
+    assert (rules.chooses_hosts, rules.reselect) == expected
 
 
 MIB = 1024 * 1024

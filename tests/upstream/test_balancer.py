@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ambassador_lib.policy.model.cluster import ClusterLoadAssignment, CommonLbConfig, LeastRequestLbConfig
 from ambassador_lib.policy.model.core import Percent
 from ambassador_lib.upstream.host import HealthFlag, HostSpec
+from ambassador_lib.upstream.lb_context import LbContext
 from ambassador_lib.upstream.upstream import Upstream
 
 LOCALITIES = CommonLbConfig(locality_weighted_lb_config=CommonLbConfig.LocalityWeightedLbConfig())
@@ -187,9 +188,9 @@ def test_a_retry_picks_again_while_the_pick_is_rejected(make_upstream) -> None:
     """Semantics 3.6: at most `reselect` extra picks, and then the last pick whatever it is."""
     upstream = make_upstream(4)
     first = upstream.pick(0.0)
-    assert upstream.pick(0.0, reject=lambda host: host is not first, reselect=10) is first
+    assert upstream.pick(0.0, LbContext(reject=lambda host: host is not first, reselect=10)) is first
     seen = []
-    last = upstream.pick(0.0, reject=lambda host: not seen.append(host), reselect=2)
+    last = upstream.pick(0.0, LbContext(reject=lambda host: not seen.append(host), reselect=2))
     assert len(seen) == 2
     assert last not in seen
 

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from .balancing import (
+    CommonLbConfig,
+    LbSubsetConfig,
+    LeastRequestLbConfig,
+    MaglevLbConfig,
+    RingHashLbConfig,
+    RoundRobinLbConfig,
+)
 from .core import (
     Address,
     ConfigSource,
+    FractionalPercent,
     FrozenDict,
     HeaderValueOption,
     Int64Range,
@@ -17,6 +26,7 @@ from .core import (
     Percent,
     StringMatcher,
 )
+from .hashing import HashPolicy
 from .route import RetryPolicy
 
 
@@ -70,8 +80,18 @@ class ClusterLoadAssignment:
     class Policy:
         """`overprovisioning_factor` in percent, unset is 140. Source: `ClusterLoadAssignment.Policy`."""
 
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class DropOverload:
+            """A share of requests to refuse. Source: `ClusterLoadAssignment.Policy.DropOverload`."""
+
+            PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload"
+            category: str
+            drop_percentage: FractionalPercent | None = None
+
         PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy"
+        drop_overloads: tuple[DropOverload, ...] = ()
         overprovisioning_factor: int | None = None
+        weighted_priority_health: bool = False
 
     PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment"
     cluster_name: str
@@ -102,9 +122,11 @@ class CircuitBreakers:
         max_requests: int | None = None
         max_retries: int | None = None
         retry_budget: RetryBudget | None = None
+        max_connection_pools: int | None = None
 
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.CircuitBreakers"
     thresholds: tuple[Thresholds, ...] = ()
+    per_host_thresholds: tuple[Thresholds, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +158,7 @@ class OutlierDetection:
     max_ejection_time_jitter: float | None = None
     successful_active_health_check_uneject_host: bool | None = None
     always_eject_one_host: bool | None = None
+    detect_degraded_hosts: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,30 +263,7 @@ class HttpProtocolOptions:
     idle_timeout: float | None = None
     max_requests_per_connection: int | None = None
     retry_policy: RetryPolicy | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommonLbConfig:
-    """Load balancing shared by all policies. Source: `envoy.config.cluster.v3.Cluster.CommonLbConfig`."""
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class LocalityWeightedLbConfig:
-        """Localities are chosen by weight. Source: `Cluster.CommonLbConfig.LocalityWeightedLbConfig`."""
-
-        PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig"
-
-    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.CommonLbConfig"
-    healthy_panic_threshold: Percent | None = None
-    locality_weighted_lb_config: LocalityWeightedLbConfig | None = None
-    ignore_new_hosts_until_first_hc: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeastRequestLbConfig:
-    """`choice_count` unset is 2. Source: `envoy.config.cluster.v3.Cluster.LeastRequestLbConfig`."""
-
-    PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig"
-    choice_count: int | None = None
+    hash_policy: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +313,8 @@ class EdsClusterConfig:
 class Cluster:
     """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
 
-    `connect_timeout` unset is 5 s, `dns_refresh_rate` unset is 5 s.
+    `connect_timeout` unset is 5 s, `dns_refresh_rate` unset is 5 s. `hash_policy` is that of a `load_balancing_policy`,
+    which beats `http_protocol_options`' and the route's.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +345,12 @@ class Cluster:
     dns_resolution_config: DnsResolutionConfig | None = None
     wait_for_warm_on_init: bool | None = None
     outlier_detection: OutlierDetection | None = None
+    lb_subset_config: LbSubsetConfig | None = None
+    round_robin_lb_config: RoundRobinLbConfig | None = None
     least_request_lb_config: LeastRequestLbConfig | None = None
+    ring_hash_lb_config: RingHashLbConfig | None = None
+    maglev_lb_config: MaglevLbConfig | None = None
+    hash_policy: tuple[HashPolicy, ...] = ()
     common_lb_config: CommonLbConfig | None = None
     transport_socket: TransportSocket | None = None
     transport_socket_matches: tuple[TransportSocketMatch, ...] = ()

@@ -18,6 +18,7 @@ from .core import (
     StringMatcher,
     SubstitutionFormatString,
 )
+from .hashing import HashPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,32 @@ class PreviousHostsPredicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OmitCanaryHostsPredicate:
+    """Rejects hosts whose metadata `envoy.lb` say `canary: true`.
+    Source: `envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OmitHostMetadataConfig:
+    """Rejects hosts whose metadata `envoy.lb` match.
+    Source: `envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig"
+    metadata_match: Metadata | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousPrioritiesConfig:
+    """Leaves out priorities that were tried, after every `update_frequency` tries.
+    Source: `envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+    update_frequency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """When and how often a failed try is repeated. Source: `envoy.config.route.v3.RetryPolicy`."""
 
@@ -114,10 +141,19 @@ class RetryPolicy:
         name: str
         typed_config: Any = None
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class RetryPriority:
+        """Spreads retries over priorities. Source: `envoy.config.route.v3.RetryPolicy.RetryPriority`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy.RetryPriority"
+        name: str
+        typed_config: Any = None
+
     PROTO: ClassVar[str] = "envoy.config.route.v3.RetryPolicy"
     retry_on: str = ""
     num_retries: int | None = None
     per_try_timeout: float | None = None
+    retry_priority: RetryPriority | None = None
     retry_host_predicate: tuple[RetryHostPredicate, ...] = ()
     host_selection_retry_max_attempts: int = 0
     retriable_status_codes: tuple[int, ...] = ()
@@ -150,6 +186,7 @@ class WeightedCluster:
         name: str = ""
         cluster_header: str = ""
         weight: int | None = None
+        metadata_match: Metadata | None = None
         request_headers_to_add: tuple[HeaderValueOption, ...] = ()
         request_headers_to_remove: tuple[str, ...] = ()
         response_headers_to_add: tuple[HeaderValueOption, ...] = ()
@@ -160,6 +197,7 @@ class WeightedCluster:
     PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
     clusters: tuple[ClusterWeight, ...] = ()
     header_name: str | None = None
+    use_hash_policy: bool | None = None
     runtime_key_prefix: str = ""
 
 
@@ -176,6 +214,7 @@ class RouteAction:
     cluster_header: str | None = None
     weighted_clusters: WeightedCluster | None = None
     cluster_not_found_response_code: str = "SERVICE_UNAVAILABLE"
+    metadata_match: Metadata | None = None
     prefix_rewrite: str = ""
     regex_rewrite: RegexMatchAndSubstitute | None = None
     host_rewrite_literal: str | None = None
@@ -187,6 +226,7 @@ class RouteAction:
     idle_timeout: float | None = None
     retry_policy: RetryPolicy | None = None
     priority: str = "DEFAULT"
+    hash_policy: tuple[HashPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

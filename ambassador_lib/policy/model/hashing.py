@@ -1,0 +1,64 @@
+"""What of a request makes its hash (`envoy.config.route.v3.RouteAction.HashPolicy`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .core import RegexMatchAndSubstitute
+
+_PROTO = "envoy.config.route.v3.RouteAction.HashPolicy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashPolicy:
+    """One part of the hash; where it is `terminal` and there is a hash, the policies after it do not count.
+    Source: `envoy.config.route.v3.RouteAction.HashPolicy`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Header:
+        """All values of a header, sorted. Source: `RouteAction.HashPolicy.Header`."""
+
+        PROTO: ClassVar[str] = f"{_PROTO}.Header"
+        header_name: str
+        regex_rewrite: RegexMatchAndSubstitute | None = None
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class CookieAttribute:
+        """Of a cookie that is made. Source: `RouteAction.HashPolicy.CookieAttribute`."""
+
+        PROTO: ClassVar[str] = f"{_PROTO}.CookieAttribute"
+        name: str
+        value: str = ""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Cookie:
+        """A cookie's value; with a `ttl` (seconds, 0 for the session) one that is missing is made.
+        Source: `RouteAction.HashPolicy.Cookie`."""
+
+        PROTO: ClassVar[str] = f"{_PROTO}.Cookie"
+        name: str
+        ttl: float | None = None
+        path: str = ""
+        attributes: tuple[HashPolicy.CookieAttribute, ...] = ()
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ConnectionProperties:
+        """The caller's address. Source: `RouteAction.HashPolicy.ConnectionProperties`."""
+
+        PROTO: ClassVar[str] = f"{_PROTO}.ConnectionProperties"
+        source_ip: bool = False
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class QueryParameter:
+        """The first value of a query parameter, as it was written. Source: `RouteAction.HashPolicy.QueryParameter`."""
+
+        PROTO: ClassVar[str] = f"{_PROTO}.QueryParameter"
+        name: str
+
+    PROTO: ClassVar[str] = _PROTO
+    header: Header | None = None
+    cookie: Cookie | None = None
+    connection_properties: ConnectionProperties | None = None
+    query_parameter: QueryParameter | None = None
+    terminal: bool = False
