@@ -41,7 +41,6 @@ from .support import CHOICES, REFUSED_VALUES, flattened_from
 from .yaml_nodes import from_python
 
 _AT = "<python>"
-_STRUCT = "google.protobuf.Struct"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
     AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
     HttpFilter: (Router, *HTTP_FILTERS),
@@ -118,8 +117,6 @@ class Written:
             return self._struct(given, place) if free else self._filter_settings(given, place)
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
-        if field is not None and field.message_type is not None and field.message_type.full_name == _STRUCT:
-            return self._struct(given, place)
         try:
             kept = read_plain(given, wanted) if field is None else read_value(given, field, self._schema)
         except Unreadable as error:
@@ -137,18 +134,6 @@ class Written:
         }
         kept = FrozenDict({name: one.kept for name, one in read.items() if one.kept is not None})
         return _Read(kept, Value(FrozenDict({name: one.value for name, one in read.items()}), place))
-
-    def _struct(self, given: object, place: Place) -> _Read:
-        """Read free-form data as from a document, so that it is equal to a file's."""
-        if not isinstance(given, Mapping):
-            self.fault(place, f"expected a mapping, not {described(given)}")
-            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
-        try:
-            kept = read_struct(from_python(dict(given), _AT, place.path))
-        except PolicyError as error:
-            self.faults += error.faults
-            return _Read(FrozenDict(), Value(FrozenDict(), place, broken=True))
-        return _Read(kept, Value(kept, place))
 
     def _list(self, given: object, item: Any, field: FieldDescriptor | None, place: Place) -> _Read:
         if not isinstance(given, (list, tuple)):

@@ -373,7 +373,8 @@ def test_of_an_update_that_is_wrong_in_parts_the_rest_counts(spec: Spec, files: 
     files.put("cds.json", as_cluster("c", 1), as_cluster("gone", 1))
     spec.given(with_clusters(files))
     bad = json.loads(json.dumps(as_cluster("c", 2)).replace("10.0.0.2", "localhost"))
-    files.put("cds.json", bad, as_cluster("new", 1), as_cluster("new", 2), as_cluster("x", 1, original_dst_lb_config={}))
+    refused = as_cluster("x", 1, original_dst_lb_config={})
+    files.put("cds.json", bad, as_cluster("new", 1), as_cluster("new", 2), refused)
     assert sorted(spec.transport._stack.clusters) == ["c", "new"]
     told = files.errors["cds.json"].splitlines()
     assert ["is not an IP address" in told[0], "exists already" in told[1]] == [True, True]
