@@ -159,6 +159,8 @@ class Call:
     suppress_envoy_headers = False
     body_limit: float = INFINITY
     """Bytes of the request's body that may be sent again."""
+    buffered = 0
+    """As many bytes are buffered before the first try, so that they may be sent again in any case."""
 
     code: int | None = None
     """The response's status as far as it is on record; `None` while no reply of the sidecar's own is being made."""

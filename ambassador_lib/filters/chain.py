@@ -69,7 +69,7 @@ class TableFilters:
     def _of(self, index: int, scope: Scope) -> Iterator[Layer]:
         """Yield the layer of one filter, none where it is off."""
         http_filter, made = self._filters[index]
-        kind = PER_ROUTE.get(type(http_filter.typed_config), ())
+        kind = PER_ROUTE.get(type(http_filter.typed_config)) or ()
         disabled, settings = http_filter.disabled, []
         for level in self._levels(scope):
             given = level.typed_per_filter_config.get(http_filter.name)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.filters import HTTPFault
+from ..policy.model.filters import Buffer, HeaderMutation, HTTPFault
 
 if TYPE_CHECKING:
     from .base import Filter, FilterContext
 
-_MODULES: dict[type, tuple[str, str]] = {HTTPFault: ("fault", "Fault")}
+_MODULES: dict[type, tuple[str, str]] = {
+    Buffer: ("buffer", "Buffer"),
+    HTTPFault: ("fault", "Fault"),
+    HeaderMutation: ("header_mutation", "HeaderMutation"),
+}
 """By the class of the configuration: the module of this room, and the class in it."""
 
 

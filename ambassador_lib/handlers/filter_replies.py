@@ -31,6 +31,7 @@ class FilterReplies:
             raise
         responds = call.responds
         if responds:
+            call.report.status = response.status_code
             headers = response.headers.raw
             before = headers.copy()
             reply = Reply(response.status_code, headers, response)

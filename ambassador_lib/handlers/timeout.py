@@ -30,7 +30,7 @@ class RouteTimeout:
     def handle(self, call: Call, next: Next) -> Answer:
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
-        call.body_limit = self._body_limit
+        call.body_limit = max(self._body_limit, call.buffered)
         if call.overrides is not None and call.overrides.timeout is not None:
             call.route_timeout = call.overrides.timeout or INFINITY
         now = self._runtime.now()

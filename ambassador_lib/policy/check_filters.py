@@ -6,14 +6,47 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
 
+from ..algorithms import header_format
+from .check_routes import check_added
 from .findings import Findings
-from .model.filters import HTTP_FILTERS, PER_ROUTE, HTTPFault
+from .model.filters import (
+    HTTP_FILTERS,
+    PER_ROUTE,
+    SETTINGS,
+    HeaderMutation,
+    HeaderMutationPerRoute,
+    HTTPFault,
+    Mutations,
+)
 from .model.listener import HttpConnectionManager, Router
 from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
 
 Level = RouteConfiguration | VirtualHost | Route | WeightedCluster.ClusterWeight
 
-_CHECKS: dict[type, Callable[[Findings, Any], None]] = {}
+
+def _check_mutations(findings: Findings, config: HeaderMutation | HeaderMutationPerRoute) -> None:
+    mutations = config.mutations or Mutations()
+    for one in (*mutations.request_mutations, *mutations.response_mutations):
+        if one.append is not None:
+            check_added(findings, (one.append,))
+        if one.remove is not None and (one.remove.startswith(":") or one.remove.lower() == "host"):
+            findings.fault(one, "remove", f"no request can be sent, and no response, without {one.remove!r}")
+    for change in mutations.query_parameter_mutations:
+        if bool(change.append) == bool(change.remove):
+            findings.fault(change, "", "exactly one of append and remove must be set")
+        elif change.append is not None and change.append.record is None:
+            findings.fault(change.append, "record", "required field is missing")
+        elif change.append is not None and change.append.record is not None:
+            value: object = change.append.record.value
+            reason = header_format.check(value) if isinstance(value, str) else "only a string can be a value"
+            if reason is not None:
+                findings.fault(change.append.record, "value", reason)
+
+
+_CHECKS: dict[type, Callable[[Findings, Any], None]] = {
+    HeaderMutation: _check_mutations,
+    HeaderMutationPerRoute: _check_mutations,
+}
 """By class: what Envoy checks of a filter's configuration, wherever it stands, beyond its schema."""
 
 _PREFIXES: dict[type, tuple[str, ...]] = {HTTPFault: ("fault.http.",)}
@@ -72,12 +105,11 @@ def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
 
 
 def _check_settings(findings: Findings, level: Level, manager: HttpConnectionManager) -> None:
-    known = tuple(PER_ROUTE.values())
     filters = {filter_.name: filter_ for filter_ in manager.http_filters}
     for name, given in level.typed_per_filter_config.items():
         where = f'"{name}" of typed_per_filter_config'
         config = given.config if isinstance(given, FilterConfig) else given
-        if config is not None and not isinstance(config, known):
+        if config is not None and not isinstance(config, SETTINGS):
             message = f"{where}: {type(config).__name__} is no filter's configuration for a route"
             findings.fault(level, "typed_per_filter_config", message)
             continue
@@ -89,6 +121,6 @@ def _check_settings(findings: Findings, level: Level, manager: HttpConnectionMan
             findings.warn(level, "typed_per_filter_config", f"no effect: no HTTP filter is named {name!r}; {hint}")
         elif isinstance(filter_.typed_config, Router):
             findings.fault(level, "typed_per_filter_config", f"{where}: the router takes no settings and is never off")
-        elif config is not None and not isinstance(config, PER_ROUTE.get(type(filter_.typed_config), ())):
+        elif config is not None and not isinstance(config, PER_ROUTE.get(type(filter_.typed_config)) or ()):
             message = f"no effect: {name!r} is another filter than {type(config).__name__} is for"
             findings.warn(level, "typed_per_filter_config", message)

@@ -55,6 +55,13 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "verbose max_path_tag_length custom_tags operation upstream_operation": "spans follow OpenTelemetry's "
         "conventions",
     },
+    "envoy.extensions.filters.http.header_mutation.v3.Mutations": {
+        "response_trailers_mutations request_trailers_mutations": "httpx knows no trailers",
+    },
+    "envoy.extensions.filters.http.fault.v3.HTTPFault": {
+        "disable_downstream_cluster_stats": _STATS,
+        "filter_metadata": "no filter and no log here reads it",
+    },
     "envoy.extensions.filters.http.router.v3.Router": {
         "upstream_log upstream_log_options": _TRIES,
         "dynamic_stats suppress_grpc_request_failure_code_stats": _STATS,

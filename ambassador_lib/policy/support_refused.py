@@ -49,6 +49,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "upgrade_configs": "protocol upgrades are not supported",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
+    "envoy.config.core.v3.KeyValueAppend": {"entry": "Envoy itself takes record only, today"},
     "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
     "envoy.config.core.v3.HttpProtocolOptions": {"max_stream_duration": _STREAM},
     "envoy.config.route.v3.RouteConfiguration": {

@@ -22,7 +22,7 @@ from .model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutA
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
 from .model.dynamic import DynamicResources
-from .model.filters import HTTP_FILTERS, PER_ROUTE
+from .model.filters import HTTP_FILTERS, SETTINGS
 from .model.listener import HttpFilter, Listener, Router
 from .model.route import (
     FilterConfig,
@@ -44,7 +44,7 @@ _AT = "<python>"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
     AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
     HttpFilter: (Router, *HTTP_FILTERS),
-    FilterConfig: tuple(PER_ROUTE.values()),
+    FilterConfig: SETTINGS,
     TransportSocket: (UpstreamTlsContext, RawBuffer),
     RetryPolicy.RetryHostPredicate: (PreviousHostsPredicate, OmitCanaryHostsPredicate, OmitHostMetadataConfig),
     RetryPolicy.RetryPriority: (PreviousPrioritiesConfig,),
@@ -118,7 +118,10 @@ class Written:
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
-            kept = read_plain(given, wanted) if field is None else read_value(given, field, self._schema)
+            if field is None or _is_free_form(field):
+                kept = read_plain(given, wanted)
+            else:
+                kept = read_value(given, field, self._schema)
         except Unreadable as error:
             self.fault(place, error.message, error.hint)
             return _Read(None, Value(None, place, broken=True))
@@ -305,6 +308,11 @@ class _Read:
 
     kept: Any
     value: Value | None
+
+
+def _is_free_form(field: FieldDescriptor) -> bool:
+    """Tell whether a field holds free-form data, of which the model says more than Envoy's schema."""
+    return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
 
 def _is_union(hint: Any) -> bool:

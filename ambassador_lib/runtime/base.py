@@ -88,5 +88,8 @@ class Runtime(Protocol):
     def replayable(self, stream: Any, recording: Recording) -> Any:
         """Wrap a streamed request body so that it can be sent again."""
 
+    async def drain(self, stream: Any) -> None:
+        """Read a request's body to its end."""
+
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told of the body's reads and its end."""

@@ -57,6 +57,11 @@ class LoopRuntime:
         """Wrap a streamed request body so that it can be sent again."""
         return RecordedBody(stream, recording)
 
+    async def drain(self, stream: Any) -> None:
+        """Read a request's body to its end."""
+        async for _ in stream:
+            pass
+
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told how the body ends; a response built with `content=` has ended already."""
         if response.is_closed:

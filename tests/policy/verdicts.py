@@ -160,12 +160,40 @@ def _listening(inspector: str) -> str:
     return document().replace("    filter_chains:", f"{filters}    filter_chains:")
 
 
+def _filter(config: str) -> str:
+    return f'{{name: x, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.{config}}}}}'
+
+
 def _with_setting(value: str) -> str:
     return document(filters=f"{_FAULT}, {ROUTER}", on_route=f"typed_per_filter_config: {{{value}}}")
 
 
 _HTTP = f"{TYPE}envoy.extensions.filters.http."
 _FAULT = f'{{name: fault, typed_config: {{"@type": {_HTTP}fault.v3.HTTPFault}}}}'
+_MUTATIONS = "header_mutation.v3.HeaderMutation, mutations:"
+_ADD = "append: {header: {key: '%s', value: '%s'}}"
+_CONFIGS = {
+    "buffer.v3.Buffer": REFUSED,
+    "buffer.v3.Buffer, max_request_bytes: 0": REFUSED,
+    "buffer.v3.Buffer, max_request_bytes: 1": TAKEN,
+    "buffer.v3.BufferPerRoute, disabled: true": REFUSED,
+    "header_mutation.v3.HeaderMutation": TAKEN,
+    f"{_MUTATIONS} {{request_mutations: [{{}}]}}": REFUSED,
+    f"{_MUTATIONS} {{request_mutations: [{{{_ADD % ('x', '%REQ(y)%')}}}]}}": TAKEN,
+    f"{_MUTATIONS} {{request_mutations: [{{{_ADD % ('x', '%REQ(y')}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{request_mutations: [{{{_ADD % ('host', 'y')}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{response_mutations: [{{{_ADD % (':status', '200')}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{response_mutations: [{{remove: x, {_ADD % ('x', 'y')}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{response_mutations: [{{remove_on_match: {{key_matcher: {{prefix: x}}}}}}]}}": TAKEN,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{}}]}}": REFUSED,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{remove: x}}]}}": TAKEN,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{append: {{record: {{key: k, value: v}}}}}}]}}": TAKEN,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{append: {{record: {{key: k, value: 12}}}}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{append: {{record: {{key: k, value: 1.5}}}}}}]}}": TAKEN,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{append: {{record: {{key: k, value: '%X'}}}}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{remove: x, append: {{record: {{key: k, value: v}}}}}}]}}": REFUSED,
+    f"{_MUTATIONS} {{query_parameter_mutations: [{{append: {{entry: {{key: k, value: dg==}}}}}}]}}": REFUSED,
+}
 _FILTERS = {
     f"{_FAULT}, {ROUTER}": TAKEN,
     f"{_FAULT}, {_FAULT}, {ROUTER}": TAKEN,
@@ -173,6 +201,7 @@ _FILTERS = {
     _FAULT: REFUSED,
     f"{{name: x, is_optional: true}}, {ROUTER}": TAKEN,
     f"{{name: x}}, {ROUTER}": REFUSED,
+    **{f"{_filter(kind)}, {ROUTER}": verdict for kind, verdict in _CONFIGS.items()},
 }
 _OF_FAULT = f'"@type": {_HTTP}fault.v3.HTTPFault'
 _OF_ROUTER = f'"@type": {ROUTER_TYPE}'

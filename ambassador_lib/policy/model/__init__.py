@@ -70,6 +70,20 @@ from .core import (
 )
 from .filters import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from .hashing import HashPolicy
+from .filters import (
+    Buffer,
+    BufferPerRoute,
+    FaultAbort,
+    FaultDelay,
+    FaultRateLimit,
+    HeaderMutation,
+    HeaderMutationPerRoute,
+    HTTPFault,
+    KeyValueAppend,
+    KeyValueMutation,
+    KeyValuePair,
+    Mutations,
+)
 from .listener import (
     HttpConnectionManager,
     HttpFilter,
@@ -113,6 +127,8 @@ __all__ = [
     "AccessLogFilter",
     "Address",
     "AndFilter",
+    "Buffer",
+    "BufferPerRoute",
     "CertificateValidationContext",
     "CidrRange",
     "CircuitBreaker",
@@ -140,6 +156,8 @@ __all__ = [
     "HashPolicy",
     "HeaderFilter",
     "HeaderMatcher",
+    "HeaderMutation",
+    "HeaderMutationPerRoute",
     "HeaderValue",
     "HeaderValueOption",
     "HealthCheck",
@@ -148,6 +166,9 @@ __all__ = [
     "HttpProtocolOptions",
     "Int64Range",
     "InternalAddressConfig",
+    "KeyValueAppend",
+    "KeyValueMutation",
+    "KeyValuePair",
     "LbEndpoint",
     "LbSubsetConfig",
     "LeastRequestLbConfig",
@@ -158,6 +179,7 @@ __all__ = [
     "LogTypeFilter",
     "MaglevLbConfig",
     "Metadata",
+    "Mutations",
     "Node",
     "NonForwardingAction",
     "NotHealthCheckFilter",

@@ -1,17 +1,48 @@
 """HTTP filters: what may stand in `http_filters` and `typed_per_filter_config`, one file a filter.
 
-A filter comes in with a file here and one line in each of the two tables below (its behaviour: `filters/registry.py`;
-what Envoy checks beyond its schema: `policy/check_filters.py`).
+A filter comes in with a file here and one line in the table below (its behaviour: `filters/registry.py`; what Envoy
+checks beyond its schema: `policy/check_filters.py`).
 """
 
 from __future__ import annotations
 
+from .buffer import Buffer, BufferPerRoute
 from .fault import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
+from .header_mutation import (
+    HeaderMutation,
+    HeaderMutationPerRoute,
+    KeyValueAppend,
+    KeyValueMutation,
+    KeyValuePair,
+    Mutations,
+)
 
-__all__ = ["HTTP_FILTERS", "PER_ROUTE", "FaultAbort", "FaultDelay", "FaultRateLimit", "HTTPFault"]
+__all__ = [
+    "HTTP_FILTERS",
+    "PER_ROUTE",
+    "Buffer",
+    "BufferPerRoute",
+    "FaultAbort",
+    "FaultDelay",
+    "FaultRateLimit",
+    "HTTPFault",
+    "HeaderMutation",
+    "HeaderMutationPerRoute",
+    "KeyValueAppend",
+    "KeyValueMutation",
+    "KeyValuePair",
+    "Mutations",
+]
 
-PER_ROUTE: dict[type, type] = {HTTPFault: HTTPFault}
-"""By a filter's configuration, what a route, virtual host, weighted cluster or route table may set for it."""
+PER_ROUTE: dict[type, type | None] = {
+    Buffer: BufferPerRoute,
+    HTTPFault: HTTPFault,
+    HeaderMutation: HeaderMutationPerRoute,
+}
+"""By a filter's configuration, what a route, virtual host, weighted cluster or route table may set for it, if any."""
 
-HTTP_FILTERS: tuple[type, ...] = (HTTPFault,)
+HTTP_FILTERS: tuple[type, ...] = tuple(PER_ROUTE)
 """Configurations of the filters that may stand before the router."""
+
+SETTINGS: tuple[type, ...] = tuple(kind for kind in PER_ROUTE.values() if kind is not None)
+"""All that `typed_per_filter_config` may hold."""

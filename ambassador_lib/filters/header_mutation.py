@@ -1,0 +1,131 @@
+"""The header mutation filter: changes headers and query parameters on the way down, headers on the way up.
+
+Source: `envoy.extensions.filters.http.header_mutation.v3.HeaderMutation`; semantics 9.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..algorithms import query_parameters
+from ..call import Answer, Call, Header, Next
+from ..policy.model import filters as model
+from ..routing import mutations as routing
+from ..routing.format import Render, compile_value
+from ..routing.match import compile_string
+from .base import FilterContext, Layer, Reply, Scope
+
+if TYPE_CHECKING:
+    from ..runtime.base import Clock
+
+Change = Callable[[list[Header], Call, int], None]
+"""One change of headers, in place; the response's status is 0 on the way down."""
+
+CompileLevel = Callable[..., tuple[routing.HeaderMutation, ...]]
+
+
+class HeaderMutation:
+    """The filter of one listener."""
+
+    def __init__(self, config: model.HeaderMutation, context: FilterContext) -> None:
+        self._clock = context.clock
+        self._specific_last = config.most_specific_header_mutations_wins
+        self._own = Mutations(config.mutations, context.clock)
+
+    def prepare(self, config: model.HeaderMutationPerRoute) -> Mutations:
+        """Compile what one level adds."""
+        return Mutations(config.mutations, self._clock)
+
+    def layer(self, scope: Scope, settings: Sequence[Mutations]) -> Layer:  # noqa: ARG002 - the same for every route
+        """All levels count, after the filter's own."""
+        levels = [self._own, *(settings if self._specific_last else reversed(settings))]
+        down = [level for level in levels if level.request or level.query]
+        up = [level for level in levels if level.response]
+        return Layer(handle=_Down(down).handle if down else None, respond=_Up(up).respond if up else None)
+
+
+class Mutations:
+    """What one level changes, compiled."""
+
+    def __init__(self, mutations: model.Mutations | None, clock: Clock) -> None:
+        mutations = mutations or model.Mutations()
+        self.request = [_change(one, clock, routing.compile_request) for one in mutations.request_mutations]
+        self.response = [_change(one, clock, routing.compile_response) for one in mutations.response_mutations]
+        self.query = [_query_change(one, clock) for one in mutations.query_parameter_mutations]
+
+
+class _Down:
+    def __init__(self, levels: Sequence[Mutations]) -> None:
+        self._levels = levels
+
+    def handle(self, call: Call, next: Next) -> Answer:
+        for level in self._levels:
+            for change in level.request:
+                change(call.headers, call, 0)
+            if level.query:
+                parameters = query_parameters.parse(call.target)
+                for change_query in level.query:
+                    change_query(parameters, call)
+                call.target = query_parameters.replace(call.target, parameters)
+        return next(call)
+
+
+class _Up:
+    def __init__(self, levels: Iterable[Mutations]) -> None:
+        self._changes = [change for level in levels for change in level.response]
+
+    def respond(self, call: Call, reply: Reply) -> None:
+        for change in self._changes:
+            change(reply.headers, call, reply.status)
+
+
+def _change(
+    mutation: model.Mutations.HeaderMutation,
+    clock: Clock,
+    compile_level: CompileLevel,
+) -> Change:
+    if mutation.remove_on_match is not None:
+        matches = compile_string(mutation.remove_on_match.key_matcher)
+        return lambda headers, _call, _status: _keep(headers, lambda name: not matches(name))
+    if mutation.append is None:
+        removed = (mutation.remove or "").lower().encode()
+        return lambda headers, _call, _status: _keep(headers, lambda name: name != removed)
+    (addition,) = compile_level((mutation.append,), (), clock)
+
+    def add(headers: list[Header], call: Call, status: int) -> None:
+        addition.apply(headers, call, status, headers if status else ())
+
+    return add
+
+
+def _keep(headers: list[Header], wanted: Callable[[bytes], bool]) -> None:
+    headers[:] = [header for header in headers if wanted(header[0].lower())]
+
+
+def _query_change(
+    mutation: model.KeyValueMutation, clock: Clock
+) -> Callable[[query_parameters.Parameters, Call], None]:
+    if mutation.append is None or mutation.append.record is None:
+        removed = mutation.remove.encode().decode("latin-1")
+
+        def remove(parameters: query_parameters.Parameters, _call: Call) -> None:
+            parameters.pop(removed, None)
+
+        return remove
+    key = mutation.append.record.key.encode().decode("latin-1")
+    compiled = compile_value(mutation.append.record.value, clock)
+    render: Render = compiled if callable(compiled) else (lambda _call, _status, _response: compiled)
+    action = mutation.append.action
+
+    def add(parameters: query_parameters.Parameters, call: Call) -> None:
+        exists = key in parameters
+        if (action == "ADD_IF_ABSENT" and exists) or (action == "OVERWRITE_IF_EXISTS" and not exists):
+            return
+        value = query_parameters.encode(render(call, 0, ()))
+        if action.startswith("OVERWRITE"):
+            parameters[key] = [value]
+        else:
+            parameters.setdefault(key, []).append(value)
+
+    return add
