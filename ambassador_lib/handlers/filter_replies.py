@@ -31,7 +31,7 @@ class FilterReplies:
             raise
         responds = call.responds
         if responds:
-            call.report.status = response.status_code
+            call.code = response.status_code
             headers = response.headers.raw
             before = headers.copy()
             reply = Reply(response.status_code, headers, response)
@@ -51,6 +51,7 @@ class FilterReplies:
         responds = self._unrouted if call.responds is None else call.responds
         if responds:
             self._shape(call, reply)
+            call.code = reply.status
             shown = Reply(reply.status, reply.headers, None)
             for respond in responds:
                 respond(call, shown)
