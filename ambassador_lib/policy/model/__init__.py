@@ -68,8 +68,6 @@ from .core import (
     StringMatcher,
     SubstitutionFormatString,
 )
-from .filters import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
-from .hashing import HashPolicy
 from .filters import (
     Buffer,
     BufferPerRoute,
@@ -84,6 +82,7 @@ from .filters import (
     KeyValuePair,
     Mutations,
 )
+from .hashing import HashPolicy
 from .listener import (
     HttpConnectionManager,
     HttpFilter,
