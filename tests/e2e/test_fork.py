@@ -63,6 +63,40 @@ with Client(sys.argv[1]) as client:
     assert limits.active == 0
 """
 
+FORKING_UNDER_DISCOVERY = """
+import json, os, sys, time
+from ambassador_lib import Client
+
+url = "http://127.0.0.1:15001/"
+
+def update(path):
+    document = json.loads(open(path).read().replace("127.0.0.9", "127.0.0.1"))
+    open(path + ".new", "w").write(json.dumps(document))
+    os.replace(path + ".new", path)
+
+def succeeds(client):
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if client.get(url).status_code == 200:
+            return True
+        time.sleep(0.01)
+    return False
+
+with Client(sys.argv[1], local_replies="response") as client:
+    assert client.get(url).status_code == 503
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = int(not succeeds(client))
+        finally:
+            os._exit(status)
+    update(sys.argv[2])
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert succeeds(client)
+"""
+
 STRICT_DNS = {
     "type": "STRICT_DNS",
     "dns_lookup_family": "V4_ONLY",
@@ -108,4 +142,21 @@ def test_calls_of_other_threads_hold_no_place_in_the_child(policy_for: Callable[
             check=False,
             timeout=30,
         )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_child_follows_the_files_too(policy_for: Callable[..., Any], tmp_path: Path) -> None:
+    """An update after the fork is seen on both sides of it."""
+    with Upstream() as upstream:
+        endpoints = tmp_path / "eds.json"
+        source = {"path_config_source": {"path": str(endpoints)}}
+        document = policy_for(upstream, cluster={"type": "EDS", "eds_cluster_config": {"eds_config": source}})
+        found = document["static_resources"]["clusters"][0].pop("load_assignment")
+        found["@type"] = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+        endpoints.write_text(json.dumps({"resources": [found]}).replace("127.0.0.1", "127.0.0.9"))
+        policy = tmp_path / "envoy.yaml"
+        policy.write_text(json.dumps(document))
+        command = [sys.executable, "-c", FORKING_UNDER_DISCOVERY, policy, endpoints]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
         assert done.returncode == 0, done.stderr
