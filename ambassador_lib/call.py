@@ -54,6 +54,10 @@ class Attempt:
     connected = False
     try_at = INFINITY
     """When its own timeout strikes, on the injected clock."""
+    idle_at = INFINITY
+    """When it has been idle for too long."""
+    over_at = INFINITY
+    """When its stream has lasted for too long."""
     _releases: list[Callable[[], None]] | None = None
 
     def __init__(self, number: int) -> None:
@@ -140,7 +144,9 @@ class Call:
 
     Its bounds are seconds, `inf` for none: the route's timeout starts with the end of the request, the per-try timeout
     with the end of the request and a connection in hand, the idle timeout with every byte in either direction; `read`
-    and `write` are the application's own, in front of everything else. `deadline` is the nearest of them all.
+    and `write` are the application's own, in front of everything else. Few policies set the others, which count only
+    where `has_rare_bounds`: how long the call may last, how long its request may take to come, how long a try may be
+    idle or last. `deadline` is the nearest of them all.
     """
 
     # Defaults stand on the class: most of them are never changed, and a call pays for what it changes.
@@ -157,6 +163,8 @@ class Call:
     cluster: Any = None
     responds: Any = None
     suppress_envoy_headers = False
+    tells_grpc_timeout = False
+    """Whether each try's time is told to the upstream as `grpc-timeout`."""
     body_limit: float = INFINITY
     """Bytes of the request's body that may be sent again."""
     buffered = 0
@@ -193,6 +201,12 @@ class Call:
     route_at = INFINITY
     idle_at = INFINITY
     app_at = INFINITY
+
+    has_rare_bounds = False
+    duration_at = INFINITY
+    request_at = INFINITY
+    per_try_idle_timeout = INFINITY
+    max_stream_duration = INFINITY
 
     _releases: list[Callable[[], None]] | None = None
 
@@ -231,13 +245,15 @@ class Call:
     def begin_try(self, attempt: Attempt) -> None:
         """Make `attempt` the running one, under every bound that is already in force."""
         previous, self.attempt = self.attempt, attempt
-        if previous.try_at != INFINITY:
+        if previous.try_at != INFINITY or self.has_rare_bounds:
             self._rearm()
 
     def touch(self, now: float) -> None:
         """A byte moved, or is waited for from now on: the idle bounds start anew."""
         self.idle_at = now + self.idle_timeout
         self.app_at = now + (self.write_timeout if self.request_ended is None else self.read_timeout)
+        if self.attempt.idle_at != INFINITY:
+            self.attempt.idle_at = now + self.per_try_idle_timeout
         self._rearm()
 
     def wait_for_application(self) -> None:
@@ -249,16 +265,30 @@ class Call:
         """The application's whole request is here: the route's timeout starts (semantics 2)."""
         self.request_ended = now
         self.route_at = now + self.route_timeout
+        self.request_at = INFINITY
         if self.attempt.connected:
             self.attempt.try_at = now + self.per_try_timeout
+            self.attempt.idle_at = now + self.per_try_idle_timeout
         self.touch(now)
 
     def connected(self, now: float) -> None:
         """The running try has a connection: its own timeout starts once the request has ended too."""
-        self.attempt.connected = True
+        attempt = self.attempt
+        attempt.connected = True
         if self.request_ended is not None and self.per_try_timeout != INFINITY:
-            self.attempt.try_at = now + self.per_try_timeout
+            attempt.try_at = now + self.per_try_timeout
             self._rearm()
+        if self.has_rare_bounds:
+            attempt.over_at = now + self.max_stream_duration
+            if self.request_ended is not None:
+                attempt.idle_at = now + self.per_try_idle_timeout
+            self._rearm()
+
+    def is_over(self, now: float) -> bool:
+        """Whether a bound has passed that runs on whatever moves."""
+        return now >= self.route_at or (
+            self.has_rare_bounds and (now >= self.duration_at or now >= self.attempt.over_at)
+        )
 
     def head_received(self) -> None:
         """The running try has its response's head: its own timeout is over."""
@@ -270,6 +300,7 @@ class Call:
         """The answer is ours: nothing that bounds an upstream bounds the reading of it."""
         self.idle_timeout = self.read_timeout = self.write_timeout = INFINITY
         self.route_at = self.idle_at = self.app_at = INFINITY
+        self.has_rare_bounds = False
         if self.attempt is not NO_TRY:
             self.attempt.try_at = INFINITY
         self._rearm()
@@ -282,6 +313,8 @@ class Call:
             at = self.idle_at
         if self.app_at < at:  # noqa: PLR1730
             at = self.app_at
+        if self.has_rare_bounds:
+            at = min(at, self.duration_at, self.request_at, self.attempt.idle_at, self.attempt.over_at)
         if at != self.deadline.at:
             self.deadline.set(at)
 

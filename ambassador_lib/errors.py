@@ -14,6 +14,7 @@
     ├── NoRouteError            httpx.UnsupportedProtocol   404 NR  nothing claims the URL or no route matches
     ├── FaultInjectedError      httpx.TransportError        FI
     ├── LocalReplyError         httpx.TransportError        any other reply that the sidecar would make itself
+    │   └── UpstreamDurationError                       504 UMSDR  the last try lasted longer than its cluster allows
     └── NotReadyError           httpx.ConnectTimeout        `ready()` waited in vain
 
 Everything but `PolicyError` and `NotReadyError` carries `.response`, the reply the sidecar would have sent, and
@@ -22,8 +23,9 @@ Everything but `PolicyError` and `NotReadyError` carries `.response`, the reply 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -40,7 +42,8 @@ RESET = "upstream connect error or disconnect/reset before headers. "
 class LocalReply:
     """The reply that Envoy would send itself: `headers` come on top of content-type and content-length.
 
-    `grpc_status`: for a gRPC request, where it does not follow from `status`.
+    `grpc_status`: for a gRPC request, where it does not follow from `status`. `reason`: what the transport said, for
+    the policies that let the body tell it.
     `mutated`: the route's header mutations are made. `shaped`: `headers` are all there are, framing included.
     """
 
@@ -50,6 +53,7 @@ class LocalReply:
     details: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     grpc_status: int | None = None
+    reason: str = ""
     mutated: bool = False
     shaped: bool = False
 
@@ -129,8 +133,16 @@ class LocalReplyError(AmbassadorError, httpx.TransportError):
     """Any other reply that the sidecar would make itself; `.response` tells which."""
 
 
+class UpstreamDurationError(LocalReplyError):
+    """The last try lasted longer than its cluster's `max_stream_duration`."""
+
+
 class NotReadyError(AmbassadorError, httpx.ConnectTimeout):
     """`ready(timeout=...)`: first resolution or first health checks did not end in time."""
+
+
+JUDGED_TIMEOUTS = (RouteTimeoutError, PerTryTimeoutError)
+"""The timeouts that outlier detection hears of; the others say nothing of the endpoint (semantics 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,26 +201,62 @@ def per_try_timeout() -> PerTryTimeoutError:
     return PerTryTimeoutError("upstream request timeout (per try)", reply=reply)
 
 
+def per_try_idle_timeout() -> PerTryTimeoutError:
+    """One try was idle for too long: 504 UT."""
+    reply = LocalReply(504, "upstream request timeout", "UT", "upstream_per_try_idle_timeout")
+    return PerTryTimeoutError("upstream request timeout (per try, idle)", reply=reply)
+
+
 def expired(call: Call) -> AmbassadorError | httpx.TimeoutException:
     """Which bound of the call has passed: the one that struck first."""
-    bounds = (call.route_at, call.attempt.try_at, call.idle_at, call.app_at)
-    nearest = min(bounds)
-    first = bounds.index(nearest)
-    if first == 2 or nearest == INFINITY:  # nothing bounds the call: the engine's own patience is over
-        return stream_idle_timeout(request_complete=call.request_ended is not None)
-    if first == 0:
-        return route_timeout()
-    if first == 1:
-        return per_try_timeout()
-    if call.request_ended is None:
-        return httpx.WriteTimeout("the application's own write timeout passed")
-    return httpx.ReadTimeout("the application's own read timeout passed")
+    attempt = call.attempt
+    complete = call.request_ended is not None
+    bounds: dict[Callable[[], AmbassadorError | httpx.TimeoutException], float] = {
+        route_timeout: call.route_at,
+        per_try_timeout: attempt.try_at,
+        partial(stream_idle_timeout, request_complete=complete): call.idle_at,
+        partial(_application_timeout, request_complete=complete): call.app_at,
+    }
+    if call.has_rare_bounds:
+        bounds[partial(max_duration, request_complete=complete)] = call.duration_at
+        bounds[request_timeout] = call.request_at
+        bounds[per_try_idle_timeout] = attempt.idle_at
+        bounds[partial(upstream_duration, request_complete=complete)] = attempt.over_at
+    first = min(bounds, key=bounds.__getitem__)
+    if bounds[first] == INFINITY:  # nothing bounds the call: the engine's own patience is over
+        return stream_idle_timeout(request_complete=complete)
+    return first()
+
+
+def _application_timeout(*, request_complete: bool) -> httpx.TimeoutException:
+    if request_complete:
+        return httpx.ReadTimeout("the application's own read timeout passed")
+    return httpx.WriteTimeout("the application's own write timeout passed")
 
 
 def stream_idle_timeout(*, request_complete: bool = True) -> LocalReplyError:
     """Nothing moved for the stream's idle timeout: 504 SI, or 408 while the request is unfinished."""
     reply = LocalReply(504 if request_complete else 408, "stream timeout", "SI", "stream_idle_timeout")
     return LocalReplyError("stream timeout", reply=reply)
+
+
+def max_duration(*, request_complete: bool = True) -> LocalReplyError:
+    """The call lasted for `max_stream_duration`: 504 without a flag, or 408 while the request is unfinished."""
+    status = 504 if request_complete else 408
+    reply = LocalReply(status, "downstream duration timeout", "", "max_duration_timeout", grpc_status=4)
+    return LocalReplyError("downstream duration timeout", reply=reply)
+
+
+def request_timeout() -> LocalReplyError:
+    """The request took longer to come than the connection manager's `request_timeout`: 408."""
+    return LocalReplyError("request timeout", reply=LocalReply(408, "request timeout", "", "request_overall_timeout"))
+
+
+def upstream_duration(*, request_complete: bool = True) -> UpstreamDurationError:
+    """One try lasted for its cluster's `max_stream_duration`: 504 UMSDR, or 408 while the request is unfinished."""
+    message = "upstream max stream duration reached"
+    reply = LocalReply(504 if request_complete else 408, message, "UMSDR", "upstream_max_stream_duration_reached")
+    return UpstreamDurationError(message, reply=reply)
 
 
 def overflow() -> UpstreamOverflowError:
@@ -222,6 +270,7 @@ def connect_failure(reason: str) -> UpstreamConnectError:
     """Refused, unreachable, TLS failure: 503 UF. `reason` is for the details only, never for the body (1.40)."""
     underscored = f"|{reason.replace(' ', '_')}" if reason else ""
     reply = _reset_reply("remote connection failure", "UF", f"remote_connection_failure{underscored}")
+    reply.reason = reason
     return UpstreamConnectError(f"connect failure: {reason or 'closed by the peer'}", reply=reply)
 
 

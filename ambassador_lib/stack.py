@@ -35,6 +35,7 @@ from .handlers.retry import Retry
 from .handlers.rewrite import EndpointRewrite
 from .handlers.route import ChooseRoute, route_not_found
 from .handlers.router import Router
+from .handlers.stream_timeouts import StreamTimeouts
 from .handlers.timeout import RouteTimeout
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
 from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
@@ -221,7 +222,13 @@ class Stack:
                 self._runtime, self._tracing, as_response=self._options.as_response, logs=self._access_logs(manager)
             ),
             # Above all that may refuse; below observe, which tells of the reply.
-            LocalReplies(manager, self._replies(manager), self._options.clock, as_response=self._options.as_response),
+            LocalReplies(
+                manager,
+                self._replies(manager),
+                self._options.clock,
+                as_response=self._options.as_response,
+                runtime=self._policy.runtime,
+            ),
         )
 
     def _access_logs(self, manager: HttpConnectionManager) -> AccessLogs | None:
@@ -239,8 +246,12 @@ class Stack:
 
     def _route_chain(self, route: CompiledRoute, listener: Listener, filters: TableFilters) -> Next:
         idle = _idle_timeout(listener.http_connection_manager, route)
+        # Above the filters, whose delays count.
+        bounds = self._stream_timeouts(route, listener.http_connection_manager, idle)
         router = self._router_chain(route, listener, idle)
-        chains = {weight: compose(handlers, router) for weight, handlers in filters.handlers(route, idle).items()}
+        chains = {
+            weight: compose([*bounds, *handlers], router) for weight, handlers in filters.handlers(route, idle).items()
+        }
         unweighted = chains[id(None)]
         if len(chains) == 1:
             return unweighted
@@ -255,13 +266,14 @@ class Stack:
         return compose(
             [
                 # Below the filters, which see the original path; above the timeout, whose headers it consumes.
-                Router(route, runtime=self._runtime, as_response=options.as_response),
+                Router(route, listener.http_connection_manager, runtime=self._runtime, as_response=options.as_response),
                 # Spans all tries and their back-off.
                 RouteTimeout(
                     self._runtime,
                     timeout=route.timeout,
                     idle_timeout=idle_timeout,
                     body_limit=route.body_limit(listener.per_connection_buffer_limit_bytes),
+                    max_grpc_timeout=route.max_grpc_timeout,
                 ),
                 # Makes the tries: everything below runs once for each.
                 Retry(
@@ -275,6 +287,15 @@ class Stack:
             ],
             self._to_cluster,
         )
+
+    def _stream_timeouts(
+        self, route: CompiledRoute, manager: HttpConnectionManager, idle_timeout: float | None
+    ) -> list[Handler]:
+        duration = route.stream_duration(manager.max_stream_duration)
+        request_timeout = manager.request_timeout or None
+        if not (duration.is_told or duration.maximum or request_timeout):
+            return []
+        return [StreamTimeouts(self._runtime, duration, idle_timeout=idle_timeout, request_timeout=request_timeout)]
 
     def _to_cluster(self, call: Call) -> Coroutine[Any, Any, httpx.Response]:
         chain = self._live.chains.get(call.cluster.name)

@@ -19,6 +19,7 @@ CODES = {
 }  # fmt: skip
 """By the names that filters have for them."""
 
+DEADLINE_EXCEEDED = 4
 _STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 
 

@@ -46,6 +46,7 @@ TOKENS = {
     "unavailable": RetryOn.GRPC_UNAVAILABLE,
 }
 NAMES = {condition: token for token, condition in TOKENS.items()}
+GRPC_TOKENS = frozenset(("cancelled", "deadline-exceeded", "resource-exhausted", "internal", "unavailable"))
 _GRPC = {
     b"1": RetryOn.GRPC_CANCELLED,
     b"4": RetryOn.GRPC_DEADLINE_EXCEEDED,

@@ -40,7 +40,8 @@ class Destination:
     `address` is an IP (or, over an engine that resolves, a name), or a unix socket's path (`pipe_address`); `sni` the
     TLS server name, `None` for none; `san` a name that the certificate must carry besides what `tls` demands
     (auto_san_validation); `protocol` is `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
-    A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit).
+    A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit), and
+    begins none when it is `max_age` seconds old (`max_connection_duration`).
     """
 
     pool: str
@@ -53,6 +54,7 @@ class Destination:
     connect_timeout: float = 5.0
     idle_timeout: float | None = 3600.0
     max_requests: int = 0
+    max_age: float | None = field(default=None, compare=False)
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)
     """`address:port`, IPv6 in brackets; a unix socket's path."""
@@ -92,6 +94,9 @@ class Exchange:
     logical.
     """
 
+    is_retried: Callable[[int, list[Header]], bool] | None = None
+    """Whether an answer will be followed by another try; where it may, what the application is about to bring of a
+    streamed body is waited for, and not broken off."""
     _aborted = False
     _on_abort: Callable[[], None] | None = None
 

@@ -83,6 +83,10 @@ class Http1Stream:
         self._early: deque[h11.Event] = deque()
         """What came during the upload, and in the end its failure."""
         self._failure: UpstreamResetError | None = None
+        self._pulling = False
+        """Whether the application is bringing more of the body."""
+        self._answered = False
+        """Whether what came ends the upload."""
         self._closed = False
 
     async def start(self) -> Head:
@@ -120,8 +124,15 @@ class Http1Stream:
     async def _upload(self, head: bytes) -> None:
         await self._write(head)
         async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
+            self._pulling = True
             async for chunk in chunks:
+                self._pulling = False
+                if self._answered:
+                    self._connection.spoil()  # the peer is still to read the rest of the request
+                    return
                 await self._write(self._h11.send(h11.Data(chunk)) or b"")
+                self._pulling = True
+            self._pulling = False
         await self._write(self._h11.send(h11.EndOfMessage()) or b"")
 
     def _overheard(self, data: bytes) -> bool:
@@ -138,7 +149,13 @@ class Http1Stream:
         except UpstreamResetError as error:
             self._failure = error
         is_refused = self._head is not None and self._head.status >= 400
-        return is_whole or is_refused or self._failure is not None
+        self._answered = is_whole or is_refused or self._failure is not None
+        return self._answered and not (self._pulling and self._is_retried())
+
+    def _is_retried(self) -> bool:
+        """Whether the body will be sent again, which it could not be if its iterator were broken off."""
+        asked = self._exchange.is_retried
+        return asked is not None and self._head is not None and asked(self._head.status, self._head.headers)
 
     async def _write(self, data: bytes) -> None:
         if data:

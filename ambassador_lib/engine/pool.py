@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from ..call import INFINITY
 from .base import Destination, Exchange
 from .wire import Connection, Signal, Stream
 
@@ -18,9 +19,13 @@ Key = tuple[object, Destination]
 class Pooled:
     """A connection, and what the pool knows of it."""
 
-    def __init__(self, connection: Connection, key: Key, now: float) -> None:
+    def __init__(self, connection: Connection, key: Key, clock: Callable[[], float]) -> None:
+        now = clock()
+        max_age = key[1].max_age
         self.connection = connection
         self.key = key
+        self.expires_at = INFINITY if max_age is None else now + max_age
+        self._clock = clock
         self.listed = False
         self.idle_since = now
         self.requests = 0
@@ -32,12 +37,16 @@ class Pooled:
         return self.connection.open(exchange)
 
     def has_room(self) -> bool:
-        """Whether another exchange can be opened."""
-        return self.connection.has_room() and not self.is_worn_out()
+        """Whether another exchange can be opened; on an idle one that is too old, whoever takes it finds out."""
+        if not self.connection.has_room() or self.is_worn_out():
+            return False
+        return not self.is_too_old() or self.connection.is_idle()
 
     def is_usable(self) -> bool:
         """Whether another exchange can ever be opened."""
-        return self.connection.is_usable() and not self.is_worn_out() and not self.is_retired()
+        if not self.connection.is_usable() or self.is_worn_out():
+            return False
+        return not self.is_retired() and not self.is_too_old()
 
     def is_retired(self) -> bool:
         """Whether the host at the other end is no longer one of the cluster's."""
@@ -47,6 +56,10 @@ class Pooled:
     def is_worn_out(self) -> bool:
         """Whether `max_requests_per_connection` is reached."""
         return 0 < self.key[1].max_requests <= self.requests
+
+    def is_too_old(self) -> bool:
+        """Whether `max_connection_duration` has passed."""
+        return self.expires_at != INFINITY and self._clock() >= self.expires_at
 
     def uncount(self) -> None:
         """Tell the gauge, once."""

@@ -127,7 +127,7 @@ class PooledEngine:
             connection = Http2Connection(wire, self._network)
         else:
             connection = Http1Connection(wire, self._network)
-        pooled = Pooled(connection, key, self._now())
+        pooled = Pooled(connection, key, self._now)
         if destination.gauge is not None:
             destination.gauge.opened()
         if not self._pool.add(pooled):
@@ -173,7 +173,7 @@ class PooledEngine:
     def _is_overdue(self, pooled: Pooled, now: float) -> bool:
         idle_timeout = pooled.key[1].idle_timeout
         timed_out = idle_timeout is not None and now - pooled.idle_since >= idle_timeout
-        unwanted = pooled.is_retired() or self._network.is_gone(pooled.key[0])
+        unwanted = pooled.is_retired() or pooled.is_too_old() or self._network.is_gone(pooled.key[0])
         return timed_out or unwanted or pooled.connection.is_stale()
 
     def forget_inherited(self) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from ..call import INFINITY, Answer, Call, Deadline, Header, Next
-from ..errors import DeadlineExpired, stream_idle_timeout
+from ..errors import DeadlineExpired, expired, stream_idle_timeout
 
 if TYPE_CHECKING:
     from ..policy.model import Listener, Node
@@ -103,6 +103,12 @@ async def pause(runtime: Runtime, call: Call, seconds: float, scope: Scope) -> N
     The route's timeout does not run, the stream's idle timeout does (SI), and so does the application's own patience
     with the answer (`httpx.ReadTimeout`).
     """
+    if call.deadline.at != INFINITY:  # bounded from its beginning, by these two and more
+        try:
+            await runtime.sleep(seconds, call.deadline)
+        except DeadlineExpired:
+            raise expired(call) from None
+        return
     now = runtime.now()
     deadline = Deadline(now + min(scope.idle_timeout, call.read_timeout))
     try:

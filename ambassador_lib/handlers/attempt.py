@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
 from ..call import INFINITY, Call, Header, Next
 from ..engine.base import Engine, Exchange
-from ..errors import AmbassadorError, DeadlineExpired, UpstreamConnectError, UpstreamResetError, expired, overflow
+from ..errors import (
+    JUDGED_TIMEOUTS,
+    DeadlineExpired,
+    UpstreamConnectError,
+    UpstreamResetError,
+    expired,
+    overflow,
+)
 from ..routing.mutations import set_lower_header
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
 
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
     from ..runtime.base import Runtime
     from ..telemetry.tracing import Tracing
     from ..upstream.upstream import Upstream
+
+
+EXPECTED = b"x-envoy-expected-rq-timeout-ms"
 
 
 class SendAttempt:
@@ -71,7 +82,7 @@ class SendAttempt:
             self._connected(call)
 
         request = call.request
-        return Exchange(
+        exchange = Exchange(
             call.method,
             call.scheme,
             call.authority,
@@ -84,6 +95,10 @@ class SendAttempt:
             request.url,
             request.extensions,
         )
+        if call.retry_rules.conditions and not isinstance(call.body, httpx.ByteStream):
+            rules = call.retry_rules
+            exchange.is_retried = lambda status, headers: rules.response_retried(status, headers) is not None
+        return exchange
 
     def _connected(self, call: Call) -> None:
         now = self._runtime.now()
@@ -102,7 +117,7 @@ class SendAttempt:
         outcome = None
         if isinstance(error, DeadlineExpired):
             error = expired(call)
-            if isinstance(error, AmbassadorError):  # the application's own timeout is no failure of the endpoint
+            if isinstance(error, JUDGED_TIMEOUTS):
                 outcome = LocalOrigin.TIMEOUT
         elif isinstance(error, UpstreamConnectError):
             outcome = LocalOrigin.CONNECT_FAILURE
@@ -125,13 +140,19 @@ class SendAttempt:
             set_lower_header(headers, b"x-envoy-attempt-count", b"%d" % number)
         if number > 1 and host.include_is_timeout_retry_header:
             set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
+        expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
+        if number > 1 and call.route_at != INFINITY:
+            expected = min(expected, max(0.001, call.route_at - now))
+        if expected == INFINITY:
+            return headers
         if not call.suppress_envoy_headers:
-            expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
-            if number > 1 and call.route_at != INFINITY:
-                expected = min(expected, max(0.001, call.route_at - now))
-                headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % round(expected * 1000)))
-            elif expected != INFINITY:
-                headers.append((b"x-envoy-expected-rq-timeout-ms", self._in_milliseconds(expected)))
+            text = self._in_milliseconds(expected) if number == 1 else b"%d" % round(expected * 1000)
+            if call.internal:  # who may have brought one, which is not true any more
+                set_lower_header(headers, EXPECTED, text)
+            else:
+                headers.append((EXPECTED, text))
+        if call.tells_grpc_timeout:
+            set_lower_header(headers, b"grpc-timeout", grpc_timeout.render(round(expected * 1000)))
         return headers
 
     def _in_milliseconds(self, seconds: float) -> bytes:

@@ -13,6 +13,7 @@ from ..errors import (
     PerTryTimeoutError,
     RouteTimeoutError,
     UpstreamConnectError,
+    UpstreamDurationError,
     UpstreamResetError,
 )
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from ..runtime.base import Runtime
     from ..upstream.breaker import ClusterBreaker
 
-FAILURES = (UpstreamConnectError, UpstreamResetError, PerTryTimeoutError, RouteTimeoutError)
+FAILURES = (
+    UpstreamConnectError, UpstreamResetError, PerTryTimeoutError, RouteTimeoutError, UpstreamDurationError,
+)  # fmt: skip
 
 
 class Breaker:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .._httpx import make_headers
+from .._httpx import content_of, make_headers
+from ..algorithms.grpc_status import DEADLINE_EXCEEDED
 from ..call import Call, Header, Next
 from ..errors import AmbassadorError, LocalReply
+from ..policy.runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
 
 if TYPE_CHECKING:
     from ..policy.model import HttpConnectionManager
     from ..routing.local_reply import LocalReplyRewrite
     from ..runtime.base import Clock
+
+CLOSING = frozenset((400, 431))
+"""Statuses of replies to what may be no request at all; a sidecar closes the caller's connection behind them."""
+CLOSE = (b"connection", b"close")
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-connection", b"upgrade"))
 
@@ -23,7 +31,13 @@ class LocalReplies:
     """Turns errors into responses (`local_replies="response"`), or gives them their response and lets them pass."""
 
     def __init__(
-        self, manager: HttpConnectionManager, rewrite: LocalReplyRewrite, clock: Clock, *, as_response: bool
+        self,
+        manager: HttpConnectionManager,
+        rewrite: LocalReplyRewrite,
+        clock: Clock,
+        *,
+        as_response: bool,
+        runtime: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._as_response = as_response
         self._rewrite = rewrite
@@ -32,6 +46,8 @@ class LocalReplies:
         self._overwrite = manager.server_header_transformation
         self._via = manager.via.encode()
         self._return_request_id = manager.always_set_request_id_in_response
+        self._hides_failure_reason = runtime.get(HIDES_FAILURE_REASON) is not False
+        self._grpc_deadline_exceeded = runtime.get(GRPC_DEADLINE_EXCEEDED) is True
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         report = call.report
@@ -51,7 +67,10 @@ class LocalReplies:
         if not report.details:
             report.details = "via_upstream"
         if self._as_response:
-            response.headers = make_headers(self._dressed(call, response.headers.raw))
+            headers = self._dressed(call, response.headers.raw)
+            if _is_unfinished(call):
+                headers.append(CLOSE)
+            response.headers = make_headers(headers)
         return response
 
     def shape(self, call: Call, reply: LocalReply) -> None:
@@ -59,6 +78,10 @@ class LocalReplies:
         if reply.shaped:
             return
         reply.shaped = True
+        if reply.reason and not self._hides_failure_reason:
+            reply.body += f", transport failure reason: {reply.reason}"
+        if reply.flag == "UT" and self._grpc_deadline_exceeded:
+            reply.grpc_status = DEADLINE_EXCEEDED
         status, headers, body = self._rewrite.finish(
             call, reply.status, reply.headers, reply.body.encode("utf-8", "surrogateescape"), reply.grpc_status
         )
@@ -66,11 +89,15 @@ class LocalReplies:
         reply.status, reply.headers, reply.body = status, headers, body.decode("utf-8", "surrogateescape")
 
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
+        closing = reply.status in CLOSING or _is_unfinished(call)
         self.shape(call, reply)
+        headers = self._dressed(call, reply.headers)
+        if closing:
+            headers.append(CLOSE)
         # Not `content=`: a response that is read already could not be streamed by the application any more.
         return httpx.Response(
             reply.status,
-            headers=self._dressed(call, reply.headers),
+            headers=headers,
             stream=httpx.ByteStream(reply.body.encode("utf-8", "surrogateescape")),
             request=call.request,
             extensions={"ambassador": call.report},
@@ -93,6 +120,11 @@ class LocalReplies:
             dressed = [header for header in dressed if header[0].lower() != b"x-request-id"]
             dressed.append((b"x-request-id", request_id))
         return dressed
+
+
+def _is_unfinished(call: Call) -> bool:
+    """Whether the answer comes before the whole request: a sidecar then closes the connection behind it."""
+    return call.request_ended is None and content_of(call.body) != b""
 
 
 def _append_via(headers: list[Header], via: bytes) -> list[Header]:

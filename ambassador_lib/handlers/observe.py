@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..call import NO_TRY, Call, Deadline, Next
-from ..errors import AmbassadorError, DeadlineExpired, RequestBodyFailed, UpstreamResetError, expired
+from ..errors import (
+    JUDGED_TIMEOUTS,
+    AmbassadorError,
+    DeadlineExpired,
+    RequestBodyFailed,
+    UpstreamResetError,
+    expired,
+)
 from ..upstream.outlier import LocalOrigin
 
 if TYPE_CHECKING:
@@ -65,7 +72,7 @@ class CallWatch:
         """Restart the idle bounds; the deadline is the try's, which the engine's sockets are under as well."""
         now = self._now()
         # What the application was slow to read has arrived in time all the same: only the wait itself can be too long.
-        self._judges = now < self._call.route_at
+        self._judges = not self._call.is_over(now)
         self._call.touch(now)
         return self._call.deadline
 
@@ -91,7 +98,7 @@ class CallWatch:
         call = self._call
         call.flag(error.reply.flag)
         call.report.details = error.reply.details
-        if call.endpoint is not None:
+        if call.endpoint is not None and isinstance(error, (UpstreamResetError, *JUDGED_TIMEOUTS)):
             how = LocalOrigin.RESET if isinstance(error, UpstreamResetError) else LocalOrigin.TIMEOUT
             call.cluster.record(call.endpoint, how, self._now())
         error.response = httpx.Response(error.reply.status, text=error.reply.body, request=call.request)

@@ -12,13 +12,14 @@ from tenacity.wait import wait_base
 from .._httpx import content_of
 from ..algorithms import backoff
 from ..algorithms.retry_on import Failure
-from ..call import Attempt, Call, Next
+from ..call import INFINITY, Attempt, Call, Next
 from ..errors import (
     RESET,
     AmbassadorError,
     DeadlineExpired,
     PerTryTimeoutError,
     UpstreamConnectError,
+    UpstreamDurationError,
     UpstreamResetError,
     expired,
 )
@@ -65,6 +66,9 @@ class Retry:
         # A per-try timeout that is not shorter than the route's is ignored (semantics 2).
         if rules.per_try_timeout < call.route_timeout:
             call.per_try_timeout = rules.per_try_timeout
+        if rules.per_try_idle_timeout != INFINITY:
+            call.has_rare_bounds = True
+            call.per_try_idle_timeout = rules.per_try_idle_timeout
         call.retry_rules = rules
         call.begin_try(Attempt(1))
         while True:
@@ -237,7 +241,7 @@ def _kind(error: AmbassadorError) -> Failure:
         return Failure.CONNECT
     if isinstance(error, UpstreamResetError):
         return Failure.REFUSED_STREAM if error.refused else Failure.RESET
-    if isinstance(error, PerTryTimeoutError):
+    if isinstance(error, (PerTryTimeoutError, UpstreamDurationError)):
         return Failure.PER_TRY_TIMEOUT
     return Failure.OTHER
 

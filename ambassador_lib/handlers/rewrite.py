@@ -28,6 +28,7 @@ class EndpointRewrite:
         self._protocol = options.protocol if options is not None else "http1"
         self._max_requests = (options.max_requests_per_connection or 0) if options is not None else 0
         self._idle_timeout = options.idle_timeout if options is not None else None
+        self._max_age = (options.max_connection_duration or None) if options is not None else None
         self._auto_sni = options is not None and options.auto_sni
         self._auto_san = options is not None and options.auto_san_validation
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
@@ -75,6 +76,7 @@ class EndpointRewrite:
             protocol=self._protocol,
             connect_timeout=5.0 if cluster.connect_timeout is None else cluster.connect_timeout,
             max_requests=self._max_requests,
+            max_age=self._max_age,
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )

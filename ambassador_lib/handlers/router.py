@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import httpx
 
 from .._httpx import make_headers
-from ..algorithms.overrides import take_overrides
+from ..algorithms.overrides import strict_fault, take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
+from ..policy.model import Router as RouterFilter
 
 if TYPE_CHECKING:
+    from ..policy.model import HttpConnectionManager
     from ..routing.compiled import CompiledRoute
     from ..runtime.base import Runtime
 
@@ -25,6 +27,7 @@ class Router:
     def __init__(
         self,
         route: CompiledRoute,
+        manager: HttpConnectionManager,
         *,
         runtime: Runtime,
         as_response: bool,
@@ -37,6 +40,9 @@ class Router:
         decorator = route.model.decorator
         told = "" if decorator is None or decorator.propagate is False else decorator.operation
         self._operation = told.encode()
+        filter_ = manager.http_filters[-1].typed_config if manager.http_filters else None
+        self._strict = filter_.strict_check_headers if isinstance(filter_, RouterFilter) else ()
+        self._respects_expected = isinstance(filter_, RouterFilter) and filter_.respect_expected_rq_timeout
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         local = self._route.local_response(call)
@@ -47,7 +53,8 @@ class Router:
         try:
             self._check_cluster(call)
             if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
-                call.overrides = take_overrides(call.headers)
+                self._check_strictly(call)
+                call.overrides = take_overrides(call.headers, respect_expected=self._respects_expected)
             if call.listener.http_connection_manager.tracing is not None:
                 self._name_operation(call)
             self._route.apply_request(call, call.choice)
@@ -80,6 +87,15 @@ class Router:
             raise LocalReplyError(
                 f"no cluster {name}", reply=LocalReply(self._route.cluster_not_found, "", "NC", "cluster_not_found")
             )
+
+    def _check_strictly(self, call: Call) -> None:
+        fault = strict_fault(call.headers, self._strict) if self._strict else None
+        if fault is None:
+            return
+        name, value = fault
+        message = f"invalid header '{name}' with value '{value}'"
+        details = f"request_headers_failed_strict_check{{{name}}}"
+        raise LocalReplyError(message, reply=LocalReply(400, message, "IH", details))
 
     def _name_operation(self, call: Call) -> None:
         """Tell the upstream the operation's name; only an outbound listener does, and nobody else's goes on (11.2)."""

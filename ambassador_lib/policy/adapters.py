@@ -99,7 +99,7 @@ def _connection_manager(builder: Builder, parsed: ParsedMessage, arguments: dict
     if common is None:
         return
     for name, value in common.fields.items():
-        if name == "headers_with_underscores_action":
+        if name in ("headers_with_underscores_action", "max_stream_duration"):
             arguments[name] = value.value
         else:
             builder.warn(value.place, "no effect: there is no connection between the application and the policy")
@@ -204,7 +204,7 @@ def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[s
 def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
     common = parsed.get("common_http_protocol_options")
     for name, value in common.fields.items() if common is not None else ():
-        if name in ("idle_timeout", "max_requests_per_connection"):
+        if name in ("idle_timeout", "max_requests_per_connection", "max_connection_duration", "max_stream_duration"):
             arguments[name] = value.value
         elif not value.broken:
             builder.warn(value.place, f"no effect: {name} is not applied to connections with upstreams")

@@ -13,6 +13,7 @@ from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
 from .check_sources import check_source
 from .findings import Findings, Places
+from .runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -82,6 +83,7 @@ def _repeated(names: Sequence[object]) -> Iterable[int]:
 def _check_runtime(findings: Findings, policy: Policy) -> None:
     read = {key for listener in policy.listeners for key in runtime_keys(listener)}
     families = tuple(key for key in read if key.endswith("."))
+    read |= {HIDES_FAILURE_REASON, GRPC_DEADLINE_EXCEEDED}
     for key in policy.runtime:
         if key in read or key.startswith(families):
             continue

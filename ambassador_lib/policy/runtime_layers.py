@@ -11,6 +11,11 @@ from .parsed import ParsedMessage, Place, Value
 if TYPE_CHECKING:
     from .build import Builder
 
+HIDES_FAILURE_REASON = "envoy.reloadable_features.hide_transport_failure_reason_in_response_body"
+"""Unless `false`, a 503 keeps to itself why there is no connection."""
+GRPC_DEADLINE_EXCEEDED = "envoy.reloadable_features.grpc_timeout_returns_deadline_exceeded"
+"""If `true`, a gRPC caller is told of a timeout as DEADLINE_EXCEEDED."""
+
 RuntimeValue = bool | int | str | FractionalPercent
 
 

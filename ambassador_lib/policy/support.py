@@ -77,7 +77,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
-        "max_connection_duration",
+        "max_connection_duration max_stream_duration",
         f"{_CORE}UpstreamHttpProtocolOptions": "auto_sni auto_san_validation override_auto_sni_header",
         f"{_CORE}TypedExtensionConfig": "name typed_config",
         f"{_CORE}ConfigSource": "path",
@@ -140,7 +140,10 @@ NEWER_BOOLEANS = frozenset(
 # Where the model has fields that Envoy keeps in another message.
 _FLATTENED = {
     f"{_HCM}HttpConnectionManager.headers_with_underscores_action": f"{_CORE}HttpProtocolOptions",
+    f"{_HCM}HttpConnectionManager.max_stream_duration": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.idle_timeout": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.max_connection_duration": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.max_stream_duration": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_requests_per_connection": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.auto_sni": f"{_CORE}UpstreamHttpProtocolOptions",
     f"{_HPO}.auto_san_validation": f"{_CORE}UpstreamHttpProtocolOptions",

@@ -47,7 +47,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "access_log_options access_log_flush_interval flush_access_log_on_new_request": "each call is logged once, "
         "when it has ended",
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
-        "delayed_close_timeout request_timeout request_headers_timeout stream_error_on_invalid_http_message "
+        "delayed_close_timeout request_headers_timeout stream_error_on_invalid_http_message "
         "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
@@ -69,6 +69,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.route.v3.VirtualHost": {"virtual_clusters": _STATS},
     "envoy.config.route.v3.Route": {"stat_prefix": _STATS},
+    "envoy.config.route.v3.RouteAction": {"flush_timeout": _DOWNSTREAM},
     "envoy.config.route.v3.WeightedCluster": {"total_weight": "it is the sum of the weights, in Envoy too"},
     "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {"track_remaining": _STATS},
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {"update_merge_window": "changes of hosts are seen at once"},

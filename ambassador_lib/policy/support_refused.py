@@ -10,7 +10,6 @@ _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; t
 _SDS = "secrets from SDS are not supported yet"
 _MIRROR = "mirroring requests is not supported yet"
 _HEDGE = "hedging is not supported yet"
-_STREAM = "max_stream_duration is not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _LIMITS = "rate limits are not supported yet"
 _OVERRIDE = "no filter here overrides the host"
@@ -51,7 +50,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
     "envoy.config.core.v3.KeyValueAppend": {"entry": "Envoy itself takes record only, today"},
     "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
-    "envoy.config.core.v3.HttpProtocolOptions": {"max_stream_duration": _STREAM},
     "envoy.config.route.v3.RouteConfiguration": {
         "vhds": _XDS,
         "request_mirror_policies": _MIRROR,
@@ -70,8 +68,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.RouteAction": {
         "request_mirror_policies": _MIRROR,
         "hedge_policy": _HEDGE,
-        "max_stream_duration": _STREAM,
-        "max_grpc_timeout grpc_timeout_offset": "timeouts from grpc-timeout are not supported yet",
         "rate_limits include_vh_rate_limits": _LIMITS,
         "internal_redirect_policy internal_redirect_action max_internal_redirects": "internal redirects are not "
         "supported yet",
@@ -80,9 +76,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.route.v3.RouteAction.HashPolicy": {
         "filter_state": "no filter here writes filter state: hash a header instead",
-    },
-    "envoy.config.route.v3.RetryPolicy": {
-        "per_try_idle_timeout": "per_try_idle_timeout is not supported yet",
     },
     "envoy.config.cluster.v3.Cluster": {
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "

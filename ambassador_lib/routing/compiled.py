@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..algorithms.grpc_timeout import StreamDuration
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, VirtualHost
 from .clusters import Choice, compile_pick
 from .hash_policy import SessionCookie, compile_hash_policy
@@ -70,15 +71,16 @@ class CompiledRoute:
     """A route: the condition under which it is taken, and all that follows from it.
 
     `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
-    where the connection manager's counts. `retry_policy` is the route's, else the virtual host's.
+    where the connection manager's counts. `max_grpc_timeout` and its offset are milliseconds, `None` where not set.
+    `retry_policy` is the route's, else the virtual host's.
     `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do.
     """
 
     __slots__ = (
         "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_replies", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "hash_of", "idle_timeout", "matches", "model", "name", "per_request_buffer_limit", "priority",
-        "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
+        "hash_of", "idle_timeout", "matches", "max_grpc_timeout", "model", "name", "per_request_buffer_limit",
+        "priority", "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +115,11 @@ class CompiledRoute:
         self.cluster_not_found = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
         self.priority = action.priority
         self.timeout = _milliseconds(DEFAULT_TIMEOUT if action.timeout is None else action.timeout) or None
+        self.max_grpc_timeout: tuple[int, int] | None = None
+        if action.max_stream_duration is not None:  # with whatever in it (semantics 2)
+            self.timeout = None
+        elif action.max_grpc_timeout is not None:
+            self.max_grpc_timeout = _whole(action.max_grpc_timeout), _whole(action.grpc_timeout_offset)
         self.idle_timeout = None if action.idle_timeout is None else _milliseconds(action.idle_timeout)
 
     def _compile_limits(self, model: Route, virtual_host: VirtualHost) -> None:
@@ -141,6 +148,19 @@ class CompiledRoute:
             return self.request_body_buffer_limit
         limit = DEFAULT_BODY_LIMIT if connection_limit is None else connection_limit
         return limit if self.per_request_buffer_limit is None else min(limit, self.per_request_buffer_limit)
+
+    def stream_duration(self, inherited: float | None) -> StreamDuration:
+        """How long a call may last; `inherited` is what the connection manager says, in seconds."""
+        own = self.model.route.max_stream_duration if self.model.route is not None else None
+        if own is None:
+            return StreamDuration(_whole(inherited))
+        return StreamDuration(
+            maximum=_whole(inherited if own.max_stream_duration is None else own.max_stream_duration),
+            header_max=None if own.grpc_timeout_header_max is None else _whole(own.grpc_timeout_header_max),
+            header_offset=_whole(own.grpc_timeout_header_offset),
+            is_told=True,
+            is_withheld=_whole(inherited) > 0,
+        )
 
     def local_response(self, call: Call) -> tuple[int, list[Header], bytes] | None:
         """Answer with status, headers and body, mutations and framing included; `None` if the route forwards."""
@@ -209,6 +229,11 @@ def _levels(
 def _milliseconds(seconds: float) -> float:
     """Cut to whole milliseconds as Envoy does; a float's own error must not cost one."""
     return round(seconds * 1e9) // 1_000_000 / 1000
+
+
+def _whole(seconds: float | None) -> int:
+    """Whole milliseconds, cut; 0 where nothing is set."""
+    return round(_milliseconds(seconds or 0.0) * 1000)
 
 
 def _set(own: int | None, inherited: int | None) -> int | None:

@@ -28,6 +28,7 @@ class RetryRules:
     conditions: RetryOn = NOTHING
     num_retries: int = 1
     per_try_timeout: float = INFINITY
+    per_try_idle_timeout: float = INFINITY
     status_codes: frozenset[int] = frozenset()
     response_headers: ResponseMatch | None = None
     request_headers: Callable[[Call], bool] | None = None
@@ -118,6 +119,7 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         least_status=retry_on.least_status(conditions),
         num_retries=1 if policy.num_retries is None else policy.num_retries,
         per_try_timeout=per_try or INFINITY,
+        per_try_idle_timeout=_whole_milliseconds(policy.per_try_idle_timeout) or INFINITY,
         status_codes=frozenset(policy.retriable_status_codes),
         response_headers=_any_response(policy.retriable_headers),
         request_headers=_any_request(policy.retriable_request_headers),

@@ -57,6 +57,9 @@ class Upstream:
         self.assignment = cluster.load_assignment
         """The endpoints as the policy, or discovery, lists them."""
         self.limits = Limits.of(cluster)
+        options = cluster.http_protocol_options
+        self.max_stream_duration = (options.max_stream_duration if options is not None else None) or _NEVER
+        """Seconds that one try may last, its body included."""
         self.traffic_seen = False
         """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
         self.breaker = _breaker(cluster, clock, breaker_listeners, breaker_storage)

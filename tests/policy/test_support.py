@@ -18,11 +18,11 @@ from .documents import ROUTER, TYPE, document, protocol_options
 FLATTENED = {
     "envoy.config.listener.v3.Listener": {"http_connection_manager"},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-        "headers_with_underscores_action"
+        "headers_with_underscores_action", "max_stream_duration",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",
-        "max_requests_per_connection",
+        "max_requests_per_connection", "max_connection_duration", "max_stream_duration",
     },
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {"dns_resolution_config"},
     "envoy.config.cluster.v3.Cluster": {"circuit_breaker", "hash_policy"},
@@ -48,7 +48,6 @@ def refusal(text: str) -> str:
         (document(route="cluster: c, hash_policy: [{filter_state: {key: x}}]"), "no filter here writes filter state"),
         (document(cluster="lb_policy: CLUSTER_PROVIDED"), "no type of cluster here brings a load balancer"),
         (document(route="cluster: c, hedge_policy: {}"), "hedging is not supported yet"),
-        (document(route="cluster: c, max_stream_duration: {}"), "max_stream_duration is not supported yet"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
         (document(on_route="filter_action: {}"), "HTTP filters"),
         (

@@ -74,7 +74,6 @@ def upstream(options: str) -> str:
         (runtime("overload.global_downstream_max_connections"), "max_connections", "no effect"),
         (runtime("envoy.reloadable_features.x"), "envoy.reloadable_features.x", "no effect"),
         (runtime("re2.max_program_size.warn_level"), "warn_level", "no effect"),
-        (document(hcm="stat_prefix: p, request_timeout: 5s"), "request_timeout", "no effect"),
         (document(hcm="stat_prefix: p, request_headers_timeout: 5s"), "request_headers_timeout", "no effect"),
         (document(hcm="stat_prefix: p, max_request_headers_kb: 60"), "max_request_headers_kb", "no effect"),
         (

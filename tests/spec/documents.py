@@ -86,6 +86,12 @@ def endpoint(number: int, *, hostname: str = "", **fields: Any) -> Document:
     return {"endpoint": {"address": address, **named}, **fields}
 
 
+def options(*, protocol: str = "http_protocol_options", **common: Any) -> Document:
+    """Return a cluster's protocol options, these among the common ones."""
+    choice = {"explicit_http_config": {protocol: {}}, "common_http_protocol_options": common}
+    return {"typed_extension_protocol_options": {OPTIONS: {"@type": f"type.googleapis.com/{OPTIONS}", **choice}}}
+
+
 def breaker(**fields: Any) -> Document:
     """Return the metadata that gives a cluster a breaker."""
     return {"filter_metadata": {"ambassador_lib": {"circuit_breaker": fields}}}

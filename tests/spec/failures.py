@@ -17,12 +17,14 @@ from ambassador_lib import (
     UpstreamOverflowError,
     UpstreamResetError,
 )
+from ambassador_lib.errors import UpstreamDurationError
 
-from .documents import Document, bootstrap, route
+from .documents import Document, bootstrap, options, route
 from .harness import Hang, Step
 
 RESET = "upstream connect error or disconnect/reset before headers. reset reason: "
 BEFORE = "upstream_reset_before_response_started"
+CLOSING = {"connection": "close"}
 OVERLOADED = {"x-envoy-overloaded": "true"}
 
 
@@ -41,6 +43,7 @@ class Failure:
     details: str
     headers: dict[str, str] = field(default_factory=dict)
     tries: int = 1
+    grpc: str | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -124,15 +127,33 @@ FAILURES = [
         504, "stream timeout", "SI", "stream_idle_timeout",
     ),
     Failure(
+        "max-stream-duration",
+        bootstrap(route={"max_stream_duration": {"max_stream_duration": "1s"}}),
+        Hang(2), LocalReplyError, httpx.TransportError,
+        504, "downstream duration timeout", None, "max_duration_timeout", grpc="4",
+    ),
+    Failure(
+        "per-try-idle-timeout",
+        retry_policy(per_try_idle_timeout="1s"),
+        Hang(2), PerTryTimeoutError, httpx.ReadTimeout,
+        504, "upstream request timeout", "UT", "upstream_per_try_idle_timeout",
+    ),
+    Failure(
+        "upstream-max-stream-duration",
+        bootstrap(cluster=options(max_stream_duration="1s")),
+        Hang(2), UpstreamDurationError, httpx.TransportError,
+        504, "upstream max stream duration reached", "UMSDR", "upstream_max_stream_duration_reached",
+    ),
+    Failure(
         "underscore",
         bootstrap(manager={"common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"}}),
         200, LocalReplyError, httpx.TransportError,
-        400, "Bad Request", None, "http1.unexpected_underscore", tries=0,
+        400, "Bad Request", None, "http1.unexpected_underscore", CLOSING, tries=0,
     ),
     Failure(
         "path",
         bootstrap(manager={"normalize_path": True}),
         200, LocalReplyError, httpx.TransportError,
-        400, "", None, "path_normalization_failed", tries=0,
+        400, "", None, "path_normalization_failed", CLOSING, tries=0,
     ),
 ]  # fmt: skip

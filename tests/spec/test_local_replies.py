@@ -115,7 +115,7 @@ def test_a_grpc_request_gets_trailers_only(spec: Spec, failure: Failure) -> None
     """200 with `grpc-status` and, where there is a text, `grpc-message`; flags and details are as ever."""
     headers = {"content-type": "application/grpc+proto"}
     response = replied(spec, failure, "POST", headers=headers)
-    code = {400: "13", 404: "12"}.get(failure.status, "14")
+    code = failure.grpc or {400: "13", 404: "12"}.get(failure.status, "14")
     assert (200, b"", code) == (response.status_code, response.content, response.headers["grpc-status"])
     assert (failure.body or None) == response.headers.get("grpc-message")
     assert ("application/grpc", "0") == (response.headers["content-type"], response.headers["content-length"])

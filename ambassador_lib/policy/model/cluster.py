@@ -252,7 +252,9 @@ class DnsResolutionConfig:
 class HttpProtocolOptions:
     """How to speak HTTP to a cluster. Source: `envoy.extensions.upstreams.http.v3.HttpProtocolOptions`.
 
-    `protocol` is `http1` (default), `http2` or `auto` (ALPN), from `explicit_http_config` / `auto_config`.
+    `protocol` is `http1` (default), `http2` or `auto` (ALPN), from `explicit_http_config` / `auto_config`. A
+    connection is given no further request when it is older than `max_connection_duration`; a try that lasts longer
+    than `max_stream_duration`, its body included, is broken off. 0 is none.
     """
 
     PROTO: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -262,6 +264,8 @@ class HttpProtocolOptions:
     override_auto_sni_header: str = ""
     idle_timeout: float | None = None
     max_requests_per_connection: int | None = None
+    max_connection_duration: float | None = None
+    max_stream_duration: float | None = None
     retry_policy: RetryPolicy | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
 

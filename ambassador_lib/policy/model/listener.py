@@ -12,10 +12,16 @@ from .route import RouteConfiguration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """The terminal filter. Source: `envoy.extensions.filters.http.router.v3.Router`."""
+    """The terminal filter. Source: `envoy.extensions.filters.http.router.v3.Router`.
+
+    `strict_check_headers` names `x-envoy-*` headers of an internal caller's that must be valid: else 400, IH.
+    `respect_expected_rq_timeout` makes his `x-envoy-expected-rq-timeout-ms` the route's timeout.
+    """
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.http.router.v3.Router"
     suppress_envoy_headers: bool = False
+    strict_check_headers: tuple[str, ...] = ()
+    respect_expected_rq_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +72,8 @@ class Rds:
 class HttpConnectionManager:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
-    `stream_idle_timeout` unset is 300 s, 0 is none. `headers_with_underscores_action` comes from
-    `common_http_protocol_options`.
+    `stream_idle_timeout` unset is 300 s, 0 is none. `request_timeout` bounds how long a streamed request may take to
+    come. `headers_with_underscores_action` and `max_stream_duration` come from `common_http_protocol_options`.
     """
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -79,6 +85,8 @@ class HttpConnectionManager:
     server_name: str = ""
     server_header_transformation: str = "OVERWRITE"
     stream_idle_timeout: float | None = None
+    request_timeout: float | None = None
+    max_stream_duration: float | None = None
     use_remote_address: bool | None = None
     skip_xff_append: bool = False
     via: str = ""

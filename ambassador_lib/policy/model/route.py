@@ -153,6 +153,7 @@ class RetryPolicy:
     retry_on: str = ""
     num_retries: int | None = None
     per_try_timeout: float | None = None
+    per_try_idle_timeout: float | None = None
     retry_priority: RetryPriority | None = None
     retry_host_predicate: tuple[RetryHostPredicate, ...] = ()
     host_selection_retry_max_attempts: int = 0
@@ -206,8 +207,19 @@ class RouteAction:
     """Where a request goes and under which rules. Source: `envoy.config.route.v3.RouteAction`.
 
     `timeout` unset is 15 s, 0 is none; kept in whole milliseconds as Envoy does. `idle_timeout` unset is the
-    connection manager's `stream_idle_timeout`.
+    connection manager's `stream_idle_timeout`. `max_stream_duration` set, with whatever in it, switches `timeout` off.
     """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class MaxStreamDuration:
+        """How long a call may last; `max_stream_duration` unset is the connection manager's, 0 is none. With
+        `grpc_timeout_header_max` a request's `grpc-timeout` counts instead, up to so much (0: any), less the offset.
+        Source: `envoy.config.route.v3.RouteAction.MaxStreamDuration`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RouteAction.MaxStreamDuration"
+        max_stream_duration: float | None = None
+        grpc_timeout_header_max: float | None = None
+        grpc_timeout_header_offset: float | None = None
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.RouteAction"
     cluster: str | None = None
@@ -224,6 +236,9 @@ class RouteAction:
     append_x_forwarded_host: bool = False
     timeout: float | None = None
     idle_timeout: float | None = None
+    max_stream_duration: MaxStreamDuration | None = None
+    max_grpc_timeout: float | None = None
+    grpc_timeout_offset: float | None = None
     retry_policy: RetryPolicy | None = None
     priority: str = "DEFAULT"
     hash_policy: tuple[HashPolicy, ...] = ()
