@@ -18,6 +18,8 @@ class CheckResult(enum.Enum):
     """Passed, with `x-envoy-degraded`."""
     REFUSED = "refused"
     """An answer that says no: unhealthy at once, whatever the threshold."""
+    EXCLUDED = "excluded"
+    """Refused, with `x-envoy-immediate-health-check-fail`: left out of every percentage as well."""
     RETRIABLE = "retriable"
     """An answer in `retriable_statuses`: counts to the threshold."""
     UNREACHABLE = "unreachable"
@@ -120,7 +122,10 @@ class HealthState:
         transition = Transition.NONE
         if not self.failed:
             self._refusals += 1
-            if result is not CheckResult.REFUSED and self._refusals < self.rules.unhealthy_threshold:
+            if (
+                result not in (CheckResult.REFUSED, CheckResult.EXCLUDED)
+                and self._refusals < self.rules.unhealthy_threshold
+            ):
                 return Transition.PENDING
             self.failed = True
             transition = Transition.CHANGED

@@ -77,6 +77,8 @@ class CheckedHost:
         state = self._states[index]
         transition = state.record(result)
         self._publish()
+        if result is CheckResult.EXCLUDED:
+            self._upstream.set_flag(self.host, HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL, True)
         if result.passed and not self._failed:
             self._upstream.uneject(self.host)
         return state.rules.delay(
@@ -219,7 +221,7 @@ class HealthChecker:
             result = CheckResult.UNREACHABLE
         if not result.passed:
             log.debug("cluster %s: health check of %s: %s", self._upstream.name, host.key, result.value)
-        if result is CheckResult.TIMED_OUT:
+        if result is CheckResult.TIMED_OUT and not probe.outlives_timeouts:
             await probe.close()
         return result
 

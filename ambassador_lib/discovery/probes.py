@@ -1,7 +1,7 @@
 """One active health check against one host: what is sent over HTTP or TCP, and how the answer is judged.
 
-Source: `HttpHealthCheck` and `TcpHealthCheck` of `envoy.config.core.v3.HealthCheck`, semantics 6.1 and 6.2. When checks
-happen, and how often one must pass, is `health_check`'s business; so is the timeout.
+gRPC is in `grpc_probe`. When checks happen, how often one must pass, and the timeout, are `health_check`'s business.
+Source: `HttpHealthCheck` and `TcpHealthCheck` of `envoy.config.core.v3.HealthCheck`, semantics 6.1 and 6.2.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..algorithms.header_format import Operator, parse
 from ..algorithms.health import CheckResult, matches_in_order
 from ..call import Deadline, Header
 from ..engine.base import Destination, Engine, Exchange
+from ..engine.tls_names import string_check
 from ..engine.wire import Network, PeerReset, Wire
 from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
 from ..policy.model.cluster import Cluster, HealthCheck
@@ -30,12 +31,16 @@ USER_AGENT = "Envoy/HC"
 DEFAULT_EXPECTED = (Int64Range(start=200, end=201),)
 DEFAULT_RESPONSE_BUFFER_SIZE = 1024
 DEFAULT_METHOD = "GET"
+CHECKED_CLUSTER = "x-envoy-upstream-healthchecked-cluster"
+"""Where a host says which service it is. Source: `HttpHealthCheck.service_name_matcher`."""
 MAX_TCP_BUFFER = 1 << 20
 """Bytes kept of a TCP answer that does not match; more of it cannot be an answer."""
 
 
 class Probe(Protocol):
-    """Checks one host."""
+    """Checks one host. `outlives_timeouts` says that a check that took too long leaves the connection usable."""
+
+    outlives_timeouts: bool
 
     async def check(self, deadline: Deadline) -> CheckResult:
         """Check once; cancelled when the check's timeout passes."""
@@ -58,13 +63,17 @@ def probe_for(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings
     """Return the probe that `check` asks for."""
     target = destination(check, host, cluster, tls)
     reuse = check.reuse_connection is not False
+    if check.grpc_health_check is not None:
+        from .grpc_probe import GrpcProbe
+
+        return GrpcProbe(check.grpc_health_check, check.timeout, host, cluster, target, parts, reuse=reuse)
     if check.http_health_check is not None:
         return HttpProbe(HttpQuestion(check.http_health_check, host, cluster), target, parts, reuse=reuse)
     return TcpProbe(check.tcp_health_check or HealthCheck.TcpHealthCheck(), target, parts, reuse=reuse)
 
 
 def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettings | None) -> Destination:
-    """Return where and how the host is checked: HTTP/1.1 over the cluster's transport socket."""
+    """Return where and how the host is checked, over the host's transport socket."""
     address, port = host.address, host.port
     config = host.health_check_config
     if config is not None:
@@ -76,12 +85,18 @@ def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettin
         address=address,
         port=port,
         connect_timeout=check.timeout + 1,  # never the first to pass: the check's own timeout spans connecting, too
+        protocol="http2" if _speaks_http2(check) else "http1",
         idle_timeout=None,  # the interval between two checks may be long, and the connection is to last
     )
     if tls is None:
         return plain
     sni = host.hostname if tls.auto_host_sni and host.hostname else tls.sni
     return replace(plain, tls=tls, sni=sni, san=sni if tls.auto_sni_san_validation else None)
+
+
+def _speaks_http2(check: HealthCheck) -> bool:
+    http = check.http_health_check
+    return check.grpc_health_check is not None or (http is not None and http.codec_client_type == "HTTP2")
 
 
 class HttpQuestion:
@@ -95,21 +110,29 @@ class HttpQuestion:
         self._expected = config.expected_statuses or DEFAULT_EXPECTED
         self._retriable = config.retriable_statuses
         self._receive = [payload(part) for part in config.receive]
+        matcher = config.service_name_matcher
+        self._is_service = None if matcher is None else string_check(matcher)
         size = config.response_buffer_size
         # 0 means no bound; the default is not 0.
         self.kept = (DEFAULT_RESPONSE_BUFFER_SIZE if size is None else size or None) if self._receive else 0
 
     def judge(self, status: int, headers: httpx.Headers, body: bytes) -> CheckResult:
         """Return what an answer means."""
-        if not _within(self._expected, status):
-            return CheckResult.RETRIABLE if _within(self._retriable, status) else CheckResult.REFUSED
+        # The body comes first, as in Envoy: no status makes up for a wrong one.
+        refused = CheckResult.EXCLUDED if "x-envoy-immediate-health-check-fail" in headers else CheckResult.REFUSED
         if not matches_in_order(self._receive, body):
+            return refused
+        if not _within(self._expected, status):
+            return CheckResult.RETRIABLE if _within(self._retriable, status) else refused
+        if self._is_service is not None and not self._is_service(headers.get(CHECKED_CLUSTER, "")):
             return CheckResult.REFUSED
         return CheckResult.DEGRADED if "x-envoy-degraded" in headers else CheckResult.PASSED
 
 
 class HttpProbe:
-    """Asks over HTTP/1.1."""
+    """Asks over HTTP."""
+
+    outlives_timeouts = False
 
     def __init__(self, question: HttpQuestion, target: Destination, parts: NetworkParts, *, reuse: bool) -> None:
         self._question = question
@@ -174,6 +197,8 @@ class HttpProbe:
 
 class TcpProbe:
     """Connects and, where there is something to receive, sends and waits for it."""
+
+    outlives_timeouts = False
 
     def __init__(
         self, config: HealthCheck.TcpHealthCheck, target: Destination, parts: NetworkParts, *, reuse: bool
@@ -253,22 +278,29 @@ def _nothing() -> None:
     """Nobody needs to know when a check's connection is there."""
 
 
+def authority_of(host: Host, given: str, cluster: Cluster) -> str:
+    """Return what a host is called in checks: its own name for them, else the check's, else the cluster's."""
+    override = host.health_check_config.hostname if host.health_check_config is not None else ""
+    return override or given or cluster.name
+
+
 def _request_head(
     config: HealthCheck.HttpHealthCheck, host: Host, cluster: Cluster, body_size: int
 ) -> tuple[str, list[Header]]:
     """Return the authority and the headers of the check's request."""
-    override = host.health_check_config.hostname if host.health_check_config is not None else ""
     headers = {"user-agent": USER_AGENT}
     for name in config.request_headers_to_remove:
         headers.pop(name.lower(), None)
     for option in config.request_headers_to_add:
-        _add(headers, option, host)
+        add_header(headers, option, host)
     if body_size:
         headers["content-length"] = str(body_size)
-    return override or config.host or cluster.name, [(name.encode(), value.encode()) for name, value in headers.items()]
+    authority = authority_of(host, config.host, cluster)
+    return authority, [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _add(headers: dict[str, str], option: HeaderValueOption, host: Host) -> None:
+def add_header(headers: dict[str, str], option: HeaderValueOption, host: Host) -> None:
+    """Add a header as its option says; of command operators, those about the host render to something."""
     name = option.header.key.lower()
     value = "".join(
         _rendered(part, host) if isinstance(part, Operator) else part for part in parse(option.header.value)

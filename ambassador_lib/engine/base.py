@@ -22,9 +22,11 @@ class ConnectionGauge(Protocol):
     """Told of every connection that is opened and closed to one destination.
 
     `retired` says that discovery has dropped the host: its connections are not kept any longer than they are in use.
+    `drains` counts how often the host has failed: neither are those kept that were made before it did so last.
     """
 
     retired: bool
+    drains: int
 
     def opened(self) -> None:
         """One more."""

@@ -50,6 +50,7 @@ class Http2Stream:
         self._ended = False
         self._closed = False
         self._error: UpstreamResetError | None = None
+        self._trailers: list[Header] = []
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
@@ -61,7 +62,12 @@ class Http2Stream:
             raise self._error
         headers = [header for header in self._head if not header[0].startswith(b":")]
         check_head(headers)
-        return Head(_status(self._head), headers, {"http_version": b"HTTP/2", "network_stream": self._connection.wire})
+        extensions = {
+            "http_version": b"HTTP/2",
+            "network_stream": self._connection.wire,
+            "trailers": self._trailers,  # filled by the end of the body
+        }
+        return Head(_status(self._head), headers, extensions)
 
     async def _send(self) -> None:
         connection, exchange = self._connection, self._exchange
@@ -120,6 +126,8 @@ class Http2Stream:
             self._head = list(event.headers or ())
         elif isinstance(event, h2.events.DataReceived):
             self._chunks.append((event.data or b"", event.flow_controlled_length or 0))
+        elif isinstance(event, h2.events.TrailersReceived):
+            self._trailers += event.headers or ()
         elif isinstance(event, h2.events.StreamEnded):
             self._ended = True
         elif isinstance(event, h2.events.StreamReset):

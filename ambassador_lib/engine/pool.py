@@ -30,6 +30,8 @@ class Pooled:
         self.idle_since = now
         self.requests = 0
         self._counted = True
+        gauge = key[1].gauge
+        self._drains = 0 if gauge is None else gauge.drains
 
     def open(self, exchange: Exchange) -> Stream:
         """Begin an exchange."""
@@ -37,10 +39,10 @@ class Pooled:
         return self.connection.open(exchange)
 
     def has_room(self) -> bool:
-        """Whether another exchange can be opened; on an idle one that is too old, whoever takes it finds out."""
+        """Whether another exchange can be opened; on an idle one that is unwanted, whoever takes it finds out."""
         if not self.connection.has_room() or self.is_worn_out():
             return False
-        return not self.is_too_old() or self.connection.is_idle()
+        return self.connection.is_idle() or not (self.is_retired() or self.is_too_old())
 
     def is_usable(self) -> bool:
         """Whether another exchange can ever be opened."""
@@ -49,9 +51,9 @@ class Pooled:
         return not self.is_retired() and not self.is_too_old()
 
     def is_retired(self) -> bool:
-        """Whether the host at the other end is no longer one of the cluster's."""
+        """Whether the host at the other end is no longer one of the cluster's, or has failed meanwhile."""
         gauge = self.key[1].gauge
-        return gauge is not None and gauge.retired
+        return gauge is not None and (gauge.retired or gauge.drains != self._drains)
 
     def is_worn_out(self) -> bool:
         """Whether `max_requests_per_connection` is reached."""

@@ -50,13 +50,14 @@ def _typed_check(wanted: SubjectAltNameMatcher) -> NameCheck:
     exact = wanted.matcher.exact
     if wanted_kind == "DNS" and exact is not None:
         return lambda kind, name: kind == "DNS" and dns_name_matches(exact, name)
-    matches = _string_check(wanted.matcher)
+    matches = string_check(wanted.matcher)
     if wanted_kind == "IP Address":
         return lambda kind, name: kind == wanted_kind and matches(plain_ip(name))
     return lambda kind, name: kind == wanted_kind and matches(name)
 
 
-def _string_check(matcher: StringMatcher) -> Callable[[str], bool]:
+def string_check(matcher: StringMatcher) -> Callable[[str], bool]:
+    """Compile a matcher; `ValueError` says what is wrong with it."""
     if matcher.safe_regex is not None:
         return _regex_check(matcher.safe_regex.regex)
 
@@ -75,7 +76,7 @@ def _string_check(matcher: StringMatcher) -> Callable[[str], bool]:
     if matcher.contains is not None:
         part = fold(matcher.contains)
         return lambda name: part in fold(name)
-    raise ValueError("match_typed_subject_alt_names: the matcher is empty")
+    raise ValueError("the matcher is empty")
 
 
 def _regex_check(pattern: str) -> Callable[[str], bool]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 
 from .check_balancing import check_balancing
+from .check_health import check_health_check
 from .check_listeners import check_protocol
-from .check_routes import check_added, check_regexes, check_removed, check_retry_policy
+from .check_routes import check_regexes, check_retry_policy
 from .check_sources import check_source
 from .check_tls import check_tls
 from .findings import Findings
-from .model.cluster import Cluster, ClusterLoadAssignment, Endpoint, HealthCheck
-from .model.core import Int64Range, SocketAddress
+from .model.cluster import Cluster, ClusterLoadAssignment, Endpoint
+from .model.core import SocketAddress
 from .model.tls import RawBuffer, UpstreamTlsContext
 
 
@@ -23,7 +24,7 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
     _check_transport_socket(findings, cluster)
     _check_health_check_names(findings, cluster)
     for health_check in cluster.health_checks:
-        _check_health_check(findings, health_check)
+        check_health_check(findings, health_check, cluster)
     outlier = cluster.outlier_detection
     if outlier is not None and outlier.max_ejection_time is not None:
         base = 30.0 if outlier.base_ejection_time is None else outlier.base_ejection_time
@@ -129,42 +130,6 @@ def _check_health_check_names(findings: Findings, cluster: Cluster) -> None:
         elif check.name in seen:
             findings.fault(check, "name", f"a health check named {check.name!r} exists already in this cluster")
         seen.add(check.name)
-
-
-def _check_health_check(findings: Findings, check: HealthCheck) -> None:
-    if not (check.http_health_check or check.tcp_health_check or check.grpc_health_check):
-        message = "a health check needs http_health_check, tcp_health_check or grpc_health_check"
-        findings.fault(check, "http_health_check", message)
-    payloads: list[HealthCheck.Payload | None] = []
-    for checker in (check.http_health_check, check.tcp_health_check):
-        if checker is not None:
-            payloads += [checker.send, *checker.receive]
-    for payload in payloads:
-        if payload is not None and payload.text is not None and not _is_hex(payload.text):
-            findings.fault(payload, "text", "a payload's text is hexadecimal")
-    if check.http_health_check is not None:
-        check_added(findings, check.http_health_check.request_headers_to_add)
-        check_removed(findings, check.http_health_check, "request_headers_to_remove")
-        for statuses in (check.http_health_check.expected_statuses, check.http_health_check.retriable_statuses):
-            for status in statuses:
-                _check_status_range(findings, status)
-
-
-def _check_status_range(findings: Findings, status: Int64Range) -> None:
-    if status.start < 100:
-        findings.fault(status, "start", "a range of statuses starts at 100 or above")
-    if status.end > 600:
-        findings.fault(status, "end", "a range of statuses ends at 600 or below")
-    if status.start >= status.end:
-        findings.fault(status, "end", "the range is empty: end is exclusive")
-
-
-def _is_hex(text: str) -> bool:
-    try:
-        bytes.fromhex(text)
-    except ValueError:
-        return False
-    return " " not in text
 
 
 def _is_ip(text: str) -> bool:

@@ -77,6 +77,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "alt_stat_name track_timeout_budgets track_cluster_stats lrs_server lrs_report_endpoint_metrics": _STATS,
         "preconnect_policy connection_pool_per_downstream_connection": "connections are made when they are needed",
         "upstream_connection_options": "the connection engine sets socket options",
+        "close_connections_on_host_health_failure": "HTTP connections to a failed host are given up either way",
     },
     "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
         "endpoint_stale_after": "only endpoints of a management server grow stale",
@@ -94,6 +95,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.core.v3.HealthCheck": {
         "event_log_path event_logger event_service always_log_health_check_failures "
         "always_log_health_check_success": "health check events are not logged",
+        "alt_port": "Envoy does not heed it either: use the endpoint's health_check_config",
     },
     "envoy.config.core.v3.Http2ProtocolOptions": {
         "max_concurrent_streams": "the upstream's own limit holds",

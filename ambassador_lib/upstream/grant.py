@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
 class HostLimits:
     """The connections to one host, and who waits for one. The engine's gauge for that host."""
 
-    __slots__ = ("_limits", "busy", "connecting", "key", "open", "queue", "reserved", "retired")
+    __slots__ = ("_limits", "busy", "connecting", "drains", "key", "open", "queue", "reserved", "retired")
 
     def __init__(self, limits: Limits, key: str) -> None:
         self._limits = limits
@@ -59,6 +59,8 @@ class HostLimits:
         self.queue: OrderedDict[Grant, None] = OrderedDict()
         self.retired = False
         """Whether the cluster has the host no longer."""
+        self.drains = 0
+        """How often the host has failed: what was connected before is given up."""
 
     def opened(self) -> None:
         """Count a connection that was established."""

@@ -70,6 +70,12 @@ class Limits:
         """Return the limits' part for one host, the same object each time."""
         return self._hosts.get(key) or self._hosts.setdefault(key, HostLimits(self, key))
 
+    def drain(self, key: str) -> None:
+        """Give up the connections to a host that has failed, each as soon as it is not in use."""
+        host = self._hosts.get(key)
+        if host is not None:
+            host.drains += 1
+
     def forget(self, key: str) -> None:
         """Forget a host that is gone: what still runs there is counted on, the next host of that key begins anew."""
         host = self._hosts.pop(key, None)

@@ -31,6 +31,9 @@ __all__ = ["Outcome", "Upstream"]
 
 _NEVER = float("inf")
 _NO_RUNTIME: Mapping[str, Any] = {}
+FAILURES = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_OUTLIER_CHECK
+"""What makes Envoy give up the connections to a host, whatever `close_connections_on_host_health_failure` says: that is
+about TCP proxying."""
 
 
 class Upstream:
@@ -170,6 +173,9 @@ class Upstream:
                 return
             if HealthFlag.FAILED_ACTIVE_HC in host.flags & ~flags:
                 host.healthy_since = self._now()
+            if flags & ~host.flags & FAILURES:
+                for limits in self.limits.values():
+                    limits.drain(host.key)
             host.flags = flags
             before = self.hosts
             hosts = before
@@ -237,7 +243,9 @@ class Upstream:
         host.created, host.healthy_since = predecessor.created, predecessor.healthy_since
 
     def _outlives_discovery(self, host: Host) -> bool:
-        """Whether an unlisted host goes on (semantics 6.2; `ignore_health_on_host_removal` is not set)."""
+        """Whether an unlisted host goes on (semantics 6.2)."""
+        if self.cluster.ignore_health_on_host_removal:
+            return False
         if not self.health_checked or self.cluster.type == "LOGICAL_DNS" or not host.spec.actively_checked:
             return False
         return not host.flags & (HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_EDS_HEALTH)

@@ -30,6 +30,7 @@ class Gauge:
         self.opens = 0
         self.closes = 0
         self.retired = False
+        self.drains = 0
 
     def opened(self) -> None:
         self.opens += 1

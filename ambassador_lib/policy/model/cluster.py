@@ -360,6 +360,5 @@ class Cluster:
     transport_socket_matches: tuple[TransportSocketMatch, ...] = ()
     metadata: Metadata | None = None
     ignore_health_on_host_removal: bool = False
-    close_connections_on_host_health_failure: bool = False
     per_connection_buffer_limit_bytes: int | None = None
     circuit_breaker: CircuitBreaker | None = None

@@ -31,7 +31,7 @@ class Request:
     gone: float | None = None
     """When the peer left, or reset the stream, before the answer was written."""
     tls: dict[str, str | None] = field(default_factory=dict)
-    """`version`, `alpn`, `sni`, `client` (the common name in the client's certificate)."""
+    """`version`, `alpn`, `sni`, `client` (the common name in the client's certificate), `resumed` (yes or no)."""
     trailers: list[tuple[str, str]] = field(default_factory=list)
 
     @property

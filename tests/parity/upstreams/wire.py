@@ -96,4 +96,5 @@ class Wire:
             "alpn": session.selected_alpn_protocol(),
             "sni": getattr(session, "heard_name", None),
             "client": names[0] if names else None,
+            "resumed": "yes" if session.session_reused else "no",
         }
