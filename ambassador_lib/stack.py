@@ -42,6 +42,7 @@ from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfigu
 from .routing.hash_policy import SessionCookie, compile_hash_policy
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
+from .routing.response_match import compile_predicate
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
 from .runtime.control import ControlThread, Watch
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .policy import Policy
     from .routing.compiled import CompiledRoute
     from .routing.hash_policy import HashOf
+    from .routing.response_match import ResponseMatch
     from .runtime.base import Random, Runtime
     from .runtime.gate import Gate
     from .telemetry.access_log import AccessLogs
@@ -161,7 +163,7 @@ class Stack:
         chain = self._cluster_chain(upstream, discovery.gate, sockets)
         protocol = cluster.http_protocol_options
         own = protocol.retry_policy if protocol is not None else None
-        rules = None if own is None else compile_rules(own)
+        rules = None if own is None else compile_rules(own, self._policy.runtime)
         return ClusterAtWork(upstream, discovery, chain, rules, watch_storage(upstream, options))
 
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
@@ -277,7 +279,7 @@ class Stack:
                 ),
                 # Makes the tries: everything below runs once for each.
                 Retry(
-                    compile_rules(route.retry_policy),
+                    compile_rules(route.retry_policy, self._policy.runtime),
                     self._live.rules,
                     runtime=self._runtime,
                     random=options.random,
@@ -321,7 +323,7 @@ class Stack:
             EndpointRewrite(cluster, sockets, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
             CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
-            SendAttempt(upstream, engine, runtime, self._tracing),
+            SendAttempt(upstream, engine, runtime, self._tracing, is_error=_error_matcher(cluster)),
         ]
         return compose(handlers, _end)
 
@@ -367,6 +369,13 @@ def _idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = 
     if route is not None and route.idle_timeout is not None:
         idle = route.idle_timeout
     return idle or None
+
+
+def _error_matcher(cluster: Cluster) -> ResponseMatch | None:
+    """Compile what the cluster counts as an error of its hosts, if it says."""
+    options = cluster.http_protocol_options
+    own = options.outlier_detection if options is not None else None
+    return None if own is None or cluster.outlier_detection is None else compile_predicate(own.error_matcher)
 
 
 def _hash_of(cluster: Cluster, random: Random) -> HashOf | None:

@@ -23,6 +23,7 @@ from ..routing.mutations import set_lower_header
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
 
 if TYPE_CHECKING:
+    from ..routing.response_match import ResponseMatch
     from ..runtime.base import Runtime
     from ..telemetry.tracing import Tracing
     from ..upstream.upstream import Upstream
@@ -34,7 +35,16 @@ EXPECTED = b"x-envoy-expected-rq-timeout-ms"
 class SendAttempt:
     """Last before the engine."""
 
-    def __init__(self, upstream: Upstream, engine: Engine, runtime: Runtime, tracing: Tracing) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        engine: Engine,
+        runtime: Runtime,
+        tracing: Tracing,
+        *,
+        is_error: ResponseMatch | None = None,
+    ) -> None:
+        """`is_error` says which responses are errors for outlier detection, where the cluster does."""
         self._upstream = upstream
         self._engine = engine
         self._runtime = runtime
@@ -44,6 +54,8 @@ class SendAttempt:
         self._judged_by_origin = upstream.outlier is not None and (
             upstream.outlier.settings.split_external_local_origin_errors
         )
+        self._is_error = is_error
+        self._detects_degraded = upstream.outlier is not None and upstream.outlier.settings.detect_degraded_hosts
         self._health_checked = upstream.health_checked
         self._milliseconds: dict[float, bytes] = {}
 
@@ -69,13 +81,21 @@ class SendAttempt:
         attempt.duration = now - call.started - attempt.started
         if self._judged:
             self._tell_connected(call, now)
-            self._upstream.record(call.endpoint, _status(call, response), now)
+            self._upstream.record(call.endpoint, self._verdict(call, response), now)
+            if self._detects_degraded and "x-envoy-degraded" in response.headers:
+                self._upstream.degraded(call.endpoint, now)
         if self._health_checked and "x-envoy-immediate-health-check-fail" in response.headers:
             self._upstream.immediate_health_check_fail(call.endpoint)
         call.head_received()
         if span is not None:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
         return response
+
+    def _verdict(self, call: Call, response: httpx.Response) -> Outcome:
+        """What outlier detection counts the response as."""
+        if self._is_error is None:
+            return _status(call, response)
+        return 500 if self._is_error(response.status_code, response.headers.raw) else 200
 
     def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
         def on_connected() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..call import Answer, Call, Next
-from ..errors import again, expired, overflow
+from ..errors import again, expired, no_healthy_upstream, overflow
 from ..upstream.grant import Verdict
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class CircuitBreakers:
         call.attempt.defer(grant.release)
         if grant.verdict is GO or grant.verdict is CONNECT:
             return next(call)
+        if grant.verdict is Verdict.POOLS_OVERFLOW:  # told as if there were no host (verified against Envoy 1.40)
+            raise no_healthy_upstream()
         if grant.ticket is None:
             raise overflow()
         return self._wait_in_line(call, grant.ticket, next)

@@ -53,6 +53,7 @@ class Retry:
         self._rules = rules
         self._by_cluster = by_cluster
         self._runtime = runtime
+        self._random = random
         self._idempotent_only = idempotent_only
         self._application = application
         self._wait: wait_base = EnvoyBackOff(random, runtime.clock.time)
@@ -117,6 +118,9 @@ class Retry:
         if attempt.number > rules.num_retries:
             call.flag("URX")
             attempt.not_retried_because = f"num_retries {rules.num_retries} used up"
+            return None
+        if rules.allowed is not None and self._random.random() * rules.allowed[1] >= rules.allowed[0]:
+            attempt.not_retried_because = "the runtime key upstream.use_retry"
             return None
         if not self._take_place(call):
             call.flag("UO")

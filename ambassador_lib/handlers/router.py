@@ -87,6 +87,8 @@ class Router:
             raise LocalReplyError(
                 f"no cluster {name}", reply=LocalReply(self._route.cluster_not_found, "", "NC", "cluster_not_found")
             )
+        if call.cluster.shedding is not None:
+            call.cluster.shedding.check()
 
     def _check_strictly(self, call: Call) -> None:
         fault = strict_fault(call.headers, self._strict) if self._strict else None

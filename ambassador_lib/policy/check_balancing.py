@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator
 
 from .findings import Findings
 from .model.balancing import LbSubsetConfig
@@ -12,6 +14,37 @@ DEFAULT_MINIMUM_RING = 1024
 DEFAULT_MAXIMUM_RING = 8 * 1024 * 1024
 DEFAULT_TABLE_SIZE = 65537
 _DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+
+
+ROUTER_KEYS = frozenset({"upstream.use_retry", "upstream.base_retry_backoff_ms", "upstream.healthy_panic_threshold"})
+"""Runtime keys that all clusters share."""
+
+_BREAKER_KEYS = (
+    "max_connections", "max_pending_requests", "max_requests", "max_retries", "max_connection_pools",
+    "retry_budget.budget_percent", "retry_budget.min_retry_concurrency",
+)  # fmt: skip
+_OUTLIER_TIMES = ("interval", "base_ejection_time", "max_ejection_time", "max_ejection_time_jitter")
+
+
+def cluster_runtime_keys(cluster: Cluster) -> Iterator[str]:
+    """Yield the runtime keys that a cluster reads."""
+    yield f"upstream.maintenance_mode.{cluster.name}"
+    for priority in ("default", "high"):
+        yield from (f"circuit_breakers.{cluster.name}.{priority}.{field}" for field in _BREAKER_KEYS)
+    if cluster.outlier_detection is not None:
+        for field in dataclasses.fields(cluster.outlier_detection):
+            if "int" in str(field.type):
+                yield f"outlier_detection.{field.name}"
+            elif field.name in _OUTLIER_TIMES:
+                yield f"outlier_detection.{field.name}_ms"
+    least, settings = cluster.least_request_lb_config, cluster.round_robin_lb_config
+    if least is not None and least.active_request_bias is not None:
+        yield least.active_request_bias.runtime_key
+    for config in (least, settings):
+        if config is not None and config.slow_start_config is not None:
+            aggression = config.slow_start_config.aggression
+            if aggression is not None:
+                yield aggression.runtime_key
 
 
 def check_balancing(findings: Findings, cluster: Cluster) -> None:

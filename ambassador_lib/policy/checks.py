@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .check_balancing import ROUTER_KEYS, cluster_runtime_keys
 from .check_clusters import check_cluster
 from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Runtime keys that change what Envoy does and that nothing here reads.
 _ENVOYS_KEYS = (
     "envoy.", "upstream.", "circuit_breakers.", "outlier_detection.", "health_check.", "tracing.", "overload.",
+    "load_balancing_policy.",
 )  # fmt: skip
 # Of these, what concerns the proxy's sockets and code alone.
 _HARMLESS_KEYS = (
@@ -82,6 +84,7 @@ def _repeated(names: Sequence[object]) -> Iterable[int]:
 
 def _check_runtime(findings: Findings, policy: Policy) -> None:
     read = {key for listener in policy.listeners for key in runtime_keys(listener)}
+    read |= {key for cluster in policy.clusters for key in cluster_runtime_keys(cluster)} | ROUTER_KEYS
     families = tuple(key for key in read if key.endswith("."))
     read |= {HIDES_FAILURE_REASON, GRPC_DEADLINE_EXCEEDED}
     for key in policy.runtime:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..algorithms import retry_on
 from ..algorithms.backoff import DEFAULT_BASE, DEFAULT_RATE_LIMITED_MAX
 from ..algorithms.retry_on import NOTHING, Failure, RetryOn
+from ..algorithms.runtime_value import integer, share
 from ..call import INFINITY, Call, Header
 from .host_predicates import Reject, compile_reject
-from .match import compile_header_matcher, compile_values
+from .match import compile_header_matcher
+from .response_match import ResponseMatch, compile_headers
 
 if TYPE_CHECKING:
     from ..algorithms.overrides import Overrides
     from ..policy.model import HeaderMatcher, RetryPolicy
-
-ResponseMatch = Callable[[int, Sequence[Header]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class RetryRules:
     reselect: int = 0
     priority_frequency: int = 0
     """After how many tries the priorities that were tried are left out; 0 for never (`previous_priorities`)."""
+    allowed: tuple[int, int] | None = None
+    """The share of retries that are made, numerator and denominator; `None` for all (`upstream.use_retry`)."""
     chooses_hosts: bool = False
     """Whether a retry's pick of a host depends on the tries before it."""
     least_status: int = 0
@@ -103,12 +105,18 @@ class RetryRules:
 
 
 NO_RETRIES = RetryRules()
+_NO_RUNTIME: Mapping[str, Any] = {}
 
 
-def compile_rules(policy: RetryPolicy | None) -> RetryRules:
-    """Make a policy ready; no policy retries nothing, unless an internal caller's headers ask for it."""
+def compile_rules(policy: RetryPolicy | None, runtime: Mapping[str, Any] = _NO_RUNTIME) -> RetryRules:
+    """Make a policy ready; no policy retries nothing, unless an internal caller's headers ask for it.
+
+    Runtime: `upstream.base_retry_backoff_ms`, `upstream.use_retry` (percent).
+    """
+    usual = integer(runtime.get("upstream.base_retry_backoff_ms"), 0) / 1000 or DEFAULT_BASE
+    allowed = share(runtime.get("upstream.use_retry"))
     if policy is None:
-        return NO_RETRIES
+        return replace(NO_RETRIES, base_interval=usual, allowed=allowed)
     back_off, limited = policy.retry_back_off, policy.rate_limited_retry_back_off
     per_try = _whole_milliseconds(policy.per_try_timeout)
     reset_max = limited.max_interval if limited is not None else None
@@ -123,7 +131,7 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         status_codes=frozenset(policy.retriable_status_codes),
         response_headers=_any_response(policy.retriable_headers),
         request_headers=_any_request(policy.retriable_request_headers),
-        base_interval=DEFAULT_BASE if back_off is None else back_off.base_interval,
+        base_interval=usual if back_off is None else back_off.base_interval,
         max_interval=None if back_off is None else back_off.max_interval,
         reset_headers=tuple((header.name.lower().encode(), header.format) for header in limited.reset_headers)
         if limited is not None
@@ -133,6 +141,7 @@ def compile_rules(policy: RetryPolicy | None) -> RetryRules:
         reselect=max(0, policy.host_selection_retry_max_attempts) or 1,
         priority_frequency=0 if priority is None else priority.typed_config.update_frequency,
         chooses_hosts=bool(policy.retry_host_predicate or policy.retry_priority),
+        allowed=allowed,
     )
 
 
@@ -144,15 +153,7 @@ def _any_request(matchers: Sequence[HeaderMatcher]) -> Callable[[Call], bool] | 
 
 
 def _any_response(matchers: Sequence[HeaderMatcher]) -> ResponseMatch | None:
-    if not matchers:
-        return None
-    conditions = [(matcher.name.lower().encode(), compile_values(matcher)) for matcher in matchers]
-
-    def matches(status: int, headers: Sequence[Header]) -> bool:
-        lines = [(b":status", b"%d" % status), *((name.lower(), value) for name, value in headers)]
-        return any(holds([value for name, value in lines if name == wanted]) for wanted, holds in conditions)
-
-    return matches
+    return compile_headers(matchers, every=False) if matchers else None
 
 
 def _whole_milliseconds(seconds: float | None) -> float:

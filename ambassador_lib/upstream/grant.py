@@ -34,6 +34,8 @@ class Verdict(enum.Enum):
     """Refused: `max_pending_requests`."""
     REQUESTS_OVERFLOW = enum.auto()
     """Refused: `max_requests`."""
+    POOLS_OVERFLOW = enum.auto()
+    """Refused: `max_connection_pools`."""
     FAILED = enum.auto()
     """The connection that the request waited for could not be made: `Grant.failure` says why."""
     ENDED = enum.auto()
@@ -69,6 +71,11 @@ class HostLimits:
     def closed(self) -> None:
         """Count a connection no longer: it was closed."""
         self._limits.mailbox.post(HostLimits._closed_locked, self)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it has connections, or anybody waits for one."""
+        return self.open > 0 or self.connecting > 0 or bool(self.queue)
 
     @property
     def connections(self) -> int:
@@ -121,7 +128,7 @@ class Grant:
     @property
     def refused(self) -> bool:
         """Whether a threshold was full."""
-        return self.verdict is Verdict.PENDING_OVERFLOW or self.verdict is Verdict.REQUESTS_OVERFLOW
+        return self.verdict in (Verdict.PENDING_OVERFLOW, Verdict.REQUESTS_OVERFLOW, Verdict.POOLS_OVERFLOW)
 
     def connected(self) -> bool:
         """Use the connection that is in hand; False where `max_requests` is full, so that nothing may be sent on it.

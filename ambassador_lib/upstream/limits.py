@@ -10,10 +10,14 @@ Giving back never blocks (`mailbox`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.budget import DEFAULT_MIN_CONCURRENCY, DEFAULT_PERCENT, retry_limit
+from ..algorithms.runtime_value import integer, number
 from ..policy.model.cluster import CircuitBreakers
+from ..policy.model.core import Percent
 from .grant import Grant, HostLimits, Verdict
 from .mailbox import Mailbox
 
@@ -29,13 +33,43 @@ DEFAULT_MAXIMUM = 1024
 DEFAULT_MAX_RETRIES = 3
 
 _DEFAULTS = CircuitBreakers.Thresholds()
+_NO_RUNTIME: Mapping[str, Any] = {}
+_OVERRIDABLE = ("max_connections", "max_pending_requests", "max_requests", "max_retries", "max_connection_pools")
+
+
+def overridden(
+    thresholds: CircuitBreakers.Thresholds, prefix: str, runtime: Mapping[str, Any]
+) -> CircuitBreakers.Thresholds:
+    """Return the thresholds as the runtime has them."""
+    changes: dict[str, Any] = {
+        name: integer(runtime[f"{prefix}.{name}"], getattr(thresholds, name))
+        for name in _OVERRIDABLE
+        if f"{prefix}.{name}" in runtime
+    }
+    percent = runtime.get(f"{prefix}.retry_budget.budget_percent")
+    least = runtime.get(f"{prefix}.retry_budget.min_retry_concurrency")
+    if percent is not None or least is not None:
+        budget = thresholds.retry_budget or CircuitBreakers.Thresholds.RetryBudget()
+        own = DEFAULT_PERCENT if budget.budget_percent is None else budget.budget_percent.value
+        changes["retry_budget"] = CircuitBreakers.Thresholds.RetryBudget(
+            budget_percent=Percent(value=number(percent, own)),
+            min_retry_concurrency=integer(least, _or_default(budget.min_retry_concurrency, DEFAULT_MIN_CONCURRENCY)),
+        )
+    return replace(thresholds, **changes) if changes else thresholds
 
 
 class Limits:
     """The thresholds of one cluster and priority, and what is in use; thread-safe."""
 
-    def __init__(self, thresholds: CircuitBreakers.Thresholds = _DEFAULTS) -> None:
+    def __init__(
+        self, thresholds: CircuitBreakers.Thresholds = _DEFAULTS, per_host: CircuitBreakers.Thresholds = _DEFAULTS
+    ) -> None:
         self._thresholds = thresholds
+        self._per_host = per_host
+        self.max_host_connections = per_host.max_connections
+        """To one host; `None` for any number (`per_host_thresholds`)."""
+        self.max_connection_pools = thresholds.max_connection_pools
+        """Hosts with connections; `None` for any number."""
         self.max_connections = _or_default(thresholds.max_connections, DEFAULT_MAXIMUM)
         self.max_pending_requests = _or_default(thresholds.max_pending_requests, DEFAULT_MAXIMUM)
         self.max_requests = _or_default(thresholds.max_requests, DEFAULT_MAXIMUM)
@@ -56,15 +90,24 @@ class Limits:
         """Guards all of this; what is given back goes through it."""
 
     @classmethod
-    def of(cls, cluster: Cluster) -> dict[str, Limits]:
-        """Return the limits by priority; of two thresholds for one priority the first counts."""
-        given = cluster.circuit_breakers.thresholds if cluster.circuit_breakers is not None else ()
-        limits = {thresholds.priority: cls(thresholds) for thresholds in reversed(given)}
-        return {priority: limits.get(priority) or cls() for priority in ("DEFAULT", "HIGH")}
+    def of(cls, cluster: Cluster, runtime: Mapping[str, Any] = _NO_RUNTIME) -> dict[str, Limits]:
+        """Return the limits by priority; of two thresholds for one priority the first counts.
+
+        Runtime: `circuit_breakers.<cluster>.<default|high>.<threshold>`.
+        """
+        breakers = cluster.circuit_breakers or CircuitBreakers()
+        given = {thresholds.priority: thresholds for thresholds in reversed(breakers.thresholds)}
+        per_host = {thresholds.priority: thresholds for thresholds in reversed(breakers.per_host_thresholds)}
+        limits: dict[str, Limits] = {}
+        for priority in ("DEFAULT", "HIGH"):
+            prefix = f"circuit_breakers.{cluster.name}.{priority.lower()}"
+            own = overridden(given.get(priority, _DEFAULTS), prefix, runtime)
+            limits[priority] = cls(own, per_host.get(priority, _DEFAULTS))
+        return limits
 
     def afresh(self) -> Limits:
         """Return the same thresholds with nothing in use."""
-        return Limits(self._thresholds)
+        return Limits(self._thresholds, self._per_host)
 
     def host(self, key: str) -> HostLimits:
         """Return the limits' part for one host, the same object each time."""
@@ -145,6 +188,8 @@ class Limits:
         host = grant.host
         if not grant.counted or _usable(grant):
             self._go_locked(grant)
+        elif self.max_connection_pools is not None and not self._has_pool_locked(host, self.max_connection_pools):
+            grant.verdict = Verdict.POOLS_OVERFLOW
         elif self.pending >= self.max_pending_requests:
             grant.verdict = Verdict.PENDING_OVERFLOW
         elif self._may_connect(grant):
@@ -160,7 +205,18 @@ class Limits:
 
     def _may_connect(self, grant: Grant) -> bool:
         """Whether a connection may be opened: always the host's first, and of HTTP/2 no second one."""
-        return grant.host.connections <= 0 or (not grant.multiplexed and self.connections < self.max_connections)
+        host, most = grant.host, self.max_host_connections
+        if host.connections <= 0:
+            return True
+        return (
+            not grant.multiplexed
+            and self.connections < self.max_connections
+            and (most is None or host.connections < most)
+        )
+
+    def _has_pool_locked(self, host: HostLimits, most: int) -> bool:
+        """Whether the host has connections already, or may have them beside the other hosts."""
+        return host.in_use or sum(other.in_use for other in self._hosts.values()) < most
 
     def _go_locked(self, grant: Grant) -> None:
         """Make it active, if there is room: the connection is opened all the same where there is none."""

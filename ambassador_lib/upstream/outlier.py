@@ -11,7 +11,8 @@ import enum
 import math
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..algorithms import ejection
 from .host import HealthFlag, Host
@@ -49,6 +50,9 @@ def grpc_outcome(status: int) -> Outcome:
     return _GRPC_AS_HTTP[status] if 0 <= status < len(_GRPC_AS_HTTP) else 500
 
 
+_NO_RUNTIME: Mapping[str, Any] = {}
+
+
 class Tally:
     """Tries of one host within the running interval."""
 
@@ -72,6 +76,7 @@ class HostMonitor:
         "consecutive_5xx",
         "consecutive_gateway",
         "consecutive_local",
+        "degraded_ends",
         "ends",
         "external",
         "local",
@@ -83,6 +88,8 @@ class HostMonitor:
         """How many times the base the last ejection lasted; one less for each tick in good standing."""
         self.ends = 0.0
         """When the running ejection is over; the host comes back with the tick after it."""
+        self.degraded_ends = 0.0
+        """The same where it was not ejected but taken for degraded."""
         self.external = Tally()
         self.local = Tally()
         self.reset()
@@ -109,13 +116,16 @@ class OutlierDetector:
         random: Random,
         hosts: Callable[[], Sequence[Host]],
         set_ejected: Callable[[Host, bool], None],
+        set_degraded: Callable[[Host, bool], None],
+        runtime: Mapping[str, Any] = _NO_RUNTIME,
     ) -> None:
-        self.settings = Settings.of(policy)
+        self.settings = Settings.of(policy, runtime)
         self.next_tick = now + self.settings.interval
         self.stats: Counter[str] = Counter()
         self._random = random
         self._hosts = hosts
         self._set_ejected = set_ejected
+        self._set_degraded = set_degraded
         self._lock = threading.Lock()
 
     def start_afresh(self) -> None:
@@ -132,6 +142,16 @@ class OutlierDetector:
                 self._local_origin_locked(host, monitor, outcome, now)
             elif outcome is not LocalOrigin.CONNECTED:
                 self._status_locked(host, monitor, _AS_STATUS[outcome], now)
+
+    def degrade(self, host: Host, now: float) -> None:
+        """Take a host for degraded: for as long as an ejection would last, and not extended by its saying so again."""
+        with self._lock:
+            if host.flags & HealthFlag.DEGRADED_OUTLIER_DETECTION or host not in self._hosts():
+                return
+            self.stats["ejections_detected_degradation"] += 1
+            monitor = self._monitor_locked(host)
+            monitor.degraded_ends = now + self._time_locked(monitor)
+            self._set_degraded(host, True)
 
     def sweep(self, now: float) -> None:
         """Do what the ticks up to `now` ask for: end ejections, and judge success rates once an interval."""
@@ -213,14 +233,19 @@ class OutlierDetector:
             return
         if self._random.random() * 100 >= getattr(settings, f"enforcing_{kind}"):
             return
-        base, maximum = settings.base_ejection_time, settings.max_ejection_time
         monitor = self._monitor_locked(host)
-        monitor.multiplier = ejection.next_multiplier(monitor.multiplier, base, maximum)
-        jitter = settings.max_ejection_time_jitter and self._random.random() * settings.max_ejection_time_jitter
-        monitor.ends = now + ejection.ejection_time(base, monitor.multiplier, maximum) + jitter
+        monitor.ends = now + self._time_locked(monitor)
         self.stats[f"ejections_enforced_{kind}"] += 1
         self.stats["ejections_enforced_total"] += 1
         self._set_ejected(host, True)
+
+    def _time_locked(self, monitor: HostMonitor) -> float:
+        """Return how long the host is out from now on: longer than the time before."""
+        settings = self.settings
+        base, maximum = settings.base_ejection_time, settings.max_ejection_time
+        monitor.multiplier = ejection.next_multiplier(monitor.multiplier, base, maximum)
+        jitter = settings.max_ejection_time_jitter and self._random.random() * settings.max_ejection_time_jitter
+        return ejection.ejection_time(base, monitor.multiplier, maximum) + jitter
 
     def _uneject_locked(self, host: Host) -> None:
         self._monitor_locked(host).reset()
@@ -233,14 +258,25 @@ class OutlierDetector:
             if monitor is None:
                 continue
             in_good_standing = ticks
+            if host.flags & HealthFlag.DEGRADED_OUTLIER_DETECTION:
+                lifting = self._lifting(monitor.degraded_ends, first)
+                if lifting >= ticks:
+                    in_good_standing = 0
+                else:
+                    in_good_standing = ticks - lifting - 1
+                    self._set_degraded(host, False)
             if host.flags & HealthFlag.FAILED_OUTLIER_CHECK:
                 # The tick that lifts an ejection does not count as one in good standing yet.
-                lifting = max(0, math.ceil((monitor.ends - first) / self.settings.interval - 1e-9))
+                lifting = self._lifting(monitor.ends, first)
                 if lifting >= ticks:
                     continue
-                in_good_standing = ticks - lifting - 1
+                in_good_standing = min(in_good_standing, ticks - lifting - 1)
                 self._uneject_locked(host)
             monitor.multiplier = max(0, monitor.multiplier - in_good_standing)
+
+    def _lifting(self, ends: float, first: float) -> int:
+        """Return which tick, counted from the one at `first`, is the first after `ends`."""
+        return max(0, math.ceil((ends - first) / self.settings.interval - 1e-9))
 
     def _judge_locked(self, now: float) -> None:
         """Look for hosts whose success rate stands out, or is too low, among those with enough traffic."""

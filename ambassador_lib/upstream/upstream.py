@@ -16,6 +16,7 @@ from .balancer import Balancer
 from .host import NO_FLAGS, HealthFlag, Host, HostSpec
 from .limits import Limits
 from .outlier import Outcome, OutlierDetector
+from .shedding import Shedding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ class Upstream:
         self.hosts: tuple[Host, ...] = ()
         self.assignment = cluster.load_assignment
         """The endpoints as the policy, or discovery, lists them."""
-        self.limits = Limits.of(cluster)
+        self.limits = Limits.of(cluster, runtime)
         options = cluster.http_protocol_options
         self.max_stream_duration = (options.max_stream_duration if options is not None else None) or _NEVER
         """Seconds that one try may last, its body included."""
@@ -70,6 +71,10 @@ class Upstream:
         self.health_checked = health_checked and bool(cluster.health_checks)
         """Whether the cluster's active health checks decide on its hosts' health."""
         self._now = clock.monotonic
+        self._random = random
+        self._runtime = runtime
+        self.shedding = Shedding.of(cluster.name, cluster.load_assignment, runtime, random)
+        """What refuses requests before a host is picked, if anything does."""
         self._balancer = Balancer(cluster, random, now=self._now, runtime=runtime)
         self.hashes = self._balancer.hashes
         """Whether a pick wants the request's hash."""
@@ -87,6 +92,8 @@ class Upstream:
                 random=random,
                 hosts=lambda: self.hosts,
                 set_ejected=self._set_ejected,
+                set_degraded=self._set_degraded,
+                runtime=runtime,
             )
             self._next_tick = self.outlier.next_tick
         after_fork(self)
@@ -128,6 +135,11 @@ class Upstream:
             self._sweep(now)
         outlier.record(host, outcome, now)
 
+    def degraded(self, host: Host, now: float) -> None:
+        """The host said in traffic that it is degraded (`detect_degraded_hosts`)."""
+        if self.outlier is not None:
+            self.outlier.degrade(host, now)
+
     def uneject(self, host: Host) -> None:
         """End the host's ejection since an active health check passed, unless the policy keeps it timed."""
         if self.outlier is not None:
@@ -137,6 +149,7 @@ class Upstream:
         """Take over what discovery says of the endpoints as a whole; their hosts follow with `update_hosts`."""
         self.assignment = assignment
         self._balancer.follow(assignment)
+        self.shedding = Shedding.of(self.name, assignment, self._runtime, self._random)
 
     def update_hosts(self, specs: Sequence[HostSpec], now: float) -> None:
         """Replace the membership; hosts whose address stays keep their state.
@@ -215,6 +228,9 @@ class Upstream:
 
     def _set_ejected(self, host: Host, ejected: bool) -> None:  # noqa: FBT001 - as `set_flag`
         self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected)
+
+    def _set_degraded(self, host: Host, degraded: bool) -> None:  # noqa: FBT001 - as `set_flag`
+        self.set_flag(host, HealthFlag.DEGRADED_OUTLIER_DETECTION, degraded)
 
     def _host_locked(self, spec: HostSpec, known: Host | None, now: float) -> Host:
         if known is not None:

@@ -64,8 +64,8 @@ def refusal(text: str) -> str:
             "HTTP/3 is not supported",
         ),
         (
-            document(top="layered_runtime: {layers: [{name: a, static_layer: {upstream.use_retry: 0}}]}"),
-            "upstream.use_retry",
+            document(top="layered_runtime: {layers: [{name: a, static_layer: {health_check.min_interval: 0}}]}"),
+            "health_check.min_interval",
         ),
         (document(top="layered_runtime: {layers: [{name: a, rtds_layer: {}}]}"), "xDS"),
     ],

@@ -27,6 +27,7 @@ from .core import (
     StringMatcher,
 )
 from .hashing import HashPolicy
+from .matching import MatchPredicate
 from .route import RetryPolicy
 
 
@@ -257,6 +258,13 @@ class HttpProtocolOptions:
     than `max_stream_duration`, its body included, is broken off. 0 is none.
     """
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class OutlierDetection:
+        """Which responses count as errors. Source: `HttpProtocolOptions.OutlierDetection`."""
+
+        PROTO: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection"
+        error_matcher: MatchPredicate
+
     PROTO: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     protocol: str = "http1"
     auto_sni: bool = False
@@ -268,6 +276,7 @@ class HttpProtocolOptions:
     max_stream_duration: float | None = None
     retry_policy: RetryPolicy | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
+    outlier_detection: OutlierDetection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
