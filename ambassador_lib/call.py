@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -58,6 +59,8 @@ class Attempt:
     """When it has been idle for too long."""
     over_at = INFINITY
     """When its stream has lasted for too long."""
+    judged = False
+    """Whether outlier detection was told already how it went."""
     _releases: list[Callable[[], None]] | None = None
 
     def __init__(self, number: int) -> None:
@@ -151,6 +154,11 @@ class Call:
 
     # Defaults stand on the class: most of them are never changed, and a call pays for what it changes.
     authority = ""
+    redirection: Any = None
+    """Where internal redirects have led the call, on a route that follows them."""
+    find_route: Callable[[Call], tuple[Any, Any]] | None = None
+    generation = 0
+    """How many copies lie between this call and the application's: 0 for its own."""
     internal = False
     edge = False
     overrides: Any = None
@@ -184,6 +192,13 @@ class Call:
     set_cookies: tuple[bytes, ...] = ()
     """Cookies that the application is given along with the response."""
     is_timeout_retry = False
+
+    on_host: Callable[[], None] | None = None
+    """Called when the next try has a host, once: mirrors start then."""
+    on_connected: Callable[[float], None] | None = None
+    """Called when a try has a connection."""
+    on_exchange: Callable[[Any], None] | None = None
+    """Given each exchange before it is sent, so that somebody else can break it off."""
 
     endpoint: Any = None
     destination: Any = None
@@ -240,6 +255,52 @@ class Call:
         if flag and flag not in self.report.flags:
             self.report.flags.append(flag)
 
+    def start_again(self) -> None:
+        """Forget what was decided after the choice of the route: the call has been sent elsewhere."""
+        self.attempt.finish()
+        self.attempt = NO_TRY
+        self.redirection.tries = len(self.report.attempts)
+        self.report.flags.clear()
+        self.tried = []
+        self.next_try = self.end_retry = self.overrides = self.random_value = self.on_host = None
+        self.is_timeout_retry = False
+        self.per_try_timeout = self.per_try_idle_timeout = self.max_stream_duration = INFINITY
+        self.request_ended = None
+        self.route_at = self.idle_at = self.app_at = INFINITY
+        self._rearm()
+
+    # --- tries beside one another ---------------------------------------------------------------------------------
+
+    def fork(self, attempt: Attempt) -> Call:
+        """Return a view of the call for one try that others run beside: its bounds follow `keep_up`."""
+        view = copy.copy(self)
+        view.attempt = attempt
+        view.on_host, self.on_host = self.on_host, None  # mirrored with the first try
+        view.headers = self.headers.copy()
+        view.deadline = Deadline(self.deadline.at)
+        view.grant = view.endpoint = view.destination = None
+        view._releases = None  # noqa: SLF001 - its own copy
+        view.next_try = None
+        return view
+
+    def keep_up(self, view: Call) -> None:
+        """Let a view know the call's bounds, which may have moved."""
+        if view.request_ended is None and self.request_ended is not None and view.attempt.connected:
+            view.attempt.idle_at = self.request_ended + view.per_try_idle_timeout
+        view.request_ended = self.request_ended
+        view.route_at, view.idle_at, view.app_at = self.route_at, self.idle_at, self.app_at
+        view.duration_at, view.request_at = self.duration_at, self.request_at
+        view._rearm()
+
+    def adopt(self, view: Call) -> None:
+        """Go on as the try of a view has left it: the others do not count any more."""
+        self.keep_up(view)
+        self.attempt = view.attempt
+        self.authority, self.headers = view.authority, view.headers
+        self.endpoint, self.destination, self.grant = view.endpoint, view.destination, view.grant
+        self.deadline = view.deadline
+        self.set_cookies = view.set_cookies
+
     # --- time -------------------------------------------------------------------------------------------------------
 
     def begin_try(self, attempt: Attempt) -> None:
@@ -283,6 +344,8 @@ class Call:
             if self.request_ended is not None:
                 attempt.idle_at = now + self.per_try_idle_timeout
             self._rearm()
+        if self.on_connected is not None:
+            self.on_connected(now)
 
     def is_over(self, now: float) -> bool:
         """Whether a bound has passed that runs on whatever moves."""

@@ -179,6 +179,10 @@ class RequestBodyFailed(Exception):  # noqa: N818 - a signal between body and `o
         self.error = error
 
 
+class Redirected(Exception):  # noqa: N818 - a signal to who chooses routes, never seen by callers
+    """The call has a new URL and a route for it: it goes on its way again."""
+
+
 # --- the replies of semantics 12.1, made where they are raised -------------------------------------------------------
 
 

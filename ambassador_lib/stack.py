@@ -28,9 +28,12 @@ from .handlers.admit import Admit
 from .handlers.attempt import SendAttempt
 from .handlers.balance import Balance
 from .handlers.filter_replies import FilterReplies
+from .handlers.hedge import Hedge
 from .handlers.limits import CircuitBreakers
 from .handlers.local_reply import LocalReplies
+from .handlers.mirror import MirrorRequests, Shadows
 from .handlers.observe import Observe
+from .handlers.redirect import InternalRedirect
 from .handlers.retry import Retry
 from .handlers.rewrite import EndpointRewrite
 from .handlers.route import ChooseRoute, route_not_found
@@ -38,10 +41,20 @@ from .handlers.router import Router
 from .handlers.stream_timeouts import StreamTimeouts
 from .handlers.timeout import RouteTimeout
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
-from .policy.model import Cluster, HttpConnectionManager, Listener, RouteConfiguration
+from .policy.model import (
+    Cluster,
+    HttpConnectionManager,
+    Listener,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
 from .routing.hash_policy import SessionCookie, compile_hash_policy
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
+from .routing.mirrors import compile_mirrors
 from .routing.response_match import compile_predicate
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
@@ -61,6 +74,11 @@ if TYPE_CHECKING:
     from .telemetry.access_log import AccessLogs
 
 DEFAULT_IDLE_TIMEOUT = 300.0
+MOST_COPIES = 256
+"""Mirrored copies under way at once, in a client; more are dropped. A blocking client has a thread for each."""
+MOST_RACERS = 1024
+"""Hedged tries under way at once, in a client; beyond that calls are not hedged."""
+SHADOW = "shadow"
 STORAGE_INTERVAL = 1.0
 """Seconds between two looks at a breaker's shared storage."""
 
@@ -107,7 +125,10 @@ class Stack:
         self.files = FileWatcher(clock=options.clock, random=options.random)
         self.subscriptions = Subscriptions(self.files)
         self._live = LiveClusters(self._start_cluster)
+        self._copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
+        self._racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
         self.clusters = self._live.upstreams
+        self._shadows = self._make_shadows()
         self._listeners = LiveListeners(partial(self._start_listener, rule=1))
         self._bare: dict[str, ListenerAtWork] = {}
         self.nobody = Entry(0, NOBODY, compose(self._outermost(NOBODY.http_connection_manager), _no_route))
@@ -269,6 +290,9 @@ class Stack:
             [
                 # Below the filters, which see the original path; above the timeout, whose headers it consumes.
                 Router(route, listener.http_connection_manager, runtime=self._runtime, as_response=options.as_response),
+                # Below the router, whose changes of the response are for the last answer; above the timeout, which
+                # starts anew.
+                *([InternalRedirect(route.redirects, self._runtime)] if route.redirects is not None else ()),
                 # Spans all tries and their back-off.
                 RouteTimeout(
                     self._runtime,
@@ -277,17 +301,62 @@ class Stack:
                     body_limit=route.body_limit(listener.per_connection_buffer_limit_bytes),
                     max_grpc_timeout=route.max_grpc_timeout,
                 ),
+                # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
+                *([MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else ()),
                 # Makes the tries: everything below runs once for each.
+                self._retry(route, listener),
+            ],
+            self._to_cluster,
+        )
+
+    def _retry(self, route: CompiledRoute, listener: Listener) -> Handler:
+        options = self._options
+        retry = Retry(
+            compile_rules(route.retry_policy, self._policy.runtime),
+            self._live.rules,
+            runtime=self._runtime,
+            random=options.random,
+            idempotent_only=options.idempotent_only,
+            application=options.retry,
+        )
+        # Internal callers may ask for hedging by a header.
+        if route.hedges or listener.http_connection_manager.internal_address_config is not None:
+            return Hedge(retry, hedges=route.hedges, runtime=self._runtime, background=self._racers)
+        return retry
+
+    def _make_shadows(self) -> Shadows:
+        """What copies of calls go through: no filters, nothing that a route says but its timeout."""
+        options = self._options
+        everything = Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=SHADOW))
+        config = RouteConfiguration(
+            virtual_hosts=(VirtualHost(name=SHADOW, domains=("*",), routes=(everything,)),), validate_clusters=False
+        )
+        table = RouteTable(config, runtime=self._policy.runtime, random=options.random, clock=options.clock)
+        (route,) = table.routes
+        chain = compose(
+            [
+                RouteTimeout(
+                    self._runtime, timeout=None, idle_timeout=DEFAULT_IDLE_TIMEOUT, body_limit=route.body_limit(None)
+                ),
                 Retry(
-                    compile_rules(route.retry_policy, self._policy.runtime),
+                    compile_rules(None, self._policy.runtime),
                     self._live.rules,
                     runtime=self._runtime,
                     random=options.random,
                     idempotent_only=options.idempotent_only,
-                    application=options.retry,
+                    application=None,
                 ),
             ],
             self._to_cluster,
+        )
+        return Shadows(
+            chain,
+            route,
+            self.clusters,
+            self._copies,
+            runtime=self._runtime,
+            random=options.random,
+            tracing=self._tracing,
         )
 
     def _stream_timeouts(
@@ -310,6 +379,10 @@ class Stack:
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
         handlers: list[Handler] = []
+        options = cluster.http_protocol_options
+        if options is not None and options.request_mirror_policies:
+            mirrors = compile_mirrors(options.request_mirror_policies, self._policy.runtime, self._options.clock)
+            handlers.append(MirrorRequests(self._shadows, mirrors))
         if upstream.breaker is not None:
             # Above the pick: an open breaker refuses at once, whatever the endpoints' health.
             # Imported here since pybreaker is slow to import, and few clusters have a breaker.
@@ -339,8 +412,15 @@ class Stack:
         """Wait for every cluster's first resolution and first health checks; `NotReadyError` after `timeout` s."""
         await self._live.ready(self._runtime, timeout)
 
+    async def ended(self) -> None:
+        """Wait for a moment until what ran beside calls has ended, after `close`."""
+        await self._copies.ended()
+        await self._racers.ended()
+
     def close(self) -> None:
-        """End discovery and health checks; the engine is closed by who owns it."""
+        """End discovery, health checks and mirrored copies; the engine is closed by who owns it."""
+        self._copies.cancel()
+        self._racers.cancel()
         self.files.stop()  # first: nothing changes any more
         self._live.close()
         for logs in self._logs.values():

@@ -254,6 +254,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
             return
         for engine in self._close_stacks():
             run_sync(engine.close())
+        if self._stack is not None:
+            run_sync(self._stack.ended())
         if (passthrough := self._own_passthrough.made) is not None:
             passthrough.close()
         if self._inner is not None and self._stack is None and self.closes_inner:
@@ -308,6 +310,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             return
         for engine in self._close_stacks():
             await engine.close()
+        if self._stack is not None:
+            await self._stack.ended()
         if (passthrough := self._own_passthrough.made) is not None:
             await passthrough.aclose()
         if self._inner is not None and self._stack is None and self.closes_inner:

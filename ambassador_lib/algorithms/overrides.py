@@ -41,6 +41,7 @@ class Overrides:
     retriable_status_codes: frozenset[int] = frozenset()
     retriable_header_names: tuple[bytes, ...] = ()
     alt_response: bool = False
+    hedge: bool | None = None
 
 
 def take_overrides(headers: list[tuple[bytes, bytes]], *, respect_expected: bool = False) -> Overrides | None:
@@ -67,6 +68,7 @@ def take_overrides(headers: list[tuple[bytes, bytes]], *, respect_expected: bool
         max_retries=_number(taken.get(b"x-envoy-max-retries", "")),
         retriable_status_codes=frozenset(code for code in codes if code is not None),
         retriable_header_names=tuple(name.encode("latin-1") for name in names if name),
+        hedge={"true": True, "false": False}.get(taken.get(b"x-envoy-hedge-on-per-try-timeout", "")),
         alt_response=b"x-envoy-upstream-rq-timeout-alt-response" in taken,
     )
 

@@ -128,6 +128,11 @@ class Exchange:
         self.url = url
         self.extensions = extensions
 
+    @property
+    def can_abort(self) -> bool:
+        """Whether the engine has said how to break the exchange off."""
+        return self._on_abort is not None
+
     def abort(self) -> None:
         """Break the exchange off, from any thread, before or while the engine works on it."""
         self._aborted = True

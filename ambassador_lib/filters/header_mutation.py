@@ -9,20 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..algorithms import query_parameters
-from ..call import Answer, Call, Header, Next
+from ..call import Answer, Call, Next
 from ..policy.model import filters as model
 from ..routing import mutations as routing
+from ..routing.changes import compile_change
 from ..routing.format import Render, compile_value
-from ..routing.match import compile_string
 from .base import FilterContext, Layer, Reply, Scope
 
 if TYPE_CHECKING:
     from ..runtime.base import Clock
-
-Change = Callable[[list[Header], Call, int], None]
-"""One change of headers, in place; the response's status is 0 on the way down."""
-
-CompileLevel = Callable[..., tuple[routing.HeaderMutation, ...]]
 
 
 class HeaderMutation:
@@ -50,8 +45,8 @@ class Mutations:
 
     def __init__(self, mutations: model.Mutations | None, clock: Clock) -> None:
         mutations = mutations or model.Mutations()
-        self.request = [_change(one, clock, routing.compile_request) for one in mutations.request_mutations]
-        self.response = [_change(one, clock, routing.compile_response) for one in mutations.response_mutations]
+        self.request = [compile_change(one, clock, routing.compile_request) for one in mutations.request_mutations]
+        self.response = [compile_change(one, clock, routing.compile_response) for one in mutations.response_mutations]
         self.query = [_query_change(one, clock) for one in mutations.query_parameter_mutations]
 
 
@@ -78,29 +73,6 @@ class _Up:
     def respond(self, call: Call, reply: Reply) -> None:
         for change in self._changes:
             change(reply.headers, call, reply.status)
-
-
-def _change(
-    mutation: model.Mutations.HeaderMutation,
-    clock: Clock,
-    compile_level: CompileLevel,
-) -> Change:
-    if mutation.remove_on_match is not None:
-        matches = compile_string(mutation.remove_on_match.key_matcher)
-        return lambda headers, _call, _status: _keep(headers, lambda name: not matches(name))
-    if mutation.append is None:
-        removed = (mutation.remove or "").lower().encode()
-        return lambda headers, _call, _status: _keep(headers, lambda name: name != removed)
-    (addition,) = compile_level((mutation.append,), (), clock)
-
-    def add(headers: list[Header], call: Call, status: int) -> None:
-        addition.apply(headers, call, status, headers if status else ())
-
-    return add
-
-
-def _keep(headers: list[Header], wanted: Callable[[bytes], bool]) -> None:
-    headers[:] = [header for header in headers if wanted(header[0].lower())]
 
 
 def _query_change(

@@ -79,7 +79,7 @@ class SendAttempt:
             raise failure from None
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
-        if self._judged:
+        if self._judged and not attempt.judged:
             self._tell_connected(call, now)
             self._upstream.record(call.endpoint, self._verdict(call, response), now)
             if self._detects_degraded and "x-envoy-degraded" in response.headers:
@@ -118,6 +118,8 @@ class SendAttempt:
         if call.retry_rules.conditions and not isinstance(call.body, httpx.ByteStream):
             rules = call.retry_rules
             exchange.is_retried = lambda status, headers: rules.response_retried(status, headers) is not None
+        if call.on_exchange is not None:
+            call.on_exchange(exchange)
         return exchange
 
     def _connected(self, call: Call) -> None:
@@ -147,7 +149,7 @@ class SendAttempt:
         now = self._runtime.now()
         if outcome is not LocalOrigin.CONNECT_FAILURE:
             self._tell_connected(call, now)
-        if outcome is not None:
+        if outcome is not None and not call.attempt.judged:
             self._upstream.record(call.endpoint, outcome, now)
         return error
 

@@ -53,6 +53,9 @@ class Balance:
         call.tried.append(host)
         attempt.endpoint = host.key
         call.report.attempts.append(attempt)
+        if call.on_host is not None:
+            started, call.on_host = call.on_host, None
+            started()
         host.begin()
         attempt.defer(host.end)
         return next(call)

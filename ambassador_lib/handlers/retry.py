@@ -63,7 +63,7 @@ class Retry:
         self._retrying = tenacity.Retrying(wait=self._wait)
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        rules = (self._by_cluster.get(call.cluster.name) or self._rules).for_call(call)
+        rules = self.rules_for(call)
         # A per-try timeout that is not shorter than the route's is ignored (semantics 2).
         if rules.per_try_timeout < call.route_timeout:
             call.per_try_timeout = rules.per_try_timeout
@@ -84,11 +84,11 @@ class Retry:
             else:
                 if response.status_code < rules.least_status:
                     return response
-            reason = self._why(rules, outcome) if rules.conditions else None
+            reason = self.why(rules, outcome) if rules.conditions else None
             if reason is None:
                 return _final(call, outcome)
             try:
-                delay = self._consider(call, rules, outcome, reason)
+                delay = self.consider(call, rules, outcome, reason)
             except BaseException:  # a strategy of the application's raised
                 if call.end_retry is not None:  # taken for a try that will not be
                     call.end_retry()
@@ -98,13 +98,17 @@ class Retry:
                 return _final(call, outcome)
             await self._wait_for_next_try(call, outcome, delay)
 
-    def _why(self, rules: RetryRules, outcome: Outcome) -> str | None:
+    def rules_for(self, call: Call) -> RetryRules:
+        """Return the cluster's own rules, else the route's, as they hold for this call."""
+        return (self._by_cluster.get(call.cluster.name) or self._rules).for_call(call)
+
+    def why(self, rules: RetryRules, outcome: Outcome) -> str | None:
         """The condition that makes the outcome retriable."""
         if isinstance(outcome, httpx.Response):
             return rules.response_retried(outcome.status_code, outcome.headers.raw)
         return rules.failure_retried(_kind(outcome))
 
-    def _consider(self, call: Call, rules: RetryRules, outcome: Outcome, reason: str) -> float | None:
+    def consider(self, call: Call, rules: RetryRules, outcome: Outcome, reason: str) -> float | None:
         """Decide on a retriable outcome in Envoy's order (semantics 3.5); the delay in seconds, `None` for no retry.
 
         The place among the cluster's retries is taken here and travels with the next try.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..call import Answer, Call, Next
-from ..errors import LocalReply, NoRouteError
+from ..errors import LocalReply, NoRouteError, Redirected
+from ..routing.redirects import Redirection
 
 if TYPE_CHECKING:
     from ..routing.compiled import CompiledRoute
@@ -44,6 +45,23 @@ class ChooseRoute:
         call.virtual_host, route = routes.table.find(call)
         if route is None:
             return self._unrouted(call)
+        if route.redirects is not None:
+            return self._follow_redirects(call, route)
+        return self._go(call, route, routes)
+
+    async def _follow_redirects(self, call: Call, route: CompiledRoute) -> httpx.Response:
+        """Choose again, as for a new call, as often as an answer sends the call elsewhere."""
+        call.redirection = Redirection(call.scheme)
+        while True:
+            routes = self.routes
+            call.find_route = routes.table.find
+            try:
+                return await self._go(call, route, routes)
+            except Redirected:
+                route = call.route
+                call.start_again()
+
+    def _go(self, call: Call, route: CompiledRoute, routes: Routes) -> Answer:
         call.route = route
         report = call.report
         report.route = route.name or None

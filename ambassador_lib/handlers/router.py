@@ -119,7 +119,8 @@ class Router:
         if not self._changes_response:
             return
         # Envoy counts a try for which no host was found.
-        tries = len(call.report.attempts) or int("UH" in call.report.flags)
+        before = 0 if call.redirection is None else call.redirection.tries
+        tries = len(call.report.attempts) - before or int("UH" in call.report.flags)
         if self._count_tries and tries:
             headers[:] = [header for header in headers if header[0].lower() != b"x-envoy-attempt-count"]
             headers.append((b"x-envoy-attempt-count", b"%d" % tries))

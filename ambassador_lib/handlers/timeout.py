@@ -59,6 +59,8 @@ class RouteTimeout:
         now = self._runtime.now()
         if isinstance(call.body, httpx.ByteStream):
             call.end_request(now)
+        elif (recording := getattr(call.body, "recording", None)) is not None and recording.ended:
+            call.end_request(now)  # sent elsewhere by a redirect, with the whole body at hand
         else:
             self._record(call, now)
         return next(call)

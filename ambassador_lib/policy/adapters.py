@@ -13,6 +13,7 @@ from .messages import CLASSES
 from .model.access_log import AccessLog
 from .model.cluster import HttpProtocolOptions
 from .model.core import ConfigSource, PathConfigSource
+from .model.extra_requests import TypedExtensionConfig
 from .model.listener import Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import CommonTlsContext
@@ -281,6 +282,7 @@ ADAPTERS: dict[str, Adapter] = {
     RetryPolicy.RetryPriority.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
     AccessLog.PROTO: Adapter(_access_log),
+    TypedExtensionConfig.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
     CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),
     _HPO: Adapter(_protocol_options),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from .check_balancing import check_balancing
+from .check_extra_requests import check_mirrors
 from .check_health import check_health_check
 from .check_listeners import check_protocol
 from .check_routes import check_regexes, check_retry_policy
@@ -30,8 +31,10 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
         base = 30.0 if outlier.base_ejection_time is None else outlier.base_ejection_time
         if outlier.max_ejection_time < base:
             findings.fault(outlier, "max_ejection_time", f"must not be less than base_ejection_time ({base:g}s)")
-    if cluster.http_protocol_options is not None and cluster.http_protocol_options.retry_policy is not None:
-        check_retry_policy(findings, cluster.http_protocol_options.retry_policy)
+    if cluster.http_protocol_options is not None:
+        if cluster.http_protocol_options.retry_policy is not None:
+            check_retry_policy(findings, cluster.http_protocol_options.retry_policy)
+        check_mirrors(findings, cluster.http_protocol_options, None)  # Envoy does not look for the clusters, either
     check_balancing(findings, cluster)
     check_regexes(findings, cluster)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from .check_extra_requests import check_mirrors, mirror_runtime_keys
 from .check_filters import check_filters, filter_runtime_keys
 from .check_logs import check_logs, log_runtime_keys
 from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
@@ -62,6 +63,8 @@ def runtime_keys(listener: Listener) -> Iterator[str]:
     yield from filter_runtime_keys(listener.http_connection_manager)
     yield from log_runtime_keys(listener.http_connection_manager)
     table = listener.http_connection_manager.route_config
+    if table is not None:
+        yield from mirror_runtime_keys(table)
     for route in (route for host in (table.virtual_hosts if table else ()) for route in host.routes):
         if route.match.runtime_fraction is not None:
             yield route.match.runtime_fraction.runtime_key
@@ -81,13 +84,15 @@ def check_route_table(findings: Findings, table: RouteConfiguration, clusters: f
     """Check a route table; `clusters` are the names that its routes may use, `None` if any."""
     check_mutations(findings, table)
     _check_domains(findings, table.virtual_hosts)
+    validated = None if table.validate_clusters is False else clusters
+    check_mirrors(findings, table, validated)
     limit = table.max_direct_response_body_size_bytes
     for host in table.virtual_hosts:
         check_mutations(findings, host)
+        check_mirrors(findings, host, validated)
         if host.retry_policy is not None:
             check_retry_policy(findings, host.retry_policy)
         for route in host.routes:
-            validated = None if table.validate_clusters is False else clusters
             check_route(findings, route, validated, 4096 if limit is None else limit)
     check_regexes(findings, table)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..algorithms import header_format, retry_on
+from .check_extra_requests import check_internal_redirects, check_mirrors
 from .check_formats import check_format, readable
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
@@ -62,6 +63,9 @@ def _check_action(findings: Findings, action: RouteAction, clusters: frozenset[s
         findings.fault(action, "regex_rewrite", "prefix_rewrite and regex_rewrite exclude one another")
     if action.retry_policy is not None:
         check_retry_policy(findings, action.retry_policy)
+    check_mirrors(findings, action, clusters)
+    if action.internal_redirect_policy is not None:
+        check_internal_redirects(findings, action.internal_redirect_policy)
 
 
 def _check_weights(findings: Findings, split: WeightedCluster, clusters: frozenset[str] | None) -> None:

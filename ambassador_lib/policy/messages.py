@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
 
-from .model import access_log, cluster, core, dynamic, filters, listener, route, tls
+from .model import access_log, cluster, core, dynamic, extra_requests, filters, listener, route, tls
 
 
 def _classes(namespace: ModuleType | type) -> Iterator[type]:
@@ -16,7 +16,7 @@ def _classes(namespace: ModuleType | type) -> Iterator[type]:
             yield from _classes(value)
 
 
-_MODULES = (core, tls, route, access_log, cluster, listener, filters, dynamic)
+_MODULES = (core, tls, extra_requests, route, access_log, cluster, listener, filters, dynamic)
 
 CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}
 

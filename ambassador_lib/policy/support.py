@@ -79,7 +79,6 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
         "max_connection_duration max_stream_duration",
         f"{_CORE}UpstreamHttpProtocolOptions": "auto_sni auto_san_validation override_auto_sni_header",
-        f"{_CORE}TypedExtensionConfig": "name typed_config",
         f"{_CORE}ConfigSource": "path",
         f"{_CORE}DnsResolutionConfig": "resolvers dns_resolver_options",
         f"{_CORE}DnsResolverOptions": "use_tcp_for_dns_lookups no_default_search_domain",

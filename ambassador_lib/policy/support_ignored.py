@@ -70,6 +70,9 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.VirtualHost": {"virtual_clusters": _STATS},
     "envoy.config.route.v3.Route": {"stat_prefix": _STATS},
     "envoy.config.route.v3.RouteAction": {"flush_timeout": _DOWNSTREAM},
+    "envoy.config.route.v3.HedgePolicy": {
+        "initial_requests additional_request_chance": "Envoy does not act on it either",
+    },
     "envoy.config.route.v3.WeightedCluster": {"total_weight": "it is the sum of the weights, in Envoy too"},
     "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {"track_remaining": _STATS},
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {"update_merge_window": "changes of hosts are seen at once"},

@@ -8,8 +8,6 @@ from __future__ import annotations
 _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_source)"
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
 _SDS = "secrets from SDS are not supported yet"
-_MIRROR = "mirroring requests is not supported yet"
-_HEDGE = "hedging is not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _LIMITS = "rate limits are not supported yet"
 _OVERRIDE = "no filter here overrides the host"
@@ -52,11 +50,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
     "envoy.config.route.v3.RouteConfiguration": {
         "vhds": _XDS,
-        "request_mirror_policies": _MIRROR,
     },
     "envoy.config.route.v3.VirtualHost": {
-        "hedge_policy": _HEDGE,
-        "request_mirror_policies": _MIRROR,
         "rate_limits": _LIMITS,
         "cors": _FILTERS,
         "matcher": "matcher trees are not supported yet: use routes",
@@ -66,16 +61,15 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
-        "request_mirror_policies": _MIRROR,
-        "hedge_policy": _HEDGE,
         "rate_limits include_vh_rate_limits": _LIMITS,
-        "internal_redirect_policy internal_redirect_action max_internal_redirects": "internal redirects are not "
-        "supported yet",
         "cors": _FILTERS,
         "upgrade_configs": "protocol upgrades are not supported",
     },
     "envoy.config.route.v3.RouteAction.HashPolicy": {
         "filter_state": "no filter here writes filter state: hash a header instead",
+    },
+    "envoy.config.route.v3.RetryPolicy": {
+        "retry_options_predicates": "Envoy itself has none: such a predicate is code of its operator's own",
     },
     "envoy.config.cluster.v3.Cluster": {
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
@@ -94,7 +88,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "grpc_health_check",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "request_mirror_policies": _MIRROR,
         "use_downstream_protocol_config": "the application's protocol is httpx's: use explicit_http_config",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {

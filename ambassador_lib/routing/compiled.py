@@ -9,7 +9,9 @@ from ..policy.model.route import Route, RouteAction, RouteConfiguration, Virtual
 from .clusters import Choice, compile_pick
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
+from .mirrors import compile_mirrors
 from .mutations import HeaderMutation, compile_request, compile_response
+from .redirects import compile_redirects
 from .respond import Answer, compile_answer, frame
 from .rewrite import compile_host_rewrite, compile_path_rewrite, rewrite_host, rewrite_path
 
@@ -79,8 +81,9 @@ class CompiledRoute:
     __slots__ = (
         "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_replies", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "hash_of", "idle_timeout", "matches", "max_grpc_timeout", "model", "name", "per_request_buffer_limit",
-        "priority", "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "virtual_host",
+        "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name",
+        "per_request_buffer_limit", "priority", "redirects", "request_body_buffer_limit", "retry_policy",
+        "suppress_envoy_headers", "timeout", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +100,7 @@ class CompiledRoute:
         # Each as a whole (semantics 3.1).
         own = model.route.retry_policy if model.route is not None else None
         self.retry_policy = virtual_host.model.retry_policy if own is None else own
+        self._compile_extra_requests(model.route, virtual_host.model, settings)
         # An answer from outside is given before there is a route, so no level's mutations reach it.
         self._request, self._response = _levels(settings, virtual_host.model, model) if answer is None else ((), ())
         self._answer = answer or compile_answer(
@@ -121,6 +125,16 @@ class CompiledRoute:
         elif action.max_grpc_timeout is not None:
             self.max_grpc_timeout = _whole(action.max_grpc_timeout), _whole(action.grpc_timeout_offset)
         self.idle_timeout = None if action.idle_timeout is None else _milliseconds(action.idle_timeout)
+
+    def _compile_extra_requests(self, action: RouteAction | None, host: VirtualHost, settings: Settings) -> None:
+        """The lists of the nearest level that has any; hedging of the route, else of the virtual host."""
+        mirrors = action.request_mirror_policies if action is not None else ()
+        mirrors = mirrors or host.request_mirror_policies or settings.config.request_mirror_policies
+        self.mirrors = compile_mirrors(mirrors, settings.runtime, settings.clock)
+        hedge = action.hedge_policy if action is not None else None
+        hedge = host.hedge_policy if hedge is None else hedge
+        self.hedges = hedge is not None and hedge.hedge_on_per_try_timeout
+        self.redirects = None if action is None else compile_redirects(action, self.name)
 
     def _compile_limits(self, model: Route, virtual_host: VirtualHost) -> None:
         self.request_body_buffer_limit = _set(model.request_body_buffer_limit, virtual_host.request_body_buffer_limit)

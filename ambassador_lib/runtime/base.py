@@ -15,6 +15,8 @@ from .recording import Recording
 if TYPE_CHECKING:
     import httpx
 
+    from .background import Background
+
 T = TypeVar("T")
 
 
@@ -90,6 +92,12 @@ class Runtime(Protocol):
 
     async def drain(self, stream: Any) -> None:
         """Read a request's body to its end."""
+
+    async def exhaust(self, response: httpx.Response, deadline: Deadline) -> None:
+        """Read a response to its end, or to the deadline, and close it; what it says is nobody's concern."""
+
+    def background(self, limit: int, name: str) -> Background:
+        """Return where up to `limit` pieces of work can run beside their callers."""
 
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told of the body's reads and its end."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -15,6 +15,9 @@ from ..call import Deadline
 from ..errors import DeadlineExpired
 from .base import BodyWatch, Clock
 from .recording import Recording
+
+if TYPE_CHECKING:
+    from .background import Background
 
 T = TypeVar("T")
 
@@ -61,6 +64,21 @@ class BlockingRuntime:
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""
         response.close()
+
+    async def exhaust(self, response: httpx.Response, deadline: Deadline) -> None:
+        """Read a response to its end, or to the deadline, and close it."""
+        try:
+            for _ in response.stream:  # type: ignore[union-attr]  # a blocking transport's response
+                if self.now() >= deadline.at:
+                    return
+        finally:
+            response.close()
+
+    def background(self, limit: int, name: str) -> Background:
+        """Return threads."""
+        from .background import Threads
+
+        return Threads(limit, name)
 
     async def pass_on(self, transport: Any, request: httpx.Request) -> httpx.Response:
         """Hand a request to an httpx transport."""

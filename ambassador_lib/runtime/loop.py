@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import httpx
@@ -15,6 +15,9 @@ from ..call import INFINITY, Deadline
 from ..errors import DeadlineExpired
 from .base import BodyWatch, Clock
 from .recording import Recording
+
+if TYPE_CHECKING:
+    from .background import Background
 
 T = TypeVar("T")
 
@@ -47,6 +50,19 @@ class LoopRuntime:
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""
         await response.aclose()
+
+    async def exhaust(self, response: httpx.Response, deadline: Deadline) -> None:
+        """Read a response to its end, or to the deadline, and close it."""
+        try:
+            await self.within(deadline, _read_all(response.stream))
+        finally:
+            await response.aclose()
+
+    def background(self, limit: int, name: str) -> Background:
+        """Return tasks."""
+        from .loop_background import Tasks
+
+        return Tasks(limit, name)
 
     async def pass_on(self, transport: Any, request: httpx.Request) -> httpx.Response:
         """Hand a request to an httpx transport."""
@@ -257,6 +273,11 @@ class WatchedBody(httpx.AsyncByteStream):
             await self._stream.aclose()
         finally:
             self._watch.ended()
+
+
+async def _read_all(stream: Any) -> None:
+    async for _ in stream:
+        pass
 
 
 async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import httpx
 
 from ..errors import AmbassadorError, RequestBodyFailed
+
+
+class Follower(Protocol):
+    """Reads the same body on its own account."""
+
+    def put(self, chunk: bytes) -> None: ...
+    def end(self) -> None: ...
+    def break_off(self) -> None: ...
 
 
 class Recording:
@@ -21,6 +30,8 @@ class Recording:
         self.chunks: list[bytes] = []
         self.can_replay = True
         self.ended = False
+        self.followers: list[Follower] = []
+        """Told of every chunk as it is sent for the first time."""
         self._limit = limit
         self.size = 0
         self._on_wait = on_wait
@@ -38,6 +49,8 @@ class Recording:
             self.chunks.append(chunk)
         elif self.can_replay:
             self._give_up()
+        for follower in self.followers:
+            follower.put(chunk)
         self._on_chunk()
 
     def broken(self, error: BaseException) -> BaseException:
@@ -46,6 +59,8 @@ class Recording:
         Returns what to raise: an error that could be taken for the upstream's travels inside a signal.
         """
         self._give_up()
+        for follower in self.followers:
+            follower.break_off()
         return RequestBodyFailed(error) if isinstance(error, (AmbassadorError, httpx.TransportError)) else error
 
     def _give_up(self) -> None:
@@ -55,4 +70,6 @@ class Recording:
     def end(self) -> None:
         """The application's stream is over."""
         self.ended = True
+        for follower in self.followers:
+            follower.end()
         self._on_end()

@@ -120,6 +120,12 @@ class Tracing:
             span = self._unrecorded(parent)
         call.span = CallSpan(span, trace.set_span_in_context(span, parent), tracer if sampled else None, wire)
 
+    def follow(self, call: Call, copy: Call, *, sampled: bool | None) -> None:
+        """Let the tries of a mirrored copy have spans below the call's; `sampled` False: identities only."""
+        held: CallSpan | None = call.span
+        if held is not None:
+            copy.span = CallSpan(held.span, held.context, None if sampled is False else held.tracer, held.wire)
+
     def end_call(self, call: Call, response_status: int | None, error: BaseException | None) -> None:
         """End the logical request's span, once; call it when the body has ended, whichever way."""
         held: CallSpan | None = call.span

@@ -42,12 +42,11 @@ def refusal(text: str) -> str:
         (document(top="dynamic_resources: {cds_config: {ads: {}}}"), "xDS over gRPC and REST is not supported yet"),
         (document(kind="type: EDS"), "an EDS cluster needs an eds_cluster_config"),
         (
-            document(route="cluster: c, request_mirror_policies: [{cluster: c}]"),
-            "mirroring requests is not supported yet",
+            document(route="cluster: c, retry_policy: {retry_options_predicates: [{name: p}]}"),
+            "Envoy itself has none",
         ),
         (document(route="cluster: c, hash_policy: [{filter_state: {key: x}}]"), "no filter here writes filter state"),
         (document(cluster="lb_policy: CLUSTER_PROVIDED"), "no type of cluster here brings a load balancer"),
-        (document(route="cluster: c, hedge_policy: {}"), "hedging is not supported yet"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
         (document(on_route="filter_action: {}"), "HTTP filters"),
         (

@@ -233,7 +233,59 @@ def _log(condition: str) -> str:
     return f"{{name: l, filter: {condition}, typed_config: {config}}}"
 
 
+def _of(extension: str) -> str:
+    return f'{{name: p, typed_config: {{"@type": type.googleapis.com/{extension}}}}}'
+
+
+_MIRRORS = {
+    "{cluster: c}": TAKEN, "{}": REFUSED, "{cluster: nope}": REFUSED, "{cluster: c, cluster_header: x}": REFUSED,
+    '{cluster_header: "x y"}': TAKEN, "{cluster: c, request_headers_mutations: [{}]}": REFUSED,
+    '{cluster: c, request_headers_mutations: [{remove: ":path"}]}': TAKEN,
+    "{cluster: c, request_headers_mutations: [{append: {header: {key: host, value: x}}}]}": REFUSED,
+    '{cluster: c, request_headers_mutations: [{append: {header: {key: x, value: "%BAD%"}}}]}': REFUSED,
+    "{cluster: c, runtime_fraction: {runtime_key: x}}": REFUSED,
+    "{cluster: c, host_rewrite_literal: l, disable_shadow_host_suffix_append: true}": TAKEN,
+}  # fmt: skip
+_HEDGES = {
+    "{}": TAKEN, "{hedge_on_per_try_timeout: true}": TAKEN, "{initial_requests: 2}": TAKEN,
+    "{initial_requests: 0}": REFUSED, "{additional_request_chance: {numerator: 3}}": TAKEN,
+}  # fmt: skip
+_PREDICATE = "envoy.extensions.internal_redirect"
+_INTERNAL_REDIRECTS = {
+    "{}": TAKEN, "{redirect_response_codes: [404]}": TAKEN, "{redirect_response_codes: [1, 2, 3, 4, 5, 6]}": REFUSED,
+    "{max_internal_redirects: 0}": TAKEN, "{response_headers_to_copy: [host]}": REFUSED,
+    '{response_headers_to_copy: [":path"]}': REFUSED, "{response_headers_to_copy: [x, x]}": REFUSED,
+    "{predicates: [{name: p}]}": REFUSED,
+    f"{{predicates: [{_of(f'{_PREDICATE}.previous_routes.v3.PreviousRoutesConfig')}]}}": TAKEN,
+    f"{{predicates: [{_of(f'{_PREDICATE}.allow_listed_routes.v3.AllowListedRoutesConfig')}]}}": TAKEN,
+    f"{{predicates: [{_of('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate')}]}}": REFUSED,
+}  # fmt: skip
+
 CASES: dict[str, tuple[str, bool]] = {
+    **_table("mirror", _MIRRORS, lambda value: document(route=f"cluster: c, request_mirror_policies: [{value}]")),
+    **_table(
+        "mirror of a host",
+        _MIRRORS,
+        lambda value: document(vhost=f'name: v, domains: ["*"], request_mirror_policies: [{value}]'),
+    ),
+    **_table("hedge", _HEDGES, lambda value: document(route=f"cluster: c, hedge_policy: {value}")),
+    **_table(
+        "internal redirect",
+        _INTERNAL_REDIRECTS,
+        lambda value: document(route=f"cluster: c, internal_redirect_policy: {value}"),
+    ),
+    "the old field for internal redirects": (
+        document(route="cluster: c, internal_redirect_action: HANDLE_INTERNAL_REDIRECT"),
+        TAKEN,
+    ),
+    "mirror of a cluster that is not checked": (
+        document(
+            cluster=protocol_options(
+                "explicit_http_config: {http_protocol_options: {}}, request_mirror_policies: [{cluster: nope}]"
+            )
+        ),
+        TAKEN,
+    ),
     **_table("port", _PORTS, lambda value: document(endpoint=_at("127.0.0.1", value))),
     **_table("name", _NAMES, lambda value: document(vhost=f'name: {value}, domains: ["*"]')),
     **_table("boolean", _BOOLEANS, lambda value: document(hcm=f"stat_prefix: p, merge_slashes: {value}")),

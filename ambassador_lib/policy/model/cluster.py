@@ -26,6 +26,7 @@ from .core import (
     Percent,
     StringMatcher,
 )
+from .extra_requests import RequestMirrorPolicy
 from .hashing import HashPolicy
 from .matching import MatchPredicate
 from .route import RetryPolicy
@@ -277,6 +278,7 @@ class HttpProtocolOptions:
     retry_policy: RetryPolicy | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
     outlier_detection: OutlierDetection | None = None
+    request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,3 +247,20 @@ class RuntimeUInt32:
     PROTO: ClassVar[str] = "envoy.config.core.v3.RuntimeUInt32"
     default_value: int = 0
     runtime_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderChange:
+    """One change of headers, of the three. Source: `envoy.config.common.mutation_rules.v3.HeaderMutation`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class RemoveOnMatch:
+        """Removes headers by their name, in lower case. Source: `HeaderMutation.RemoveOnMatch`."""
+
+        PROTO: ClassVar[str] = "envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch"
+        key_matcher: StringMatcher
+
+    PROTO: ClassVar[str] = "envoy.config.common.mutation_rules.v3.HeaderMutation"
+    remove: str | None = None
+    append: HeaderValueOption | None = None
+    remove_on_match: RemoveOnMatch | None = None

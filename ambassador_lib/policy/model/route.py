@@ -18,6 +18,7 @@ from .core import (
     StringMatcher,
     SubstitutionFormatString,
 )
+from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
 from .hashing import HashPolicy
 
 
@@ -242,6 +243,11 @@ class RouteAction:
     retry_policy: RetryPolicy | None = None
     priority: str = "DEFAULT"
     hash_policy: tuple[HashPolicy, ...] = ()
+    request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
+    hedge_policy: HedgePolicy | None = None
+    internal_redirect_policy: InternalRedirectPolicy | None = None
+    internal_redirect_action: str = "PASS_THROUGH_INTERNAL_REDIRECT"
+    max_internal_redirects: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +331,8 @@ class VirtualHost:
     include_attempt_count_in_response: bool = False
     include_is_timeout_retry_header: bool = False
     retry_policy: RetryPolicy | None = None
+    hedge_policy: HedgePolicy | None = None
+    request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
     per_request_buffer_limit_bytes: int | None = None
     request_body_buffer_limit: int | None = None
     metadata: Metadata | None = None
@@ -346,6 +354,7 @@ class RouteConfiguration:
     most_specific_header_mutations_wins: bool = False
     validate_clusters: bool | None = None
     ignore_port_in_host_matching: bool = False
+    request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
     typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)

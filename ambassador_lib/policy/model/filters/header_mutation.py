@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..core import HeaderValueOption, StringMatcher
+from ..core import HeaderChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,26 +39,12 @@ class KeyValueMutation:
 class Mutations:
     """Changes, made one after the other. Source: `envoy.extensions.filters.http.header_mutation.v3.Mutations`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class HeaderMutation:
-        """One change of headers. Source: `envoy.config.common.mutation_rules.v3.HeaderMutation`."""
-
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class RemoveOnMatch:
-            """Removes headers by their name, in lower case. Source: `HeaderMutation.RemoveOnMatch`."""
-
-            PROTO: ClassVar[str] = "envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch"
-            key_matcher: StringMatcher
-
-        PROTO: ClassVar[str] = "envoy.config.common.mutation_rules.v3.HeaderMutation"
-        remove: str | None = None
-        append: HeaderValueOption | None = None
-        remove_on_match: RemoveOnMatch | None = None
+    HeaderMutation = HeaderChange
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.http.header_mutation.v3.Mutations"
-    request_mutations: tuple[HeaderMutation, ...] = ()
+    request_mutations: tuple[HeaderChange, ...] = ()
     query_parameter_mutations: tuple[KeyValueMutation, ...] = ()
-    response_mutations: tuple[HeaderMutation, ...] = ()
+    response_mutations: tuple[HeaderChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
