@@ -43,8 +43,8 @@ SCENARIOS = [
             status(200),
             lines("POST /x?y=1", upstream="s"),
             received("hello", upstream="s"),
-            sent({":authority": "h.test-shadow:80", "x-own": "1", "x-envoy-internal": "true"}, "s"),
-            sent({":authority": "h.test:80", "x-envoy-internal": None}),
+            sent({"host": "h.test-shadow:80", "x-own": "1", "x-envoy-internal": "true"}, "s"),
+            sent({"host": "h.test:80", "x-envoy-internal": None}),
             see("the same x-request-id", _same_id, True),
         ],
     ),
@@ -93,7 +93,7 @@ SCENARIOS = [
         ],
         expect=[
             status(200, 200, 200, 200, 200),
-            sent_each(":authority", "l.test", "h.test:8", "l.test", "[::1]-shadow:8", "[::1]-shadow", upstream="s"),
+            sent_each("host", "l.test", "h.test:8", "l.test", "[::1]-shadow:8", "[::1]-shadow", upstream="s"),
         ],
     ),
     Scenario(
@@ -120,7 +120,7 @@ SCENARIOS = [
             lines("GET /qx?y=1", upstream="s"),
             sent(
                 {
-                    ":authority": "w.test-shadow",
+                    "host": "w.test-shadow",
                     "x-added": "1",
                     "x-envoy-original-path": "/px?y=1",
                     "x-envoy-original-host": "h.test",
@@ -220,7 +220,7 @@ SCENARIOS = [
             [cluster("a"), cluster("s", **protocol_options(request_mirror_policies=[{"cluster": "t"}])), cluster("t")],
         ),
         calls=[get("/", {"host": "h.test"}), mirrored(1, "t")],
-        expect=[status(200), sent({":authority": "h.test-shadow-shadow"}, "t"), hits(a=1, s=1, t=1)],
+        expect=[status(200), sent({"host": "h.test-shadow-shadow"}, "t"), hits(a=1, s=1, t=1)],
     ),
     Scenario(
         "mirror_cluster_header",
