@@ -170,6 +170,7 @@ class Call:
     choice: Any = None
     cluster: Any = None
     responds: Any = None
+    notes: Any = None
     suppress_envoy_headers = False
     tells_grpc_timeout = False
     """Whether each try's time is told to the upstream as `grpc-timeout`."""

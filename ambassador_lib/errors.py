@@ -118,7 +118,7 @@ class UpstreamResetError(AmbassadorError, httpx.RemoteProtocolError):
 
 
 class RateLimitedError(AmbassadorError, httpx.TransportError):
-    """A local rate limit refused the call; no policy that can be used has one yet."""
+    """A local rate limit refused the call."""
 
 
 class NoRouteError(AmbassadorError, httpx.UnsupportedProtocol):

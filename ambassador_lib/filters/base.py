@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from ..call import INFINITY, Answer, Call, Deadline, Header, Next
-from ..errors import DeadlineExpired, expired, stream_idle_timeout
+from ..errors import DeadlineExpired, LocalReply, expired, stream_idle_timeout
 
 if TYPE_CHECKING:
     from ..policy.model import Listener, Node
@@ -82,6 +82,19 @@ class Layer:
 
 NOTHING = Layer()
 
+STATUS = {
+    "BadRequest": 400, "Unauthorized": 401, "PaymentRequired": 402, "Forbidden": 403, "NotFound": 404,
+    "MethodNotAllowed": 405, "NotAcceptable": 406, "ProxyAuthenticationRequired": 407, "RequestTimeout": 408,
+    "Conflict": 409, "Gone": 410, "LengthRequired": 411, "PreconditionFailed": 412, "PayloadTooLarge": 413,
+    "URITooLong": 414, "UnsupportedMediaType": 415, "RangeNotSatisfiable": 416, "ExpectationFailed": 417,
+    "MisdirectedRequest": 421, "UnprocessableEntity": 422, "Locked": 423, "FailedDependency": 424,
+    "UpgradeRequired": 426, "PreconditionRequired": 428, "TooManyRequests": 429, "RequestHeaderFieldsTooLarge": 431,
+    "InternalServerError": 500, "NotImplemented": 501, "BadGateway": 502, "ServiceUnavailable": 503,
+    "GatewayTimeout": 504, "HTTPVersionNotSupported": 505, "VariantAlsoNegotiates": 506, "InsufficientStorage": 507,
+    "LoopDetected": 508, "NotExtended": 510, "NetworkAuthenticationRequired": 511,
+}  # fmt: skip
+"""The failures among `envoy.type.v3.StatusCode`, all that a filter may answer with."""
+
 
 class Filter(Protocol):
     """One filter of a connection manager, made from its configuration and a `FilterContext`."""
@@ -95,6 +108,17 @@ class Filter(Protocol):
         `settings` are what `prepare` made of its levels, the least specific first (route table, virtual host, route,
         weighted cluster); most filters only look at the last one.
         """
+
+
+def mutate(call: Call, reply: LocalReply) -> None:
+    """Make the route's mutations of a local reply's headers, once; what a filter adds comes after them."""
+    if reply.mutated:
+        return
+    call.flag(reply.flag)  # before the mutations, which may name them
+    call.report.details = reply.details
+    if call.route is not None:
+        call.route.apply_response(call, call.choice, reply.status, reply.headers)
+    reply.mutated = True
 
 
 async def pause(runtime: Runtime, call: Call, seconds: float, scope: Scope) -> None:

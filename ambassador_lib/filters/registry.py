@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.filters import Buffer, HeaderMutation, HTTPFault
+from ..policy.model.filters import Buffer, HeaderMutation, HTTPFault, LocalRateLimit
 
 if TYPE_CHECKING:
     from .base import Filter, FilterContext
@@ -14,6 +14,7 @@ _MODULES: dict[type, tuple[str, str]] = {
     Buffer: ("buffer", "Buffer"),
     HTTPFault: ("fault", "Fault"),
     HeaderMutation: ("header_mutation", "HeaderMutation"),
+    LocalRateLimit: ("local_ratelimit", "LocalRateLimit"),
 }
 """By the class of the configuration: the module of this room, and the class in it."""
 

@@ -9,7 +9,7 @@ import httpx
 from .._httpx import make_headers
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply
-from ..filters.base import Reply, Respond
+from ..filters.base import Reply, Respond, mutate
 
 
 class FilterReplies:
@@ -42,11 +42,7 @@ class FilterReplies:
         return response
 
     def _reply(self, call: Call, reply: LocalReply) -> None:
-        call.flag(reply.flag)  # before the mutations, which may name them
-        call.report.details = reply.details
-        if call.route is not None and not reply.mutated:
-            call.route.apply_response(call, call.choice, reply.status, reply.headers)
-            reply.mutated = True
+        mutate(call, reply)
         # What is refused before there is a route passes the filters as what none claims does.
         responds = self._unrouted if call.responds is None else call.responds
         if responds:

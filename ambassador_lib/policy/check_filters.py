@@ -16,7 +16,9 @@ from .model.filters import (
     HeaderMutation,
     HeaderMutationPerRoute,
     HTTPFault,
+    LocalRateLimit,
     Mutations,
+    TokenBucket,
 )
 from .model.listener import HttpConnectionManager, Router
 from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
@@ -43,9 +45,30 @@ def _check_mutations(findings: Findings, config: HeaderMutation | HeaderMutation
                 findings.fault(change.append.record, "value", reason)
 
 
+def _check_local_rate_limit(findings: Findings, config: LocalRateLimit) -> None:
+    check_added(findings, (*config.response_headers_to_add, *config.request_headers_to_add_when_not_enforced))
+    _check_bucket(findings, config.token_bucket)
+    seen = set()
+    for descriptor in config.descriptors:
+        _check_bucket(findings, descriptor.token_bucket)
+        if descriptor.entries in seen:
+            findings.fault(descriptor, "entries", "another descriptor has the same entries")
+        seen.add(descriptor.entries)
+    for limit in config.rate_limits:
+        if limit.stage or limit.disable_key:
+            findings.fault(limit, "", "stage and disable_key have no place in the filter's own rate_limits")
+
+
+def _check_bucket(findings: Findings, bucket: TokenBucket | None) -> None:
+    if bucket is not None and bucket.fill_interval < _SHORTEST_FILL:
+        findings.fault(bucket, "fill_interval", "must be at least 0.05 s")
+
+
+_SHORTEST_FILL = 0.05
 _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
     HeaderMutation: _check_mutations,
     HeaderMutationPerRoute: _check_mutations,
+    LocalRateLimit: _check_local_rate_limit,
 }
 """By class: what Envoy checks of a filter's configuration, wherever it stands, beyond its schema."""
 
@@ -100,6 +123,8 @@ def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
     for level in levels(manager.route_config) if manager.route_config is not None else ():
         given += [getattr(item, "config", item) for item in level.typed_per_filter_config.values()]
     for config in given:
+        if isinstance(config, LocalRateLimit):
+            yield from (one.runtime_key for one in (config.filter_enabled, config.filter_enforced) if one is not None)
         if isinstance(config, HTTPFault):
             yield from (getattr(config, field.name) for field in fields(config) if field.name.endswith("_runtime"))
 
@@ -115,6 +140,8 @@ def _check_settings(findings: Findings, level: Level, manager: HttpConnectionMan
             continue
         if (check := _CHECKS.get(type(config))) is not None:
             check(findings, config)
+        if isinstance(config, LocalRateLimit) and config.token_bucket is None:
+            findings.fault(config, "token_bucket", "required in the settings of a route")
         filter_ = filters.get(name)
         if filter_ is None:
             hint = f"the filters are named {', '.join(map(repr, filters))}"

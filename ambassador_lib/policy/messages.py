@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
 
-from .model import access_log, cluster, core, dynamic, extra_requests, filters, listener, route, tls
+from .model import access_log, cluster, core, dynamic, extra_requests, filters, listener, matcher, rate_limit, route, tls
 
 
 def _classes(namespace: ModuleType | type) -> Iterator[type]:
@@ -16,7 +16,9 @@ def _classes(namespace: ModuleType | type) -> Iterator[type]:
             yield from _classes(value)
 
 
-_MODULES = (core, tls, extra_requests, route, access_log, cluster, listener, filters, dynamic)
+_MODULES = (
+    core, tls, matcher, rate_limit, extra_requests, route, access_log, cluster, listener, filters, dynamic,
+)  # fmt: skip
 
 CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}
 

@@ -9,7 +9,6 @@ _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
 _SDS = "secrets from SDS are not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
-_LIMITS = "rate limits are not supported yet"
 _OVERRIDE = "no filter here overrides the host"
 _WATCH = "watching certificate files is not supported yet"
 
@@ -47,12 +46,26 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
     "envoy.config.core.v3.KeyValueAppend": {"entry": "Envoy itself takes record only, today"},
+    "envoy.config.route.v3.RateLimit": {
+        "limit": "limits set by a request are for the global rate limit, which is not supported",
+        "apply_on_stream_done": "counting requests when they are over is not supported",
+    },
+    "envoy.config.route.v3.RateLimit.HitsAddend": {"format": "counts from a command operator are not supported"},
+    "envoy.config.route.v3.RateLimit.Action": {
+        "dynamic_metadata metadata": "descriptors from metadata are not supported",
+        "extension": "descriptors from extensions are not supported",
+    },
+    "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
+        "local_cluster_rate_limit": "sharing a limit among the members of a cluster is not supported: each process has "
+        "its own",
+        "local_rate_limit_per_downstream_connection": "there is no connection between the application and the policy: "
+        "without it, all calls share the bucket",
+    },
     "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
     "envoy.config.route.v3.RouteConfiguration": {
         "vhds": _XDS,
     },
     "envoy.config.route.v3.VirtualHost": {
-        "rate_limits": _LIMITS,
         "cors": _FILTERS,
         "matcher": "matcher trees are not supported yet: use routes",
     },
@@ -61,7 +74,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
-        "rate_limits include_vh_rate_limits": _LIMITS,
         "cors": _FILTERS,
         "upgrade_configs": "protocol upgrades are not supported",
     },

@@ -16,7 +16,8 @@ from .joined import REQUEST_HEADERS
 from .regex import compile_regex
 
 if TYPE_CHECKING:
-    from ..policy.model.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+    from ..policy.model.matcher import HeaderMatcher, QueryParameterMatcher
+    from ..policy.model.route import RouteMatch
     from ..runtime.base import Random
 
 Condition = Callable[[Call], bool]
@@ -42,7 +43,7 @@ def compile_match(match: RouteMatch, *, runtime: Mapping[str, Any], random: Rand
         conditions.append(_is_grpc)
     conditions.extend(compile_header_matcher(header) for header in match.headers)
     if match.query_parameters:
-        conditions.append(_query_condition(match.query_parameters))
+        conditions.append(compile_query_matchers(match.query_parameters))
     return _all(conditions)
 
 
@@ -268,7 +269,8 @@ def query_parameter(target: str, name: str) -> str | None:
     return None
 
 
-def _query_condition(matchers: tuple[QueryParameterMatcher, ...]) -> Condition:
+def compile_query_matchers(matchers: tuple[QueryParameterMatcher, ...]) -> Condition:
+    """Compile conditions on query parameters to one function: all must hold."""
     conditions = [(matcher.name, _parameter_condition(matcher)) for matcher in matchers]
 
     def matches(call: Call) -> bool:

@@ -172,12 +172,32 @@ _HTTP = f"{TYPE}envoy.extensions.filters.http."
 _FAULT = f'{{name: fault, typed_config: {{"@type": {_HTTP}fault.v3.HTTPFault}}}}'
 _MUTATIONS = "header_mutation.v3.HeaderMutation, mutations:"
 _ADD = "append: {header: {key: '%s', value: '%s'}}"
+_LIMIT = "local_ratelimit.v3.LocalRateLimit, stat_prefix: s"
+_DESCRIPTOR = "{entries: [{key: a, value: b}], token_bucket: {max_tokens: 1, fill_interval: 1s}}"
+_RATE_LIMIT = "{actions: [{generic_key: {descriptor_value: a}}]}"
 _CONFIGS = {
     "buffer.v3.Buffer": REFUSED,
     "buffer.v3.Buffer, max_request_bytes: 0": REFUSED,
     "buffer.v3.Buffer, max_request_bytes: 1": TAKEN,
     "buffer.v3.BufferPerRoute, disabled: true": REFUSED,
     "header_mutation.v3.HeaderMutation": TAKEN,
+    "local_ratelimit.v3.LocalRateLimit": REFUSED,
+    _LIMIT: TAKEN,
+    f"{_LIMIT}, token_bucket: {{max_tokens: 0, fill_interval: 1s}}": TAKEN,
+    f"{_LIMIT}, token_bucket: {{max_tokens: 1}}": REFUSED,
+    f"{_LIMIT}, token_bucket: {{max_tokens: 1, fill_interval: 0.05s}}": TAKEN,
+    f"{_LIMIT}, token_bucket: {{max_tokens: 1, fill_interval: 0.04s}}": REFUSED,
+    f"{_LIMIT}, token_bucket: {{max_tokens: 1, tokens_per_fill: 0, fill_interval: 1s}}": REFUSED,
+    f"{_LIMIT}, status: {{code: OK}}": TAKEN,
+    f"{_LIMIT}, status: {{code: 429}}": TAKEN,
+    f"{_LIMIT}, status: {{code: Empty}}": REFUSED,
+    f"{_LIMIT}, descriptors: [{_DESCRIPTOR}]": TAKEN,
+    f"{_LIMIT}, descriptors: [{_DESCRIPTOR}, {_DESCRIPTOR}]": REFUSED,
+    f"{_LIMIT}, descriptors: [{_DESCRIPTOR.replace('1s', '0.01s')}]": REFUSED,
+    f"{_LIMIT}, rate_limits: [{_RATE_LIMIT}]": TAKEN,
+    f"{_LIMIT}, rate_limits: [{{stage: 1, {_RATE_LIMIT[1:]}]": REFUSED,
+    f"{_LIMIT}, rate_limits: [{{disable_key: x, {_RATE_LIMIT[1:]}]": REFUSED,
+    f"{_LIMIT}, rate_limits: [{{actions: [{{}}]}}]": REFUSED,
     f"{_MUTATIONS} {{request_mutations: [{{}}]}}": REFUSED,
     f"{_MUTATIONS} {{request_mutations: [{{{_ADD % ('x', '%REQ(y)%')}}}]}}": TAKEN,
     f"{_MUTATIONS} {{request_mutations: [{{{_ADD % ('x', '%REQ(y')}}}]}}": REFUSED,
@@ -210,6 +230,8 @@ _FILTER_SETTINGS = {
     f"fault: {{{_OF_FAULT}}}": TAKEN,
     f"nobody: {{{_OF_FAULT}}}": TAKEN,
     "fault: {}": REFUSED,
+    f'fault: {{"@type": {_HTTP}{_LIMIT}}}': REFUSED,
+    f'fault: {{"@type": {_HTTP}{_LIMIT}, token_bucket: {{max_tokens: 1, fill_interval: 1s}}}}': TAKEN,
     f"fault: {{{_FILTER_CONFIG}}}": REFUSED,
     f"fault: {{{_FILTER_CONFIG}, is_optional: true}}": REFUSED,
     f"fault: {{{_FILTER_CONFIG}, config: {{}}}}": TAKEN,

@@ -16,7 +16,8 @@ from ambassador_lib.policy.model.core import (
     RuntimeFractionalPercent,
     StringMatcher,
 )
-from ambassador_lib.policy.model.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from ambassador_lib.policy.model.matcher import HeaderMatcher, QueryParameterMatcher
+from ambassador_lib.policy.model.route import RouteMatch
 from ambassador_lib.routing.match import compile_match
 
 from .calls import Dice, call_to, name_of, route, table, virtual_host

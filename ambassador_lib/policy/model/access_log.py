@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .core import DataSource, FractionalPercent, HeaderValueOption, RuntimeUInt32, SubstitutionFormatString
-from .route import HeaderMatcher
+from .matcher import HeaderMatcher
 
 _FILTERS = "envoy.config.accesslog.v3"
 

@@ -10,44 +10,16 @@ from .core import (
     DataSource,
     FrozenDict,
     HeaderValueOption,
-    Int64Range,
     Metadata,
     RegexMatchAndSubstitute,
     RegexMatcher,
     RuntimeFractionalPercent,
-    StringMatcher,
     SubstitutionFormatString,
 )
 from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
 from .hashing import HashPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderMatcher:
-    """One condition on a header. No specifier: the header is present. Source: `envoy.config.route.v3.HeaderMatcher`."""
-
-    PROTO: ClassVar[str] = "envoy.config.route.v3.HeaderMatcher"
-    name: str
-    exact_match: str | None = None
-    safe_regex_match: RegexMatcher | None = None
-    range_match: Int64Range | None = None
-    present_match: bool | None = None
-    prefix_match: str | None = None
-    suffix_match: str | None = None
-    contains_match: str | None = None
-    string_match: StringMatcher | None = None
-    invert_match: bool = False
-    treat_missing_header_as_empty: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryParameterMatcher:
-    """One condition on a query parameter. Source: `envoy.config.route.v3.QueryParameterMatcher`."""
-
-    PROTO: ClassVar[str] = "envoy.config.route.v3.QueryParameterMatcher"
-    name: str
-    string_match: StringMatcher | None = None
-    present_match: bool | None = None
+from .matcher import HeaderMatcher, QueryParameterMatcher
+from .rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +214,8 @@ class RouteAction:
     grpc_timeout_offset: float | None = None
     retry_policy: RetryPolicy | None = None
     priority: str = "DEFAULT"
+    rate_limits: tuple[RateLimit, ...] = ()
+    include_vh_rate_limits: bool | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
     request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
     hedge_policy: HedgePolicy | None = None
@@ -336,6 +310,7 @@ class VirtualHost:
     per_request_buffer_limit_bytes: int | None = None
     request_body_buffer_limit: int | None = None
     metadata: Metadata | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
     typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
 
 

@@ -16,6 +16,13 @@ from .header_mutation import (
     KeyValuePair,
     Mutations,
 )
+from .local_ratelimit import (
+    HttpStatus,
+    LocalRateLimit,
+    LocalRateLimitDescriptor,
+    RateLimitDescriptor,
+    TokenBucket,
+)
 
 __all__ = [
     "HTTP_FILTERS",
@@ -28,16 +35,22 @@ __all__ = [
     "HTTPFault",
     "HeaderMutation",
     "HeaderMutationPerRoute",
+    "HttpStatus",
     "KeyValueAppend",
     "KeyValueMutation",
     "KeyValuePair",
+    "LocalRateLimit",
+    "LocalRateLimitDescriptor",
     "Mutations",
+    "RateLimitDescriptor",
+    "TokenBucket",
 ]
 
 PER_ROUTE: dict[type, type | None] = {
     Buffer: BufferPerRoute,
     HTTPFault: HTTPFault,
     HeaderMutation: HeaderMutationPerRoute,
+    LocalRateLimit: LocalRateLimit,
 }
 """By a filter's configuration, what a route, virtual host, weighted cluster or route table may set for it, if any."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import FractionalPercent
-from ..route import HeaderMatcher
+from ..matcher import HeaderMatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

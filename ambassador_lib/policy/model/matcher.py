@@ -1,0 +1,36 @@
+"""Conditions on headers and query parameters, which routes and rate limits share (`envoy.config.route.v3`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .core import Int64Range, RegexMatcher, StringMatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderMatcher:
+    """One condition on a header. No specifier: the header is present. Source: `envoy.config.route.v3.HeaderMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.HeaderMatcher"
+    name: str
+    exact_match: str | None = None
+    safe_regex_match: RegexMatcher | None = None
+    range_match: Int64Range | None = None
+    present_match: bool | None = None
+    prefix_match: str | None = None
+    suffix_match: str | None = None
+    contains_match: str | None = None
+    string_match: StringMatcher | None = None
+    invert_match: bool = False
+    treat_missing_header_as_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryParameterMatcher:
+    """One condition on a query parameter. Source: `envoy.config.route.v3.QueryParameterMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.QueryParameterMatcher"
+    name: str
+    string_match: StringMatcher | None = None
+    present_match: bool | None = None
