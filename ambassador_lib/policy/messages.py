@@ -6,7 +6,19 @@ import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
 
-from .model import access_log, cluster, core, dynamic, extra_requests, filters, listener, matcher, rate_limit, route, tls
+from .model import (
+    access_log,
+    cluster,
+    core,
+    dynamic,
+    extra_requests,
+    filters,
+    listener,
+    matcher,
+    rate_limit,
+    route,
+    tls,
+)
 
 
 def _classes(namespace: ModuleType | type) -> Iterator[type]:

@@ -9,8 +9,8 @@ from ..call import Header
 from .match import compile_values
 
 if TYPE_CHECKING:
+    from ..policy.model.matcher import HeaderMatcher
     from ..policy.model.matching import MatchPredicate
-    from ..policy.model.route import HeaderMatcher
 
 ResponseMatch = Callable[[int, Sequence[Header]], bool]
 """Of a status and headers."""

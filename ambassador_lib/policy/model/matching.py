@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .route import HeaderMatcher
+from .matcher import HeaderMatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
