@@ -183,8 +183,8 @@ class Http1Stream:
                 return event  # type: ignore[return-value]  # NEED_DATA is excluded, which mypy cannot see
             try:
                 data = await self._wire.read(self._exchange.deadline)
-            except PeerReset as error:
-                raise connection_termination(str(error)) from error
+            except PeerReset:
+                data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
             self._take(data)
 
     def _take(self, data: bytes) -> None:

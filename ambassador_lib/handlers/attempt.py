@@ -189,7 +189,7 @@ class SendAttempt:
 
 def _status(call: Call, response: httpx.Response) -> Outcome:
     """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
-    if call.method == "POST" and is_grpc(call.header(b"content-type")):
+    if is_grpc(call.header(b"content-type")):
         grpc_status = natural(response.headers.get("grpc-status", ""))
         if grpc_status is not None:
             return grpc_outcome(grpc_status)

@@ -102,7 +102,7 @@ BEFORE_HEAD = [
     ("close", once(b""), "connection_termination"),
     ("reset", once(b"", reset), "connection_termination"),
     ("close within the head", once(b"HTTP/1.1 200 OK\r\ncontent-le"), "protocol_error"),
-    ("reset within the head", once(b"HTTP/1.1 200 OK\r\ncontent-le", reset), "connection_termination"),
+    ("reset within the head", once(b"HTTP/1.1 200 OK\r\ncontent-le", reset), "protocol_error"),
     ("close after 103", once(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "connection_termination"),
     ("garbage", once(b"\x16\x03garbage that is no HTTP\r\n\r\n"), "protocol_error"),
     ("large head", once(LARGE, until_closed), "protocol_error"),
@@ -137,7 +137,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n"
 
 WITHIN_BODY = [
     ("close", once(LENGTH), "protocol_error", "UPE"),
-    ("reset", once(LENGTH, reset), "connection_termination", "UC"),
+    ("reset", once(LENGTH, reset), "protocol_error", "UPE"),
     ("chunked close", once(CHUNKED), "protocol_error", "UPE"),
     ("bad chunk", once(CHUNKED + b"zz\r\n", until_closed), "protocol_error", "UPE"),
 ]
