@@ -8,7 +8,7 @@ holds, and asks again by name for each further try.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .routing.table import RouteTable
     from .runtime.base import Runtime
     from .runtime.control import Watch
+    from .runtime.gate import Gate
     from .upstream.upstream import Upstream
 
 
@@ -38,6 +39,7 @@ class ClusterAtWork:
         upstream: Upstream,
         discovery: Discovery,
         chain: Next,
+        below: Next,
         rules: RetryRules | None = None,
         watches: Iterable[Watch] = (),
     ) -> None:
@@ -45,6 +47,8 @@ class ClusterAtWork:
         self.upstream = upstream
         self.discovery = discovery
         self.chain = chain
+        self.below = below
+        """The layers below the choice of a host, for a cluster that is part of another."""
         self.rules = rules
         self._watches = tuple(watches)
 
@@ -71,6 +75,7 @@ class LiveClusters:
         """Called after names have come or gone."""
         self.upstreams: dict[str, Upstream] = {}
         self.chains: dict[str, Next] = {}
+        self.below: dict[str, Next] = {}
         self.rules: dict[str, RetryRules] = {}
         self._start = start
         self._serving: dict[str, ClusterAtWork] = {}
@@ -107,11 +112,19 @@ class LiveClusters:
         self._warming[name] = made
         made.discovery.gate.add(_WhenOpen(lambda: self._warmed(made)))
 
+    def warm_up_aggregates(self) -> None:
+        """Let calls of a cluster that consists of others wait until these are warm, those at least that there are."""
+        for made in list(self._serving.values()):
+            if made.cluster.aggregate is not None:
+                members = [self._serving[name] for name in made.cluster.aggregate.clusters if name in self._serving]
+                _open_after([member.discovery.gate for member in members if member is not made], made.discovery.gate)
+
     def drop(self, name: str) -> None:
         """Have the cluster serve no more."""
         self._cool(name)
         self.upstreams.pop(name, None)
         self.chains.pop(name, None)
+        self.below.pop(name, None)
         self.rules.pop(name, None)
         gone = self._serving.pop(name, None)
         if gone is not None:
@@ -157,6 +170,7 @@ class LiveClusters:
         before = self._serving.get(name)
         self._serving[name] = made
         self.chains[name] = made.chain
+        self.below[name] = made.below
         if made.rules is not None:
             self.rules[name] = made.rules
         else:
@@ -170,6 +184,18 @@ class LiveClusters:
 
 def _nobody() -> None:
     """Nobody listens yet."""
+
+
+def _open_after(gates: Sequence[Gate], last: Gate) -> None:
+    """Open the last gate when all others are open."""
+
+    def look() -> None:
+        if all(gate.is_open for gate in gates):
+            last.open()
+
+    for gate in gates:
+        gate.add(_WhenOpen(look))
+    look()
 
 
 class _WhenOpen:

@@ -16,6 +16,7 @@ import httpx
 from .call import Answer, Call, Handler, Next
 from .claims import NOBODY, Claims, Entry, bare_cluster
 from .discovered import Discovered, follow_routes
+from .discovery import Discovery
 from .discovery import start as start_discovery
 from .discovery.files import FileWatcher
 from .discovery.subscription import Subscriptions
@@ -59,8 +60,10 @@ from .routing.response_match import compile_predicate
 from .routing.retry_rules import compile_rules
 from .routing.table import RouteTable
 from .runtime.control import ControlThread, Watch
+from .runtime.gate import Gate
 from .runtime.periodic import repeat
 from .telemetry.tracing import Tracing
+from .upstream.aggregate import Aggregate
 from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -69,8 +72,8 @@ if TYPE_CHECKING:
     from .routing.compiled import CompiledRoute
     from .routing.hash_policy import HashOf
     from .routing.response_match import ResponseMatch
+    from .routing.retry_rules import RetryRules
     from .runtime.base import Random, Runtime
-    from .runtime.gate import Gate
     from .telemetry.access_log import AccessLogs
 
 DEFAULT_IDLE_TIMEOUT = 300.0
@@ -128,6 +131,7 @@ class Stack:
         self._copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
         self._racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
         self.clusters = self._live.upstreams
+        self._has_started = False
         self._shadows = self._make_shadows()
         self._listeners = LiveListeners(partial(self._start_listener, rule=1))
         self._bare: dict[str, ListenerAtWork] = {}
@@ -149,8 +153,10 @@ class Stack:
         for listener in self._policy.listeners:
             self._listeners.add(listener)
         discovered.start_listeners()
+        self._live.warm_up_aggregates()
         self._claim()
         self._live.on_names = self._listeners.on_change = self._claim
+        self._has_started = True
 
     def _claim(self) -> None:
         """Let new calls find what there is now."""
@@ -163,6 +169,8 @@ class Stack:
 
     def _start_cluster(self, cluster: Cluster) -> ClusterAtWork:
         options = self._options
+        if cluster.aggregate is not None:
+            return self._start_aggregate(cluster)
         sockets = TransportSockets.of(cluster)
         upstream = Upstream(
             cluster,
@@ -181,11 +189,31 @@ class Stack:
             sockets=sockets,
             subscriptions=self.subscriptions,
         )
-        chain = self._cluster_chain(upstream, discovery.gate, sockets)
-        protocol = cluster.http_protocol_options
-        own = protocol.retry_policy if protocol is not None else None
-        rules = None if own is None else compile_rules(own, self._policy.runtime)
-        return ClusterAtWork(upstream, discovery, chain, rules, watch_storage(upstream, options))
+        chain, below = self._cluster_chain(upstream, discovery.gate, sockets)
+        return ClusterAtWork(
+            upstream, discovery, chain, below, self._rules_of(cluster), watch_storage(upstream, options)
+        )
+
+    def _start_aggregate(self, cluster: Cluster) -> ClusterAtWork:
+        options, gate = self._options, Gate()
+        upstream = Aggregate(
+            cluster,
+            self.clusters.get,
+            clock=options.clock,
+            random=options.random,
+            runtime=self._policy.runtime,
+        )
+        if self._has_started:
+            gate.open()  # there is nothing of its own to wait for
+        hash_of = _hash_of(cluster, options.random)
+        chain = compose([Balance(upstream, gate, self._runtime, hash_of=hash_of)], self._to_member)
+        return ClusterAtWork(upstream, Discovery(gate), chain, self._to_member, self._rules_of(cluster))
+
+    def _rules_of(self, cluster: Cluster) -> RetryRules | None:
+        """Return the cluster's own retry policy, which beats the route's."""
+        options = cluster.http_protocol_options
+        own = options.retry_policy if options is not None else None
+        return None if own is None else compile_rules(own, self._policy.runtime)
 
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
         options, policy = self._options, self._policy
@@ -374,31 +402,39 @@ class Stack:
             raise no_healthy_upstream()
         return chain(call)
 
-    def _cluster_chain(self, upstream: Upstream, gate: Gate, sockets: TransportSockets) -> Next:
+    def _to_member(self, call: Call) -> Coroutine[Any, Any, httpx.Response]:
+        below = self._live.below.get(call.endpoint.cluster)
+        if below is None:  # removed since the host was picked
+            raise no_healthy_upstream()
+        return below(call)
+
+    def _cluster_chain(self, upstream: Upstream, gate: Gate, sockets: TransportSockets) -> tuple[Next, Next]:
+        """Return the whole chain, and that of a cluster that is part of another, which chooses the host."""
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
-        handlers: list[Handler] = []
+        mirror: list[Handler] = []
         options = cluster.http_protocol_options
         if options is not None and options.request_mirror_policies:
             mirrors = compile_mirrors(options.request_mirror_policies, self._policy.runtime, self._options.clock)
-            handlers.append(MirrorRequests(self._shadows, mirrors))
+            mirror.append(MirrorRequests(self._shadows, mirrors))
+        breaker: list[Handler] = []
         if upstream.breaker is not None:
             # Above the pick: an open breaker refuses at once, whatever the endpoints' health.
             # Imported here since pybreaker is slow to import, and few clusters have a breaker.
             from .handlers.breaker import Breaker
 
-            handlers.append(Breaker(upstream.breaker, runtime))
-        handlers += [
-            # Above the limits: no host (UH) is told before overflow (UO).
-            Balance(upstream, gate, runtime, hash_of=_hash_of(cluster, self._options.random)),
+            breaker.append(Breaker(upstream.breaker, runtime))
+        # Above the limits: no host (UH) is told before overflow (UO).
+        balance = Balance(upstream, gate, runtime, hash_of=_hash_of(cluster, self._options.random))
+        below: list[Handler] = [
             # Below the pick, on which it depends; above the limits, which count per destination.
             EndpointRewrite(cluster, sockets, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
             CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
             SendAttempt(upstream, engine, runtime, self._tracing, is_error=_error_matcher(cluster)),
         ]
-        return compose(handlers, _end)
+        return compose([*mirror, *breaker, balance, *below], _end), compose([*breaker, *below], _end)
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Kit:
         async def chain(_call: Any) -> Any:
             raise AssertionError("nobody calls")
 
-        self.made.append(Made(upstream, Discovery(Gate()), chain))
+        self.made.append(Made(upstream, Discovery(Gate()), chain, chain))
         return self.made[-1]
 
     def put(self, timeout: float = 1.0, *, name: str = "c", at_once: bool = False) -> Made:

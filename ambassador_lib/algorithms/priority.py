@@ -64,12 +64,16 @@ class Loads:
 def split_load(
     levels: Sequence[Level],
     *,
-    overprovisioning: int = DEFAULT_OVERPROVISIONING,
+    overprovisioning: int | Sequence[int] = DEFAULT_OVERPROVISIONING,
     panic_threshold: int = DEFAULT_PANIC_THRESHOLD,
 ) -> Loads:
-    """Split the load over `levels`, best priority first; there is at least one."""
-    health = [level.health(overprovisioning) for level in levels]
-    degraded = [level.degraded_health(overprovisioning) for level in levels]
+    """Split the load over `levels`, best priority first; there is at least one.
+
+    `overprovisioning` may be each level's own.
+    """
+    factors = [overprovisioning] * len(levels) if isinstance(overprovisioning, int) else overprovisioning
+    health = [level.health(factor) for level, factor in zip(levels, factors, strict=True)]
+    degraded = [level.degraded_health(factor) for level, factor in zip(levels, factors, strict=True)]
     available = min(100, sum(health) + sum(degraded))
     # Where all priorities together can take the whole load, none panics, whatever the threshold says.
     panic = tuple(available < 100 and level.below(panic_threshold) for level in levels)
@@ -84,6 +88,22 @@ def split_load(
 
 _Split = tuple[tuple[int, ...], tuple[int, ...]]
 """Loads of the healthy and of the degraded hosts, by priority."""
+
+
+class OnePriority:
+    """All the load goes to the healthy (or the degraded) hosts of one priority."""
+
+    __slots__ = ("_is_degraded", "_priority")
+
+    def __init__(self, priority: int, *, degraded: bool) -> None:
+        self._priority = priority
+        self._is_degraded = degraded
+
+    def loads(self, health: Sequence[int], degraded: Sequence[int]) -> _Split:  # noqa: ARG002 - whatever they can take
+        """Return the loads of healthy and of degraded hosts."""
+        one = tuple(100 if index == self._priority else 0 for index in range(len(health)))
+        none = (0,) * len(health)
+        return (none, one) if self._is_degraded else (one, none)
 
 
 class AttemptedPriorities:

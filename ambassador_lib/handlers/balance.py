@@ -48,7 +48,7 @@ class Balance:
         if host is None:
             raise no_healthy_upstream()
         if call.attempted_priorities is not None:
-            call.attempted_priorities.attempted(host.priority)
+            call.attempted_priorities.attempted(self._upstream.priority_of(host))
         call.endpoint = host
         call.tried.append(host)
         attempt.endpoint = host.key

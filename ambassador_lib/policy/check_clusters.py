@@ -21,6 +21,7 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
     """Check one cluster."""
     _check_endpoints(findings, cluster)
     _check_eds(findings, cluster)
+    _check_provided(findings, cluster)
     _check_dns(findings, cluster)
     _check_transport_socket(findings, cluster)
     _check_health_check_names(findings, cluster)
@@ -65,9 +66,17 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
         checked = endpoint.health_check_config.address if endpoint.health_check_config is not None else None
         if checked is not None and checked.socket_address is not None:
             check_protocol(findings, checked.socket_address)
-    if not endpoints and cluster.type not in ("LOGICAL_DNS", "EDS"):
+    if not endpoints and cluster.type not in ("LOGICAL_DNS", "EDS") and cluster.aggregate is None:
         message = f"cluster {cluster.name} has no endpoints: every request to it fails with no healthy upstream"
         findings.warn(cluster, "load_assignment", message)
+
+
+def _check_provided(findings: Findings, cluster: Cluster) -> None:
+    """An aggregate cluster is its own load balancer, and must say so; no other type of cluster here is."""
+    if cluster.aggregate is not None and cluster.lb_policy != "CLUSTER_PROVIDED":
+        findings.fault(cluster, "lb_policy", "an aggregate cluster needs CLUSTER_PROVIDED")
+    elif cluster.aggregate is None and cluster.lb_policy == "CLUSTER_PROVIDED":
+        findings.fault(cluster, "lb_policy", "this type of cluster brings no load balancer of its own: name one")
 
 
 def _check_eds(findings: Findings, cluster: Cluster) -> None:

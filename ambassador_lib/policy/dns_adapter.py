@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model.cluster import DnsResolutionConfig
+from .model.cluster import AggregateClusterConfig, DnsResolutionConfig
 from .parsed import ParsedMessage
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ def dns_cluster(builder: Builder, parsed: ParsedMessage, arguments: dict[str, An
         _named_type(builder, custom, arguments)
         return
     if config.doubtful:
+        return
+    if config.name == AggregateClusterConfig.PROTO:
+        arguments["aggregate"] = builder.build(config)
         return
     if config.name != _DNS_CLUSTER:
         builder.fault(config.place, f"{config.name} is not a type of cluster that is supported")

@@ -152,9 +152,6 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
     "envoy.config.cluster.v3.Cluster.type": {
         "ORIGINAL_DST": "ORIGINAL_DST clusters make no sense inside the process",
     },
-    "envoy.config.cluster.v3.Cluster.lb_policy": {
-        "CLUSTER_PROVIDED": "no type of cluster here brings a load balancer of its own: name one",
-    },
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
         "OTHER_NAME": "SANs of type OTHER_NAME are not supported: Python's ssl module does not read them",
     },

@@ -80,7 +80,7 @@ class Balancer:
         common = cluster.common_lb_config
         threshold = common.healthy_panic_threshold if common is not None else None
         own = DEFAULT_PANIC_THRESHOLD if threshold is None else int(threshold.value)
-        self._panic_threshold = min(100, int(number(runtime.get("upstream.healthy_panic_threshold"), own)))
+        self.panic_threshold = min(100, int(number(runtime.get("upstream.healthy_panic_threshold"), own)))
         zone = common.zone_aware_lb_config if common is not None else None
         self._fails_in_panic = zone is not None and zone.fail_traffic_on_panic
         self._by_locality = common is not None and common.locality_weighted_lb_config is not None
@@ -97,7 +97,7 @@ class Balancer:
         """Go by the assignment's policy from the next snapshot on."""
         policy = assignment.policy if assignment is not None else None
         factor = policy.overprovisioning_factor if policy is not None else None
-        self._overprovisioning = DEFAULT_OVERPROVISIONING if factor is None else factor
+        self.overprovisioning = DEFAULT_OVERPROVISIONING if factor is None else factor
         self._health_by_weight = policy is not None and policy.weighted_priority_health
 
     def picker(self, hosts: Sequence[Host]) -> Picker:
@@ -118,28 +118,34 @@ class Balancer:
     def _picker(self, hosts: Sequence[Host], scope: _Source, weights: _LocalityWeights) -> Picker:
         if not hosts:
             return nobody
-        ranks = range(max(host.priority for host in hosts) + 1)
-        members = [
+        plan = _Plan(self, self._members(hosts), scope, weights)
+        return plan.picker() if self._hashing is None else plan.hashed(self._hashing)
+
+    def _members(self, hosts: Sequence[Host]) -> list[Members]:
+        ranks = range(max((host.priority for host in hosts), default=0) + 1)
+        return [
             Members([host for host in hosts if host.priority == priority], by_weight=self._health_by_weight)
             for priority in ranks
         ]
-        plan = _Plan(self, members, scope, weights)
-        return plan.picker() if self._hashing is None else plan.hashed(self._hashing)
+
+    def levels(self, hosts: Sequence[Host]) -> list[Level]:
+        """Return the health of each priority, for a cluster that is part of another one."""
+        return [members.level for members in self._members(hosts)]
 
     def split(self, members: Sequence[Members]) -> tuple[Sequence[int], Sequence[int], Sequence[bool]]:
         """Return the loads of the priorities' healthy and degraded hosts, and who panics."""
         loads = split_load(
             [each.level for each in members],
-            overprovisioning=self._overprovisioning,
-            panic_threshold=self._panic_threshold,
+            overprovisioning=self.overprovisioning,
+            panic_threshold=self.panic_threshold,
         )
         return loads.healthy, loads.degraded, loads.panic
 
     def health(self, members: Sequence[Members]) -> tuple[list[int], list[int]]:
         """Return what the priorities' healthy and degraded hosts can take, percent."""
         levels = [each.level for each in members]
-        healthy = [level.health(self._overprovisioning) for level in levels]
-        return healthy, [level.degraded_health(self._overprovisioning) for level in levels]
+        healthy = [level.health(self.overprovisioning) for level in levels]
+        return healthy, [level.degraded_health(self.overprovisioning) for level in levels]
 
     def share(self, shares: Sequence[tuple[int, Picker]]) -> Picker:
         """Pick by percent of the load."""
@@ -172,7 +178,7 @@ class Balancer:
         available = sum(1 for host in members if host in usable)
         if not eligible:
             return Fraction(0)
-        return min(Fraction(1), Fraction(self._overprovisioning * available, 100 * eligible))
+        return min(Fraction(1), Fraction(self.overprovisioning * available, 100 * eligible))
 
     def among(self, hosts: tuple[Host, ...], source: _Source) -> Picker:
         """Apply the cluster's `lb_policy` to one set of hosts."""
@@ -236,7 +242,7 @@ class _Plan:
     def picker(self) -> Picker:
         """Pick by priority; a retry's may go by loads of its own (`previous_priorities`)."""
         usual = self._by_loads(self._healthy, self._degraded)
-        if len(self._members) == 1:
+        if len(self._members) == 1 and not (self._healthy[0] and self._degraded[0]):
             return usual
         health = self._balancer.health(self._members)
 

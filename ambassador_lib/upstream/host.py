@@ -105,6 +105,7 @@ class Host:
         "_lock",
         "active",
         "address",
+        "cluster",
         "created",
         "destinations",
         "flags",
@@ -122,8 +123,9 @@ class Host:
         "weight",
     )
 
-    def __init__(self, spec: HostSpec, created: float) -> None:
+    def __init__(self, spec: HostSpec, created: float, cluster: str = "") -> None:
         self.key = spec.key
+        self.cluster = cluster
         self.created = created
         self.healthy_since = created
         """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""

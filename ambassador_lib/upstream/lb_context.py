@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..algorithms.priority import AttemptedPriorities
+    from ..algorithms.priority import AttemptedPriorities, OnePriority
     from ..runtime.base import Random
     from .host import Host
 
@@ -31,7 +31,7 @@ class LbContext:
         criteria: tuple[Criterion, ...] | None = None,
         reject: Callable[[Host], bool] | None = None,
         reselect: int = 0,
-        priorities: AttemptedPriorities | None = None,
+        priorities: AttemptedPriorities | OnePriority | None = None,
     ) -> None:
         self._hash_of = hash_of
         self._hash: int | None = None
@@ -52,6 +52,13 @@ class LbContext:
                 value = random.getrandbits(64)
             self._hash = value
         return value
+
+    def at(self, priority: OnePriority) -> LbContext:
+        """Return the same pick at one priority."""
+        other = self.with_criteria(self.criteria or ())
+        other.criteria = self.criteria
+        other.priorities = priority
+        return other
 
     def with_criteria(self, criteria: tuple[Criterion, ...]) -> LbContext:
         """Return the same pick by other criteria; the hash is the same."""

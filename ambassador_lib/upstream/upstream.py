@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pybreaker
 
+    from ..algorithms.priority import Level
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
@@ -125,6 +126,29 @@ class Upstream:
                 context.skipped += 1
                 host = self._pick(context)
         return host
+
+    @property
+    def snapshot(self) -> object:
+        """What is another object after every change of the hosts or their health."""
+        return self._pick
+
+    @property
+    def overprovisioning(self) -> int:
+        """The overprovisioning factor in percent."""
+        return self._balancer.overprovisioning
+
+    @property
+    def panic_threshold(self) -> int:
+        """The panic threshold in percent."""
+        return self._balancer.panic_threshold
+
+    def levels(self) -> list[Level]:
+        """Return the health of each priority."""
+        return self._balancer.levels(self.hosts)
+
+    def priority_of(self, host: Host) -> int:
+        """Return what `previous_priorities` knows the host's priority as."""
+        return host.priority
 
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Tell outlier detection how one try went."""
@@ -237,7 +261,7 @@ class Upstream:
             known.describe(spec)
             known.flags &= ~HealthFlag.PENDING_DYNAMIC_REMOVAL
             return known
-        host = Host(spec, now)
+        host = Host(spec, now, self.name)
         if self.health_checked and spec.actively_checked:
             host.flags |= HealthFlag.FAILED_ACTIVE_HC | self._unchecked_flag
         if self.cluster.type == "LOGICAL_DNS" and len(self.hosts) == 1:

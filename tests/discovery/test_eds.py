@@ -88,10 +88,10 @@ def test_the_endpoints_policy_follows_the_file(kit: Any, endpoints: Endpoints) -
     async def scenario() -> None:
         endpoints.put("10.0.0.1")
         upstream, _ = endpoints.start()
-        assert upstream._balancer._overprovisioning == 140
+        assert upstream.overprovisioning == 140
         endpoints.put("10.0.0.1", policy={"overprovisioning_factor": 100})
         await kit.clock.advance(2 * POLL_INTERVAL)
-        assert upstream._balancer._overprovisioning == 100
+        assert upstream.overprovisioning == 100
         assert upstream.assignment.policy.overprovisioning_factor == 100
         await kit.control.close()
 

@@ -25,7 +25,7 @@ FLATTENED = {
         "max_requests_per_connection", "max_connection_duration", "max_stream_duration",
     },
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {"dns_resolution_config"},
-    "envoy.config.cluster.v3.Cluster": {"circuit_breaker", "hash_policy"},
+    "envoy.config.cluster.v3.Cluster": {"aggregate", "circuit_breaker", "hash_policy"},
     "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"selection_method"},
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ def refusal(text: str) -> str:
             "Envoy itself has none",
         ),
         (document(route="cluster: c, hash_policy: [{filter_state: {key: x}}]"), "no filter here writes filter state"),
-        (document(cluster="lb_policy: CLUSTER_PROVIDED"), "no type of cluster here brings a load balancer"),
+        (document(cluster="lb_policy: CLUSTER_PROVIDED"), "brings no load balancer of its own"),
         (document(route="cluster: c, upgrade_configs: [{upgrade_type: websocket}]"), "protocol upgrades"),
         (document(on_route="filter_action: {}"), "HTTP filters"),
         (
@@ -131,7 +131,7 @@ def test_known_types_of_every_kind_are_recognised() -> None:
         "envoy.extensions.transport_sockets.quic.v3.QuicUpstreamTransport": "HTTP/3",
         "envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig": "upgrades a connection in the middle",
         "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": "another proxy",
-        "envoy.extensions.clusters.aggregate.v3.ClusterConfig": "clusters of type aggregate",
+        "envoy.extensions.clusters.redis.v3.RedisClusterConfig": "clusters of type redis",
         "envoy.config.trace.v3.DatadogConfig": "the tracer DatadogConfig",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": "known to Envoy but not supported",
     }.items():

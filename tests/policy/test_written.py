@@ -90,7 +90,7 @@ def faults(**parts: Any) -> tuple[PolicyFault, ...]:
         ({"type": "EDS"}, "eds_cluster_config", "an EDS cluster needs an eds_cluster_config"),
         ({"type": "STRICT_DSN"}, "type", "no such value 'STRICT_DSN'; did you mean STRICT_DNS?"),
         ({"type": None}, "type", "no such value None"),
-        ({"lb_policy": "CLUSTER_PROVIDED"}, "lb_policy", "no type of cluster here brings a load balancer"),
+        ({"lb_policy": "CLUSTER_PROVIDED"}, "lb_policy", "brings no load balancer of its own"),
         ({"lb_policy": "ROUND_ROBBIN"}, "lb_policy", "did you mean ROUND_ROBIN?"),
         ({"lb_policy": "round_robin"}, "lb_policy", "did you mean ROUND_ROBIN?"),
         ({"connect_timeout": -1}, "connect_timeout", "-1 is not a duration"),

@@ -283,6 +283,32 @@ _INTERNAL_REDIRECTS = {
     f"{{predicates: [{_of('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate')}]}}": REFUSED,
 }  # fmt: skip
 
+_NODE = "node: {id: a, cluster: b}\n"
+_NULL = "{path_config_source: {path: /dev/null}}"
+_SOURCES = {
+    _NULL: TAKEN, "{path: /dev/null}": TAKEN, "{path_config_source: {path: /nonexistent}}": REFUSED,
+    "{path_config_source: {path: ''}}": REFUSED, "{path_config_source: {path: /dev}}": TAKEN, "{}": REFUSED,
+    "{path: /dev/null, path_config_source: {path: /dev/null}}": REFUSED,
+    "{path_config_source: {path: /dev/null, watched_directory: {path: /nonexistent}}}": REFUSED,
+    "{path_config_source: {path: /dev/null, watched_directory: {path: ''}}}": REFUSED,
+    "{path_config_source: {path: /dev/null, watched_directory: {path: /usr, watch_modify: true}}}": TAKEN,
+    "{path_config_source: {path: /dev/null}, resource_api_version: V2, initial_fetch_timeout: 1s}": TAKEN,
+}  # fmt: skip
+_AGGREGATE = (
+    f'cluster_type: {{name: x, typed_config: {{"@type": {TYPE}envoy.extensions.clusters.aggregate.v3.ClusterConfig'
+)
+_AGGREGATES = {
+    f"{_AGGREGATE}, clusters: [c]}}}}, lb_policy: CLUSTER_PROVIDED": TAKEN,
+    f"{_AGGREGATE}, clusters: [nobody]}}}}, lb_policy: CLUSTER_PROVIDED": TAKEN,
+    f"{_AGGREGATE}, clusters: []}}}}, lb_policy: CLUSTER_PROVIDED": REFUSED,
+    f"{_AGGREGATE}, clusters: [c]}}}}": REFUSED,
+}  # fmt: skip
+
+
+def _eds(fields: str) -> str:
+    return f"{_NODE}static_resources: {{clusters: [{{name: c, type: EDS, {fields}}}]}}\n"
+
+
 CASES: dict[str, tuple[str, bool]] = {
     **_table("mirror", _MIRRORS, lambda value: document(route=f"cluster: c, request_mirror_policies: [{value}]")),
     **_table(
@@ -534,6 +560,22 @@ CASES: dict[str, tuple[str, bool]] = {
         document(cluster="transport_socket: {name: envoy.transport_sockets.tls}"),
         REFUSED,
     ),
+    # what is discovered, and clusters of clusters
+    **_table("source of endpoints", _SOURCES, lambda value: _eds(f"eds_cluster_config: {{eds_config: {value}}}")),
+    "EDS without anything": (_eds("connect_timeout: 1s"), REFUSED),
+    "EDS without a source": (_eds("eds_cluster_config: {}"), REFUSED),
+    "EDS settings of a STATIC cluster": (document(cluster=f"eds_cluster_config: {{eds_config: {_NULL}}}"), REFUSED),
+    "EDS with endpoints": (
+        _NODE + document(kind="type: EDS", cluster=f"eds_cluster_config: {{eds_config: {_NULL}}}"),
+        TAKEN,
+    ),
+    "clusters from a file": (_NODE + document(top=f"dynamic_resources: {{cds_config: {_NULL}}}"), TAKEN),
+    "clusters from a missing file": (
+        _NODE + document(top="dynamic_resources: {cds_config: {path_config_source: {path: /nonexistent}}}"),
+        REFUSED,
+    ),
+    **_table("aggregate", _AGGREGATES, lambda value: document(more_clusters=f"- {{name: d, {value}}}")),
+    "balancer that a STATIC cluster has not": (document(cluster="lb_policy: CLUSTER_PROVIDED"), REFUSED),
     # the rest of the bootstrap
     "runtime": (document(top=_LAYER % "{name: a, static_layer: {a: {b: 1}}}"), TAKEN),
     "runtime with a list": (document(top=_LAYER % "{name: a, static_layer: {a: [1]}}"), REFUSED),

@@ -325,11 +325,19 @@ class EdsClusterConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AggregateClusterConfig:
+    """The clusters that one consists of, best first. Source: `envoy.extensions.clusters.aggregate.v3.ClusterConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+    clusters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
 
     `connect_timeout` unset is 5 s, `dns_refresh_rate` unset is 5 s. `hash_policy` is that of a `load_balancing_policy`,
-    which beats `http_protocol_options`' and the route's.
+    which beats `http_protocol_options`' and the route's. `aggregate` is the `cluster_type` of that name.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +357,7 @@ class Cluster:
     lb_policy: str = "ROUND_ROBIN"
     load_assignment: ClusterLoadAssignment | None = None
     eds_cluster_config: EdsClusterConfig | None = None
+    aggregate: AggregateClusterConfig | None = None
     health_checks: tuple[HealthCheck, ...] = ()
     circuit_breakers: CircuitBreakers | None = None
     http_protocol_options: HttpProtocolOptions | None = None
