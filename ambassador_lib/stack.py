@@ -19,6 +19,7 @@ from .discovered import Discovered, follow_routes
 from .discovery import Discovery
 from .discovery import start as start_discovery
 from .discovery.files import FileWatcher
+from .discovery.secrets import SecretStore
 from .discovery.subscription import Subscriptions
 from .engine.base import Engine
 from .engine.transport_sockets import TransportSockets
@@ -127,6 +128,7 @@ class Stack:
         self._logs: dict[int, AccessLogs] = {}
         self.files = FileWatcher(clock=options.clock, random=options.random)
         self.subscriptions = Subscriptions(self.files)
+        self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)
         self._live = LiveClusters(self._start_cluster)
         self._copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
         self._racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
@@ -171,7 +173,7 @@ class Stack:
         options = self._options
         if cluster.aggregate is not None:
             return self._start_aggregate(cluster)
-        sockets = TransportSockets.of(cluster)
+        sockets = TransportSockets.of(cluster, self.secrets)
         upstream = Upstream(
             cluster,
             clock=options.clock,
@@ -218,7 +220,9 @@ class Stack:
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
         options, policy = self._options, self._policy
         manager = listener.http_connection_manager
-        context = FilterContext(listener, self._runtime, options.clock, options.random, policy.runtime, policy.node)
+        context = FilterContext(
+            listener, self._runtime, options.clock, options.random, policy.runtime, policy.node, self.secrets
+        )
         filters = FilterChain(manager, context, _idle_timeout(manager))
         unrouted = compose(filters.unrouted, route_not_found)
         made = ListenerAtWork(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +17,7 @@ from ..errors import connect_failure
 from ..policy.model.tls import (
     CertificateValidationContext,
     CommonTlsContext,
+    SdsSecretConfig,
     TlsCertificate,
     TlsParameters,
     UpstreamTlsContext,
@@ -24,6 +26,8 @@ from .der import key_usage, subject_public_key_info
 from .tls_context import is_untrusting, new_context, present, trust
 from .tls_names import dns_name_matches, is_name, listed, name_checks
 from .tls_sessions import Sessions
+
+log = logging.getLogger("ambassador_lib.engine")
 
 ALPN = {"http1": ("http/1.1",), "http2": ("h2",), "auto": ("h2", "http/1.1")}
 DIGITAL_SIGNATURE = 0x80
@@ -45,7 +49,7 @@ class Current(Protocol[T_co]):
         """What was delivered last, `None` if nothing was yet."""
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each delivery; its `ValueError` says that the new one cannot be used."""
+        """Call the method `listener` after each delivery, as long as its object lives."""
 
 
 class Fixed(Generic[T]):
@@ -66,6 +70,13 @@ class Secrets(Protocol):
 
     def validation(self, common: CommonTlsContext) -> Current[CertificateValidationContext] | None:
         """Return the validation context that a context names, `None` where it names none."""
+
+
+class GenericSecrets(Protocol):
+    """Where the bytes come from that filters are told of by name."""
+
+    def generic(self, config: SdsSecretConfig) -> Current[bytes]:
+        """Return the bytes of a generic secret; its `value` is `None` until it is delivered."""
 
 
 class TlsMaterial:
@@ -160,10 +171,13 @@ class TlsSettings:
         if self._validation is None and common.validation_context is not None:
             self._validation = Fixed(common.validation_context)
         self._material: TlsMaterial | None = None
-        self._refresh()
-        for source in (self._certificate, self._validation):
-            if source is not None:
-                source.on_change(self._refresh)
+        sources = [source for source in (self._certificate, self._validation) if source is not None]
+        if all(isinstance(source, Fixed) for source in sources):
+            self._refresh()
+        else:
+            self._renew()
+            for source in sources:
+                source.on_change(self._renew)
 
     @classmethod
     def build(
@@ -182,6 +196,13 @@ class TlsSettings:
         if material is None:
             raise connect_failure("TLS_error: Secret is not supplied by SDS")
         return material
+
+    def _renew(self) -> None:
+        """Take what was delivered; what each part alone could not tell wrong shows here."""
+        try:
+            self._refresh()
+        except ValueError as error:
+            log.warning("new secrets are refused, the last ones stay: %s", error)
 
     def _refresh(self) -> None:
         certificate = validation = None

@@ -29,6 +29,7 @@ from ..call import INFINITY, Answer, Call, Deadline, Header, Next
 from ..errors import DeadlineExpired, LocalReply, expired, stream_idle_timeout
 
 if TYPE_CHECKING:
+    from ..engine.tls import GenericSecrets
     from ..policy.model import Listener, Node
     from ..routing.compiled import CompiledRoute
     from ..runtime.base import Clock, Random, Runtime
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FilterContext:
-    """What a filter may use. `values` are the policy's runtime values by key, `node` is who runs the policy."""
+    """What a filter may use. `values` are the policy's runtime values by key, `node` is who runs the policy, `secrets`
+    where generic secrets come from.
+    """
 
     listener: Listener
     runtime: Runtime
@@ -44,6 +47,7 @@ class FilterContext:
     random: Random
     values: Mapping[str, Any] = field(default_factory=dict)
     node: Node | None = None
+    secrets: GenericSecrets | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import ssl
 import tempfile
 from pathlib import Path
 
+from .check_secrets import certificates
+from .check_secrets import validation as validation_of
 from .findings import Findings
 from .model.cluster import Cluster
 from .model.core import DataSource
@@ -34,7 +36,22 @@ _VERSIONS = ("TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 def check_tls(findings: Findings, tls: UpstreamTlsContext, cluster: Cluster) -> None:
     """Check the TLS settings of a cluster and read the files that they name."""
     common = tls.common_tls_context or CommonTlsContext()
-    validation = common.validation_context
+    validation, is_known = validation_of(findings, common)
+    known, count = certificates(findings, common)
+    if count > 1:
+        findings.fault(common, "tls_certificates", "a client has one certificate", index=1)
+    for certificate in known:
+        _check_certificate(findings, certificate)
+    if is_known:
+        _check_trust(findings, tls, validation, cluster)
+    if common.tls_params is not None:
+        _check_parameters(findings, common.tls_params)
+    _check_protocols(findings, common)
+
+
+def _check_trust(
+    findings: Findings, tls: UpstreamTlsContext, validation: CertificateValidationContext | None, cluster: Cluster
+) -> None:
     if validation is None or not (validation.trusted_ca or _has_sums(validation)):
         findings.warn(tls, "common_tls_context", f"cluster {cluster.name}: {_NOT_VERIFIED}")
     options = cluster.http_protocol_options
@@ -46,13 +63,6 @@ def check_tls(findings: Findings, tls: UpstreamTlsContext, cluster: Cluster) -> 
     if validation is not None:
         _check_validation(findings, validation, cluster)
         _check_anybody(findings, tls, validation, cluster)
-    if len(common.tls_certificates) > 1:
-        findings.fault(common, "tls_certificates", "a client has one certificate", index=1)
-    for certificate in common.tls_certificates:
-        _check_certificate(findings, certificate)
-    if common.tls_params is not None:
-        _check_parameters(findings, common.tls_params)
-    _check_protocols(findings, common)
 
 
 def _has_sums(validation: CertificateValidationContext) -> bool:

@@ -12,6 +12,7 @@ from .check_balancing import ROUTER_KEYS, cluster_runtime_keys
 from .check_clusters import check_cluster
 from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
+from .check_secrets import check_secrets
 from .check_sources import check_source
 from .findings import Findings, Places
 from .runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
@@ -34,6 +35,8 @@ _HARMLESS_KEYS = (
 def collect(policy: Policy, places: Places) -> Findings:
     """Return everything wrong with a policy, and what its author should know."""
     findings = Findings(places)
+    findings.secrets = policy.secrets
+    check_secrets(findings)
     _check_names(findings, policy)
     clusters = frozenset(cluster.name for cluster in policy.clusters)
     # A cluster whose name could not be read may be the one that a route means.

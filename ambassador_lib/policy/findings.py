@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from ..errors import PolicyFault
 from .parsed import ParsedMessage, Place
+
+if TYPE_CHECKING:
+    from .model.tls import Secret
 
 
 class Places:
@@ -40,6 +46,11 @@ class Places:
         """Return what an object was made from; it must have been noted."""
         return self._origins[id(built)][1]
 
+    def is_set(self, built: object, field: str) -> bool:
+        """Tell whether the field was set in what an object was made from."""
+        origin = self._origins.get(id(built))
+        return origin is not None and field in origin[1].fields
+
     def is_misread(self, place: Place) -> bool:
         """Tell whether a fault was found in what surrounds the place, so that more about it would mislead."""
         return any(place.path == path or place.path.startswith((f"{path}.", f"{path}[")) for path in self._misread)
@@ -50,6 +61,8 @@ class Findings:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self.secrets: Sequence[Secret] = ()
+        """The policy's own, which TLS settings may name."""
         self.faults: list[PolicyFault] = []
         self.warnings: list[PolicyFault] = []
 
@@ -69,6 +82,10 @@ class Findings:
     def warn_at(self, place: Place, message: str) -> None:
         """Note something that the author should know at a place."""
         self.warnings.append(place.fault(message))
+
+    def is_set(self, built: object, field: str) -> bool:
+        """Tell whether a file sets a field of an object, be it one that the model leaves out."""
+        return self._places.is_set(built, field)
 
     def runtime_place(self, key: str) -> Place:
         """Return the place of a runtime value."""

@@ -76,14 +76,15 @@ def _policy(root: Node, warnings: list[PolicyFault]) -> Policy:
     runtime = read_runtime(builder, bootstrap)
     node = builder.build(bootstrap.get("node")) if bootstrap.get("node") is not None else None
     dynamic = _dynamic_resources(builder, bootstrap)
+    parts = (listeners, clusters, runtime, node, dynamic, _built(builder, resources, "secrets"))
     policy = Policy.__new__(Policy)
-    policy._set(listeners, clusters, runtime, node, dynamic, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
+    policy._set(*parts, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
     found = collect(policy, builder.places)
     faults = [*walk.faults, *builder.faults, *found.faults]
     if faults:
         raise PolicyError(_in_order(faults))
     warnings = _in_order([*warnings, *walk.warnings, *builder.warnings, *found.warnings])
-    policy._set(listeners, clusters, runtime, node, dynamic, tuple(map(_warning, warnings)))  # noqa: SLF001
+    policy._set(*parts, tuple(map(_warning, warnings)))  # noqa: SLF001
     for warning in policy.warnings:
         _log.warning("%s", warning)
     return policy

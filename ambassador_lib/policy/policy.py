@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .model.core import FractionalPercent, Node
     from .model.dynamic import DynamicResources
     from .model.listener import Listener
+    from .model.tls import Secret
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -23,7 +24,8 @@ class Policy:
     Made by `Policy.load("envoy.yaml")`, by `Policy.parse(...)`, or in Python with Envoy's names:
     `Policy(clusters=[Cluster(name="billing", ...)])`. `runtime` maps the keys of the layered runtime's static layers to
     their values. `listeners` and `clusters` are those that are written down; `dynamic_resources` says which files bring
-    more. Lists and mappings are taken as tuples and frozen mappings, wrong types and values are a
+    more, `secrets` are those that TLS settings and filters name. Lists and mappings are taken as tuples and frozen
+    mappings, wrong types and values are a
     `PolicyError`. `warnings` do not count when policies are compared.
     """
 
@@ -32,6 +34,7 @@ class Policy:
     runtime: Mapping[str, bool | int | str | FractionalPercent]
     node: Node | None
     dynamic_resources: DynamicResources | None
+    secrets: tuple[Secret, ...] = field(repr=False)
     warnings: tuple[PolicyWarning, ...] = field(init=False, compare=False, repr=False)
 
     def __init__(
@@ -42,23 +45,25 @@ class Policy:
         runtime: Mapping[str, bool | int | str | FractionalPercent] | None = None,
         node: Node | None = None,
         dynamic_resources: DynamicResources | None = None,
+        secrets: Iterable[Secret] = (),
     ) -> None:
         from .loader import check
         from .written import read_written
 
-        parts, places = read_written(listeners, clusters, runtime, node, dynamic_resources)
+        parts, places = read_written(listeners, clusters, runtime, node, dynamic_resources, secrets)
         self._set(*parts, ())
         object.__setattr__(self, "warnings", check(self, places))
 
     def _set(self, *values: object) -> None:
-        names = ("listeners", "clusters", "runtime", "node", "dynamic_resources", "warnings")
+        names = ("listeners", "clusters", "runtime", "node", "dynamic_resources", "secrets", "warnings")
         for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
 
     def in_force(self, listeners: tuple[Listener, ...], clusters: tuple[Cluster, ...]) -> Policy:
         """Return this policy with other listeners and clusters, which have been checked already."""
         copy = Policy.__new__(Policy)
-        copy._set(listeners, clusters, self.runtime, self.node, self.dynamic_resources, self.warnings)  # noqa: SLF001
+        kept = (self.runtime, self.node, self.dynamic_resources, self.secrets, self.warnings)
+        copy._set(listeners, clusters, *kept)  # noqa: SLF001
         return copy
 
     @classmethod

@@ -20,6 +20,7 @@ from .model.cluster import Cluster, ClusterLoadAssignment
 from .model.dynamic import DynamicResources
 from .model.listener import Listener
 from .model.route import RouteConfiguration
+from .model.tls import Secret
 from .parsed import ParsedMessage, Place
 from .scalars import kind
 from .schema import envoy
@@ -76,6 +77,18 @@ def read_routes(content: bytes, source: str, name: str) -> RouteConfiguration | 
 def read_assignment(content: bytes, source: str, name: str) -> ClusterLoadAssignment | None:
     """Read the endpoints of the one cluster of that name, `None` from a response without any; else `PolicyError`."""
     return _only(_read(content, source, ClusterLoadAssignment, check_assignment), source, name)
+
+
+def read_secret(content: bytes, source: str, name: str) -> Secret:
+    """Read the one secret of that name; raise `PolicyError` otherwise."""
+    found = _only(_read(content, source, Secret, _nothing_to_check), source, name)
+    if found is None:
+        raise _unusable(f"{source}:1:1", f"no resources, where {name!r} is expected")
+    return found
+
+
+def _nothing_to_check(_findings: Findings, _secret: Any) -> None:
+    """What a secret holds is checked as it is put to use."""
 
 
 def _only(response: Response[T], source: str, name: str) -> T | None:

@@ -38,7 +38,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.bootstrap.v3.Bootstrap": "static_resources dynamic_resources layered_runtime node "
         "typed_dns_resolver_config dns_resolution_config use_tcp_for_dns_lookups cluster_manager",
         "envoy.config.bootstrap.v3.ClusterManager": "",
-        "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
+        "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters secrets",
         "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
         "envoy.config.bootstrap.v3.RuntimeLayer": "name static_layer",
         "envoy.config.listener.v3.Listener": "filter_chains listener_filters",

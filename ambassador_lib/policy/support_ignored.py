@@ -135,6 +135,11 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tls_certificate_certificate_provider_instance validation_context_certificate_provider "
         "validation_context_certificate_provider_instance": _GRPC,
     },
+    "envoy.extensions.transport_sockets.tls.v3.Secret": {"session_ticket_keys": "only a server has tickets"},
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret": {"secrets": "no filter here reads it"},
+    "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext": {
+        "validation_context_certificate_provider validation_context_certificate_provider_instance": _GRPC,
+    },
     "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
         "ocsp_staple signed_certificate_timestamp": "only a server sends it",
     },

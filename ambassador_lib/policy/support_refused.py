@@ -7,7 +7,6 @@ from __future__ import annotations
 
 _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_source)"
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
-_SDS = "secrets from SDS are not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _OVERRIDE = "no filter here overrides the host"
 _WATCH = "watching certificate files is not supported yet"
@@ -28,7 +27,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "ads_config lds_resources_locator cds_resources_locator": _SERVER,
     },
     "envoy.config.core.v3.ConfigSource": {"api_config_source ads self authorities": _SERVER},
-    "envoy.config.bootstrap.v3.Bootstrap.StaticResources": {"secrets": _SDS},
     "envoy.config.bootstrap.v3.RuntimeLayer": {
         "rtds_layer": _XDS,
         "disk_layer": "runtime layers on disk are not supported yet",
@@ -138,16 +136,13 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
         "custom_handshaker custom_tls_certificate_selector": "handshakes and the choice of certificates are Python's",
-        "tls_certificate_sds_secret_configs validation_context_sds_secret_config combined_validation_context": _SDS,
     },
     "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
-        "watched_directory": _WATCH,
         "pkcs12": "Python's ssl module cannot read PKCS #12: make certificate_chain and private_key of it with "
         "openssl pkcs12",
         "private_key_provider": "keys outside the process are not supported: Python's ssl module wants the key itself",
     },
     "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
-        "watched_directory": _WATCH,
         "custom_validator_config": "validators are code of Envoy's: use trusted_ca and match_typed_subject_alt_names",
     },
     "envoy.config.core.v3.DataSource": {"watched_directory": _WATCH},

@@ -32,7 +32,7 @@ from .model.route import (
     PreviousPrioritiesConfig,
     RetryPolicy,
 )
-from .model.tls import RawBuffer, UpstreamTlsContext
+from .model.tls import RawBuffer, Secret, UpstreamTlsContext
 from .parsed import ParsedMessage, Place, Value
 from .python_scalars import described, read_plain, read_value
 from .scalars import Unreadable, nearest, read_struct
@@ -334,6 +334,7 @@ def read_written(
     runtime: Mapping[str, Any] | None,
     node: Node | None,
     dynamic_resources: DynamicResources | None,
+    secrets: Iterable[Secret],
 ) -> tuple[tuple[Any, ...], Places]:
     """Return the parts of a policy in the form of a file's, and their places; raise `PolicyError` if they are none."""
     written = Written()
@@ -343,6 +344,7 @@ def read_written(
         written.runtime(runtime),
         written.node(node),
         written.dynamic_resources(dynamic_resources),
+        written.sequence("secrets", secrets, Secret),
     )
     if written.faults:
         raise PolicyError(list(dict.fromkeys(written.faults)))

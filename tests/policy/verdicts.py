@@ -120,6 +120,17 @@ _SOCKETS = {
     f"{{name: a, match: {{x: y}}, transport_socket: {_PLAIN}}}": TAKEN, "{name: a, match: {x: y}}": REFUSED,
     f"{{match: {{x: y}}, transport_socket: {_PLAIN}}}": REFUSED, f"{{name: a, transport_socket: {_PLAIN}}}": TAKEN,
 }  # fmt: skip
+_GENERIC = "{name: s, generic_secret: {secret: {inline_string: a}}}"
+_ANYBODY = "{name: s, validation_context: {}}"
+_SECRETS = {
+    _GENERIC: TAKEN, f"{_GENERIC}, {_GENERIC}": REFUSED, f"{_GENERIC}, {_ANYBODY}": TAKEN, "{name: s}": REFUSED,
+    "{generic_secret: {secret: {inline_string: a}}}": TAKEN, "{name: s, session_ticket_keys: {keys: []}}": REFUSED,
+    "{name: s, tls_certificate: {certificate_chain: {filename: /nonexistent}}}": TAKEN,
+}  # fmt: skip
+
+
+def _secret(secrets: str) -> str:
+    return document().replace("  clusters:", f"  secrets: [{secrets}]\n  clusters:")
 
 
 def _table(name: str, values: dict[str, bool], make: Callable[[str], str]) -> dict[str, tuple[str, bool]]:
@@ -575,6 +586,20 @@ CASES: dict[str, tuple[str, bool]] = {
     "server name of 256 bytes": (tls(more=f"sni: {'x' * 256}"), REFUSED),
     "sessions and renegotiation": (tls(more="max_session_keys: 5, allow_renegotiation: true"), TAKEN),
     "roots of the system": (tls("validation_context: {system_root_certs: {}}"), TAKEN),
+    "secret of the policy": (
+        tls("validation_context_sds_secret_config: {name: s}").replace(
+            "  clusters:", f"  secrets: [{_ANYBODY}]\n  clusters:"
+        ),
+        TAKEN,
+    ),
+    "secret of another kind": (
+        tls("tls_certificate_sds_secret_configs: [{name: s}]").replace(
+            "  clusters:", f"  secrets: [{_ANYBODY}]\n  clusters:"
+        ),
+        REFUSED,
+    ),
+    **_table("secret", _SECRETS, _secret),
+    "secret without a name": (tls("validation_context_sds_secret_config: {}"), REFUSED),
     "only a password": (tls("tls_certificates: [{password: {inline_string: a}}]"), TAKEN),
     **_table(
         "transport socket match", _SOCKETS, lambda value: document(cluster=f"transport_socket_matches: [{value}]")

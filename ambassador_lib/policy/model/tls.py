@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .core import DataSource, StringMatcher
+from .core import ConfigSource, DataSource, StringMatcher, WatchedDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class TlsCertificate:
     certificate_chain: DataSource | None = None
     private_key: DataSource | None = None
     password: DataSource | None = None
+    watched_directory: WatchedDirectory | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +55,60 @@ class CertificateValidationContext:
     match_typed_subject_alt_names: tuple[SubjectAltNameMatcher, ...] = ()
     match_subject_alt_names: tuple[StringMatcher, ...] = ()
     trust_chain_verification: str = "VERIFY_TRUST_CHAIN"
+    watched_directory: WatchedDirectory | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenericSecret:
+    """Bytes that somebody knows what to do with. Source: `…tls.v3.GenericSecret`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.GenericSecret"
+    secret: DataSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """One of the three, by name; there is one namespace for each kind. Source: `…tls.v3.Secret`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.Secret"
+    name: str = ""
+    tls_certificate: TlsCertificate | None = None
+    validation_context: CertificateValidationContext | None = None
+    generic_secret: GenericSecret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdsSecretConfig:
+    """A secret by its name: in the file that `sds_config` names, else among the policy's own `secrets`.
+    Source: `…tls.v3.SdsSecretConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig"
+    name: str
+    sds_config: ConfigSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonTlsContext:
     """Source: `envoy.extensions.transport_sockets.tls.v3.CommonTlsContext`."""
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class CombinedCertificateValidationContext:
+        """What the secret says is merged into the default: single fields win, lists are appended.
+        Source: `…tls.v3.CommonTlsContext.CombinedCertificateValidationContext`."""
+
+        PROTO: ClassVar[str] = (
+            "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext"
+        )
+        default_validation_context: CertificateValidationContext
+        validation_context_sds_secret_config: SdsSecretConfig
+
     PROTO: ClassVar[str] = "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext"
     tls_params: TlsParameters | None = None
     tls_certificates: tuple[TlsCertificate, ...] = ()
+    tls_certificate_sds_secret_configs: tuple[SdsSecretConfig, ...] = ()
     validation_context: CertificateValidationContext | None = None
+    validation_context_sds_secret_config: SdsSecretConfig | None = None
+    combined_validation_context: CombinedCertificateValidationContext | None = None
     alpn_protocols: tuple[str, ...] = ()
 
 
