@@ -59,6 +59,8 @@ class Attempt:
     """When it has been idle for too long."""
     over_at = INFINITY
     """When its stream has lasted for too long."""
+    interim = False
+    """Whether a 1xx came before the response: nothing is tried again after it."""
     judged = False
     """Whether outlier detection was told already how it went."""
     _releases: list[Callable[[], None]] | None = None

@@ -99,6 +99,8 @@ class Exchange:
     is_retried: Callable[[int, list[Header]], bool] | None = None
     """Whether an answer will be followed by another try; where it may, what the application is about to bring of a
     streamed body is waited for, and not broken off."""
+    on_interim: Callable[[], None] | None = None
+    """Called when a 1xx comes before the response."""
     _aborted = False
     _on_abort: Callable[[], None] | None = None
 

@@ -169,6 +169,9 @@ class BlockingSignal:
 class BlockingBody(httpx.SyncByteStream):
     """A response's body, read by a plain loop."""
 
+    drop: Callable[[], None] | None = None
+    """Says before `close` that nobody wants the body."""
+
     def __init__(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> None:
         self._read = read
         self._close = close

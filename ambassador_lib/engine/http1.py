@@ -167,10 +167,11 @@ class Http1Stream:
             if isinstance(event, h11.Response) or self._is_switch(event):
                 assert self._head is not None, "set by whoever parses it"
                 return self._head
-            if isinstance(event, h11.InformationalResponse) and (  # swallowed
-                self._connection.network.has_passed(self._exchange.deadline)
-            ):
-                raise DeadlineExpired
+            if isinstance(event, h11.InformationalResponse):  # swallowed
+                if self._exchange.on_interim is not None:
+                    self._exchange.on_interim()
+                if self._connection.network.has_passed(self._exchange.deadline):
+                    raise DeadlineExpired
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         while True:
@@ -231,6 +232,19 @@ class Http1Stream:
         except UpstreamResetError as error:
             raise after_headers(error) from error.__cause__
         return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    def drop(self) -> None:
+        """Nobody will read the body: if there is one, the connection ends with it, as in Envoy (semantics 3.7)."""
+        event: object = None
+        try:
+            if self._early:
+                event = self._early.popleft()
+            elif self._h11.their_state is h11.SEND_BODY:
+                event = self._h11.next_event()
+        except h11.RemoteProtocolError:
+            self._connection.spoil()
+        if event is not None and not isinstance(event, h11.EndOfMessage):
+            self._connection.spoil()
 
     async def close(self) -> None:
         """End the exchange; what has already come of a body that nobody read does not spoil the connection."""

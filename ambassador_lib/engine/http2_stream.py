@@ -124,6 +124,9 @@ class Http2Stream:
         """Take one of the peer's events, under the lock."""
         if isinstance(event, h2.events.ResponseReceived):
             self._head = list(event.headers or ())
+        elif isinstance(event, h2.events.InformationalResponseReceived):  # swallowed
+            if self._exchange.on_interim is not None:
+                self._exchange.on_interim()
         elif isinstance(event, h2.events.DataReceived):
             self._chunks.append((event.data or b"", event.flow_controlled_length or 0))
         elif isinstance(event, h2.events.TrailersReceived):
@@ -182,6 +185,9 @@ class Http2Stream:
                 return data
             if self._connection.network.has_passed(self.deadline):  # frame after frame, and nothing in them
                 raise DeadlineExpired
+
+    def drop(self) -> None:
+        """Nobody will read the body: the stream is reset when it is closed, and the connection goes on."""
 
     async def close(self) -> None:
         """End the exchange; a stream that is not at its end is reset, and the connection goes on."""

@@ -234,6 +234,9 @@ class LoopSignal:
 class LoopBody(httpx.AsyncByteStream):
     """A response's body, read by an async loop."""
 
+    drop: Callable[[], None] | None = None
+    """Says before `aclose` that nobody wants the body."""
+
     def __init__(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> None:
         self._read = read
         self._close = close

@@ -63,10 +63,12 @@ class PooledEngine:
             with self._network.shielded():
                 await self._release(pooled, stream)
 
+        body = self._network.body(stream.read, close)
+        body.drop = stream.drop  # type: ignore[union-attr]  # ours, of whichever kind
         return httpx.Response(
             head.status,
             headers=head.headers,
-            stream=self._network.body(stream.read, close),
+            stream=body,
             extensions=head.extensions,
         )
 

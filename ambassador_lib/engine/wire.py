@@ -101,6 +101,9 @@ class Stream(Protocol):
     async def read(self) -> bytes:
         """Return more of the body, `b""` at its end."""
 
+    def drop(self) -> None:
+        """The body is of no interest to anybody; `close` follows."""
+
     async def close(self) -> None:
         """End the exchange, complete or not; never fails."""
 

@@ -115,8 +115,15 @@ class SendAttempt:
             request.url,
             request.extensions,
         )
-        if call.retry_rules.conditions and not isinstance(call.body, httpx.ByteStream):
-            rules = call.retry_rules
+        rules = call.retry_rules
+        if rules.conditions:
+            attempt = call.attempt
+
+            def on_interim() -> None:
+                attempt.interim = True
+
+            exchange.on_interim = on_interim
+        if rules.conditions and not isinstance(call.body, httpx.ByteStream):
             exchange.is_retried = lambda status, headers: rules.response_retried(status, headers) is not None
         if call.on_exchange is not None:
             call.on_exchange(exchange)

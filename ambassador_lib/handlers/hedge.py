@@ -104,6 +104,7 @@ class Race:
         """The newest try, while nothing has been decided about what follows it."""
         self._retry_at: float | None = None
         self._timeout_retry = False
+        self._interim = False
 
     async def run(self) -> httpx.Response:
         call = self._call
@@ -229,7 +230,7 @@ class Race:
             self._charge_timeouts(self._runtime.now())
             assert isinstance(outcome, BaseException), "a response is judged below"
             raise outcome
-        reason = self._retry.why(self._rules, outcome) if self._rules.conditions else None
+        reason = self._retry.why(self._rules, outcome) if self._may_retry(racer) else None
         if reason is not None and not racer.retried:
             self._schedule(racer, outcome, reason)
         failed = reason is not None or isinstance(outcome, AmbassadorError)
@@ -243,6 +244,11 @@ class Race:
             raise outcome
         return outcome
 
+    def _may_retry(self, racer: Racer) -> bool:
+        """Whether anything is retried still: a 1xx of any try has ended that for all (semantics 3.2)."""
+        self._interim = self._interim or any(one.view.attempt.interim for one in (*self._running, racer))
+        return bool(self._rules.conditions) and not self._interim
+
     def _soft_timeout(self, racer: Racer, now: float) -> None:
         """The try takes too long: its host is told on, it goes on, and another one is started beside it."""
         self._head = None
@@ -250,7 +256,7 @@ class Race:
         if racer.view.endpoint is not None:
             racer.view.attempt.judged = True
             self._call.cluster.record(racer.view.endpoint, LocalOrigin.TIMEOUT, now)
-        if self._rules.conditions:
+        if self._may_retry(racer):
             self._schedule(racer, per_try_timeout(), REASON)
 
     def _charge_timeouts(self, now: float) -> None:

@@ -84,7 +84,8 @@ class Retry:
             else:
                 if response.status_code < rules.least_status:
                     return response
-            reason = self.why(rules, outcome) if rules.conditions else None
+            # A 1xx ends the retries: the upstream has begun to answer (semantics 3.2).
+            reason = self.why(rules, outcome) if rules.conditions and not call.attempt.interim else None
             if reason is None:
                 return _final(call, outcome)
             try:

@@ -63,6 +63,9 @@ class BlockingRuntime:
 
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""
+        drop = getattr(response.stream, "drop", None)
+        if drop is not None:
+            drop()
         response.close()
 
     async def exhaust(self, response: httpx.Response, deadline: Deadline) -> None:

@@ -49,6 +49,9 @@ class LoopRuntime:
 
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""
+        drop = getattr(response.stream, "drop", None)
+        if drop is not None:
+            drop()
         await response.aclose()
 
     async def exhaust(self, response: httpx.Response, deadline: Deadline) -> None:
