@@ -362,6 +362,11 @@ class Call:
             self.attempt.try_at = INFINITY
             self._rearm()
 
+    def hold_back(self, seconds: float) -> None:
+        """What keeps the response's body waiting is ours: the route's timeout bounds the upstream alone."""
+        self.route_at += seconds
+        self._rearm()
+
     def unbound(self) -> None:
         """The answer is ours: nothing that bounds an upstream bounds the reading of it."""
         self.idle_timeout = self.read_timeout = self.write_timeout = INFINITY

@@ -5,16 +5,17 @@ Source: `envoy.extensions.filters.http.fault.v3.HTTPFault`; semantics 9.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
 import httpx
 
+from ..algorithms.token_bucket import TokenBucket
 from ..call import Call, Next
 from ..errors import FaultInjectedError, LocalReply
 from ..policy.model.core import FractionalPercent
-from ..policy.model.filters import HTTPFault
+from ..policy.model.filters import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from ..routing.draws import drawn, header_integer, percent, runtime_integer
 from ..routing.match import compile_header_matcher
 from ..runtime.afresh import after_fork
@@ -53,7 +54,8 @@ class Fault:
     def layer(self, scope: Scope, settings: Sequence[Settings]) -> Layer:
         """Take the most specific settings; no fault in them, no layer."""
         chosen = settings[-1] if settings else self._settings
-        return Layer(handle=_Faults(self, chosen, scope).handle) if chosen.delay or chosen.abort else NOTHING
+        harms = chosen.delay or chosen.abort or chosen.rate_limit
+        return Layer(handle=_Faults(self, chosen, scope).handle) if harms else NOTHING
 
 
 class Settings:
@@ -62,6 +64,7 @@ class Settings:
     def __init__(self, config: HTTPFault, values: Mapping[str, Any]) -> None:
         self.delay = config.delay
         self.abort = config.abort
+        self.rate_limit = config.response_rate_limit
         self.upstream_cluster = config.upstream_cluster
         self.nodes = frozenset(node.encode() for node in config.downstream_nodes)
         self.conditions = [compile_header_matcher(matcher) for matcher in config.headers]
@@ -105,6 +108,8 @@ class _Faults:
         if not self._settings.concern(call):
             return await next(call)
         charge = _Charge(self._fault, self._settings.max_active, call)
+        rate = self._rate(call)
+        slow = rate > 0 and charge.take()
         seconds = self._delay(call)
         if seconds and charge.take():
             call.flag("DI")
@@ -112,11 +117,25 @@ class _Faults:
         status = self._abort(call)
         if status is not None and charge.take():
             raise _aborted(status)
-        return await next(call)
+        response = await next(call)
+        if slow:
+            self._runtime.pace_body(response, _Throttle(call, rate, self._runtime.now))
+        return response
+
+    def _rate(self, call: Call) -> int:
+        """Return the bytes a second that the response's body may have, 0 for no limit."""
+        limit, field = self._settings.rate_limit, "response_rate_limit_percent_runtime"
+        if limit is None or not self._strikes(field, limit, limit.header_limit, b"throughput-response", call):
+            return 0
+        if limit.fixed_limit is not None:
+            return limit.fixed_limit.limit_kbps * 1024
+        return (header_integer(call, b"x-envoy-fault-throughput-response") or 0) * 1024
 
     def _delay(self, call: Call) -> float:
         delay = self._settings.delay
-        if delay is None or not self._strikes("delay_percent_runtime", delay.percentage, b"delay", call, delay):
+        if delay is None or not self._strikes(
+            "delay_percent_runtime", delay, delay.header_delay, b"delay-request", call
+        ):
             return 0.0
         milliseconds: int | None
         if delay.fixed_delay is not None:
@@ -130,7 +149,9 @@ class _Faults:
     def _abort(self, call: Call) -> tuple[int, int | None] | None:
         """Return the status to answer with, HTTP's and gRPC's."""
         abort = self._settings.abort
-        if abort is None or not self._strikes("abort_percent_runtime", abort.percentage, b"abort", call, abort):
+        if abort is None or not self._strikes(
+            "abort_percent_runtime", abort, abort.header_abort, b"abort-request", call
+        ):
             return None
         http, grpc = abort.http_status, abort.grpc_status
         if abort.header_abort is not None:
@@ -143,13 +164,33 @@ class _Faults:
             return 200, self._settings.number("abort_grpc_status_runtime", grpc, call)
         return None
 
-    def _strikes(self, field: str, default: FractionalPercent | None, name: bytes, call: Call, kind: Any) -> bool:
-        share = default or FractionalPercent()
-        if getattr(kind, f"header_{name.decode()}", None) is not None:
-            asked = header_integer(call, b"x-envoy-fault-%b-request-percentage" % name)
-            if asked is not None:  # it can only lower what is configured
+    def _strikes(
+        self, field: str, kind: FaultDelay | FaultAbort | FaultRateLimit, by_header: object, name: bytes, call: Call
+    ) -> bool:
+        """Draw whether a call suffers; a header can only lower the share, and only where headers decide at all."""
+        share = kind.percentage or FractionalPercent()
+        if by_header is not None:
+            asked = header_integer(call, b"x-envoy-fault-%b-percentage" % name)
+            if asked is not None:
                 share = FractionalPercent(numerator=min(asked, share.numerator), denominator=share.denominator)
         return drawn(self._settings.share(field, share, call), self._random)
+
+
+class _Throttle:
+    """Lets a body through at a rate, in portions of a twentieth of a second."""
+
+    interval = 0.05
+
+    def __init__(self, call: Call, rate: int, now: Callable[[], float]) -> None:
+        self._call = call
+        self._now = now
+        self._bucket = TokenBucket(rate, float(rate), now(), tokens=rate * self.interval)
+
+    def allow(self, size: int) -> int:
+        return self._bucket.take_up_to(self._now(), size)
+
+    def wait(self) -> None:
+        self._call.hold_back(self.interval)
 
 
 class _Charge:

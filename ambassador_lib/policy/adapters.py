@@ -18,7 +18,7 @@ from .model.listener import Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
-from .support import HARMLESS_FILTERS, LOGGERS, TRACERS, UPSTREAM_CODEC
+from .support import HARMLESS_FILTERS, LOGGERS, STATS_FILTERS, TRACERS, UPSTREAM_CODEC
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -170,7 +170,10 @@ def _bare(name: str, type_name: str, default: Callable[[], object]) -> Adapter:
 
     def adapt(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
         if parsed.get("name") != name:
-            if parsed.get("is_optional") and "typed_config" not in parsed.fields:
+            config = parsed.get("typed_config")
+            if config is not None and config.name in STATS_FILTERS:
+                builder.warn(config.place, "no effect: the filter only concerns Envoy's stats")
+            elif parsed.get("is_optional") and "typed_config" not in parsed.fields:
                 builder.warn(parsed.place, "no effect: there is no typed_config, and it is optional")
             else:
                 _typed_only(builder, parsed, arguments)

@@ -15,8 +15,8 @@ from .support_ignored import IGNORED
 from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
 __all__ = [
-    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES", "TRACERS",
-    "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension",
+    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES", "STATS_FILTERS",
+    "TRACERS", "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension",
     "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
@@ -94,6 +94,7 @@ HARMLESS_FILTERS = frozenset(
     f"envoy.extensions.filters.listener.{name}"
     for name in ("tls_inspector.v3.TlsInspector", "original_dst.v3.OriginalDst", "http_inspector.v3.HttpInspector")
 )
+STATS_FILTERS = frozenset({"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"})
 UPSTREAM_CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 TRACERS = ("envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig")
 LOGGERS = (
@@ -110,6 +111,7 @@ _OPAQUE_TYPES = frozenset(
     {
         *_SYSTEM_RESOLVERS,
         *HARMLESS_FILTERS,
+        *STATS_FILTERS,
         UPSTREAM_CODEC,
         *TRACERS,
         *LOGGERS,

@@ -153,11 +153,38 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
     "envoy.config.core.v3.HealthCheck.HttpHealthCheck.codec_client_type": {"HTTP3": "HTTP/3 is not supported"},
 }
 
+# By name: why an HTTP filter cannot be in force here. Without it calls would be let through, changed or answered
+# otherwise, so none of them is passed over with a warning.
+_HTTP_FILTERS = {
+    "lua wasm golang ext_proc dynamic_modules": "is not supported: it runs code of the policy's own in the proxy",
+    "ext_authz": "is not supported: another service decides on each call",
+    "ratelimit rate_limit_quota": "is not supported: another service counts the calls; local_ratelimit counts its own",
+    "jwt_authn oauth2 basic_auth api_key_auth rbac csrf cors geoip ip_tagging": "is not supported: it is about who "
+    "calls, and here the caller is the application itself",
+    "dynamic_forward_proxy": "is not supported: it finds hosts by the name that is called; name them in clusters",
+    "original_src set_filter_state": "is not supported: there is no connection between the application and the policy",
+    "grpc_web grpc_http1_bridge grpc_http1_reverse_bridge grpc_json_transcoder grpc_json_reverse_transcoder "
+    "grpc_field_extraction connect_grpc_bridge proto_message_extraction proto_api_scrubber thrift_to_metadata": "is "
+    "not supported: it translates between gRPC and other forms",
+    "set_metadata header_to_metadata json_to_metadata": "is not supported: no metadata travels with a call here",
+    "on_demand": "is not supported: nothing is discovered while a call waits",
+    "composite match_delegate": "is not supported: filters are chosen by the levels of the route table alone",
+    "stateful_session": "is not supported: it overrides the load balancer by a cookie or header",
+    "bandwidth_limit": "is not supported yet: the fault filter's response_rate_limit slows single responses down",
+    "cache cache_v2 file_system_buffer tap kill_request alternate_protocols_cache aws_lambda aws_request_signing "
+    "gcp_authn sxg squash checksum cdn_loop custom_response": "is not supported",
+}
+
 # Patterns of full type names, and what to say of the types.
 TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
+    *(
+        (rf"envoy\.extensions\.filters\.http\.({name})\.", rf"HTTP filter envoy.filters.http.\1 {reason}")
+        for names, reason in _HTTP_FILTERS.items()
+        for name in names.split()
+    ),
     (
         r"envoy\.extensions\.filters\.http\.(\w+)\.",
-        r"HTTP filter envoy.filters.http.\1 is not supported yet: only the router",
+        r"HTTP filter envoy.filters.http.\1 is known to Envoy but not supported by ambassador_lib",
     ),
     (
         r"envoy\.extensions\.filters\.network\.(\w+)\.",

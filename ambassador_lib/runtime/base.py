@@ -64,6 +64,18 @@ class BodyWatch(Protocol):
         """Last, and exactly once: the body was read, closed early, failed or was cancelled."""
 
 
+class Pace(Protocol):
+    """How fast a response's body may go; `interval` is in seconds."""
+
+    interval: float
+
+    def allow(self, size: int) -> int:
+        """Return how many of so many bytes may go now."""
+
+    def wait(self) -> None:
+        """An interval is waited for, because no more may go now."""
+
+
 class Runtime(Protocol):
     """Everything that differs between a blocking and an event-loop caller."""
 
@@ -98,6 +110,9 @@ class Runtime(Protocol):
 
     def background(self, limit: int, name: str) -> Background:
         """Return where up to `limit` pieces of work can run beside their callers."""
+
+    def pace_body(self, response: httpx.Response, pace: Pace) -> None:
+        """Let a response's body through no faster than `pace` allows."""
 
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told of the body's reads and its end."""

@@ -13,7 +13,7 @@ import httpx
 
 from ..call import Deadline
 from ..errors import DeadlineExpired
-from .base import BodyWatch, Clock
+from .base import BodyWatch, Clock, Pace
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ class BlockingRuntime:
         for _ in stream:
             pass
 
+    def pace_body(self, response: httpx.Response, pace: Pace) -> None:
+        """Let a response's body through no faster than `pace` allows."""
+        if not response.is_closed:
+            response.stream = PacedBody(response.stream, pace, self.clock)
+
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told how the body ends; a response built with `content=` has ended already."""
         if response.is_closed:
@@ -155,6 +160,31 @@ class WatchedBody(httpx.SyncByteStream):
             self._stream.close()
         finally:
             self._watch.ended()
+
+
+class PacedBody(httpx.SyncByteStream):
+    """A response's body that is let through a bit at a time."""
+
+    def __init__(self, stream: Any, pace: Pace, clock: Clock) -> None:
+        self._stream = stream
+        self._pace = pace
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            left = chunk
+            while left:
+                count = self._pace.allow(len(left))
+                if count:
+                    yield left[:count]
+                    left = left[count:]
+                else:
+                    self._pace.wait()
+                    self._clock.sleep(self._pace.interval)
+
+    def close(self) -> None:
+        """Close the stream below."""
+        self._stream.close()
 
 
 class RecordedBody(httpx.SyncByteStream):

@@ -13,7 +13,7 @@ import httpx
 
 from ..call import INFINITY, Deadline
 from ..errors import DeadlineExpired
-from .base import BodyWatch, Clock
+from .base import BodyWatch, Clock, Pace
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ class LoopRuntime:
         """Read a request's body to its end."""
         async for _ in stream:
             pass
+
+    def pace_body(self, response: httpx.Response, pace: Pace) -> None:
+        """Let a response's body through no faster than `pace` allows."""
+        if not response.is_closed:
+            response.stream = PacedBody(response.stream, pace, self.clock)
 
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
         """Have `watch` told how the body ends; a response built with `content=` has ended already."""
@@ -285,6 +290,31 @@ async def _read_all(stream: Any) -> None:
 
 async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
     return await anext(chunks)
+
+
+class PacedBody(httpx.AsyncByteStream):
+    """A response's body that is let through a bit at a time."""
+
+    def __init__(self, stream: Any, pace: Pace, clock: Clock) -> None:
+        self._stream = stream
+        self._pace = pace
+        self._clock = clock
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            left = chunk
+            while left:
+                count = self._pace.allow(len(left))
+                if count:
+                    yield left[:count]
+                    left = left[count:]
+                else:
+                    self._pace.wait()
+                    await self._clock.sleep_async(self._pace.interval)
+
+    async def aclose(self) -> None:
+        """Close the stream below."""
+        await self._stream.aclose()
 
 
 class RecordedBody(httpx.AsyncByteStream):

@@ -162,7 +162,10 @@ def test_an_unknown_type_is_told_apart_from_an_unsupported_one() -> None:
     assert unknown.path == f"{MANAGER}.@type"
     lua = f'{{name: f, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.lua.v3.Lua}}}}'
     known = fault(document(filters=f"{lua}, {ROUTER}"))
-    assert known.message == "HTTP filter envoy.filters.http.lua is not supported yet: only the router"
+    assert (
+        known.message
+        == "HTTP filter envoy.filters.http.lua is not supported: it runs code of the policy's own in the proxy"
+    )
 
 
 def test_members_of_a_oneof_exclude_one_another() -> None:

@@ -13,6 +13,7 @@ from ambassador_lib.policy import Policy
 from .documents import ROUTER, ROUTER_TYPE, TYPE, document, protocol_options, tls
 
 LISTENER = f"{TYPE}envoy.extensions.filters.listener."
+GRPC_STATS = f'{{name: x, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.grpc_stats.v3.FilterConfig}}}}'
 CODEC = f"{TYPE}envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 
 
@@ -70,6 +71,12 @@ def upstream(options: str) -> str:
         ),
         (document(more_clusters="- {name: d, type: STATIC}"), "clusters[1].load_assignment", "d has no endpoints"),
         (document(filters=ROUTER.removesuffix("}") + ", is_optional: true}"), "is_optional", "no effect"),
+        (document(filters=f"{{name: x, is_optional: true}}, {ROUTER}"), "http_filters[0]", "it is optional"),
+        (
+            document(filters=f"{GRPC_STATS}, {ROUTER}"),
+            "http_filters[0].typed_config",
+            "only concerns Envoy's stats",
+        ),
         # what concerns the proxy alone
         (runtime("overload.global_downstream_max_connections"), "max_connections", "no effect"),
         (runtime("envoy.reloadable_features.x"), "envoy.reloadable_features.x", "no effect"),
