@@ -15,9 +15,9 @@ from .support_ignored import IGNORED
 from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
 __all__ = [
-    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES", "STATS_FILTERS",
-    "TRACERS", "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type", "is_refused_extension",
-    "is_supported_type", "newer_fields", "supported_types", "type_refusal",
+    "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES",
+    "STATS_FILTERS", "TRACERS", "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type",
+    "is_refused_extension", "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
 _CORE = "envoy.config.core.v3."
