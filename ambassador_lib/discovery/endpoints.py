@@ -20,8 +20,11 @@ class ListedEndpoint:
     source: LbEndpoint
     group: LocalityLbEndpoints
 
-    def at(self, address: str) -> HostSpec:
-        """Return the host that this endpoint is at `address`."""
+    def at(self, address: str, *others: str) -> HostSpec:
+        """Return the host that this endpoint is at `address`, and at `others` where that one does not answer."""
+        additional = (more.address.socket_address for more in self.source.endpoint.additional_addresses)
+        alternates = [(other, self.port) for other in others]
+        alternates += [(at.address, at.port_value) for at in additional if at is not None]
         weight = self.source.load_balancing_weight
         locality = self.group.locality
         return HostSpec(
@@ -35,6 +38,7 @@ class ListedEndpoint:
             health_status=self.source.health_status,
             metadata=self.source.metadata,
             health_check_config=self.source.endpoint.health_check_config,
+            alternates=tuple(alternates),
         )
 
 

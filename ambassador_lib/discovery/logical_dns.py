@@ -1,6 +1,7 @@
 """`type: LOGICAL_DNS`: one host, at the first address of one name (semantics 8.1, 8.2).
 
-When the address changes, new connections go to the new one; requests under way end where they are.
+When the address changes, new connections go to the new one; requests under way end where they are. The other addresses
+are tried where the first does not answer, as in Envoy, whatever the lookup family.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ class LogicalDns:
     def __init__(self, cluster: Cluster) -> None:
         self._endpoints = listed_endpoints(cluster)[:1]
         literal = [endpoint.name for endpoint in self._endpoints if is_address(endpoint.name)]
-        self._address = literal[0] if literal else None
+        self._addresses = tuple(literal)
         self.names = () if literal else tuple(endpoint.name for endpoint in self._endpoints)
 
     def on_answer(self, name: str, answer: Answer) -> bool:  # noqa: ARG002 - there is but one name
-        """Take the first address; True when it is another one."""
-        changed = answer.addresses[:1] != (self._address,)
-        self._address = answer.addresses[0]
+        """Take the addresses; True when they are others."""
+        changed = answer.addresses != self._addresses
+        self._addresses = answer.addresses
         return changed
 
     def on_no_such_name(self, name: str) -> bool:  # noqa: ARG002
@@ -35,4 +36,4 @@ class LogicalDns:
 
     def hosts(self) -> list[HostSpec]:
         """Return the one host, none before the first answer."""
-        return [endpoint.at(self._address) for endpoint in self._endpoints if self._address is not None]
+        return [endpoint.at(*self._addresses) for endpoint in self._endpoints if self._addresses]

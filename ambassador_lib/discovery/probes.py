@@ -84,6 +84,7 @@ def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettin
         pool=f"{cluster.name}/health-check",
         address=address,
         port=port,
+        alternates=host.alternates if (address, port) == (host.address, host.port) else (),
         connect_timeout=check.timeout + 1,  # never the first to pass: the check's own timeout spans connecting, too
         protocol="http2" if _speaks_http2(check) else "http1",
         idle_timeout=None,  # the interval between two checks may be long, and the connection is to last

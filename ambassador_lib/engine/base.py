@@ -49,6 +49,8 @@ class Destination:
     pool: str
     address: str
     port: int
+    alternates: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    """Other addresses and ports of the same, tried where the first does not answer soon."""
     tls: TlsSettings | None = None
     sni: str | None = None
     san: str | None = None

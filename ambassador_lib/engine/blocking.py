@@ -13,6 +13,7 @@ import httpx
 
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
+from .blocking_race import Race
 from .blocking_wire import BlockingWire, shut_down
 from .dialling import handshake_failed, refused
 from .wire import CLEANING_UP, PATIENCE
@@ -60,6 +61,13 @@ class BlockingNetwork:
         return wire
 
     def _connect(self, exchange: Exchange, until: float) -> socket.socket:
+        if exchange.destination.alternates:
+            race = Race(_addresses(exchange.destination), partial(self._left, until))
+            exchange.abortable(race.abort)
+            sock = race.run()
+            exchange.abortable(partial(shut_down, sock))
+            sock.settimeout(self._left(until))
+            return sock
         failure = connect_failure("no address")
         for family, address in _addresses(exchange.destination):
             sock = socket.socket(family, socket.SOCK_STREAM)
@@ -189,9 +197,10 @@ def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
     if destination.is_pipe:
         yield socket.AF_UNIX, destination.socket_path
         return
-    try:
-        found = socket.getaddrinfo(destination.address, destination.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise connect_failure(f"{destination.address}: {error.strerror}") from error
-    for family, _, _, _, address in found:
-        yield family, address
+    for host, port in ((destination.address, destination.port), *destination.alternates):
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise connect_failure(f"{host}: {error.strerror}") from error
+        for family, _, _, _, address in found:
+            yield family, address

@@ -9,6 +9,9 @@ import ssl
 from ..errors import UpstreamConnectError, connect_failure
 from .tls import Unverified
 
+ATTEMPT_DELAY = 0.3
+"""Seconds without an answer after which the next of a host's addresses is tried, beside the one before; Envoy's."""
+
 IMMEDIATE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EINVAL}
 """What `connect` refuses without sending anything; Envoy's details tell the two apart."""
 

@@ -22,7 +22,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_timeout
 from .blocking_wire import socket_info
-from .dialling import handshake_failed, refused
+from .dialling import ATTEMPT_DELAY, handshake_failed, refused
 from .readiness import has_hung_up, has_input
 from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
 
@@ -51,11 +51,13 @@ class LoopNetwork:
         wire = None
         with anyio.move_on_after(destination.connect_timeout):
             try:
-                stream: ByteStream = await (
-                    anyio.connect_unix(destination.socket_path)
-                    if destination.is_pipe
-                    else anyio.connect_tcp(destination.address, destination.port)
-                )
+                stream: ByteStream
+                if destination.is_pipe:
+                    stream = await anyio.connect_unix(destination.socket_path)
+                elif destination.alternates:
+                    stream = await _first_connected(destination)
+                else:
+                    stream = await anyio.connect_tcp(destination.address, destination.port)
             except OSError as error:
                 cause = error.__cause__
                 raise refused(cause if isinstance(cause, OSError) else error) from error
@@ -248,6 +250,41 @@ class LoopBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """End the exchange."""
         await self._close()
+
+
+async def _first_connected(destination: Destination) -> ByteStream:
+    """Connect to the first of several addresses that answers (RFC 8305); the twin is `blocking_race`."""
+    winner: ByteStream | None = None
+    failure: OSError = OSError("no address")
+
+    async def attempt(host: str, port: int, failed: anyio.Event) -> None:
+        nonlocal winner, failure
+        try:
+            stream = await anyio.connect_tcp(host, port)
+        except OSError as error:
+            failure = error
+            failed.set()
+            return
+        if winner is None:
+            winner = stream
+            group.cancel_scope.cancel()
+        else:
+            await anyio.aclose_forcefully(stream)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for host, port in ((destination.address, destination.port), *destination.alternates):
+                failed = anyio.Event()
+                group.start_soon(attempt, host, port, failed)
+                with anyio.move_on_after(ATTEMPT_DELAY):
+                    await failed.wait()
+    except BaseException:
+        if winner is not None:
+            await anyio.aclose_forcefully(winner)
+        raise
+    if winner is None:
+        raise failure
+    return winner
 
 
 async def _secured(stream: ByteStream, destination: Destination, material: TlsMaterial) -> ByteStream:

@@ -70,6 +70,7 @@ class EndpointRewrite:
             pool=f"{cluster.name}/{priority}",
             address=host.address,
             port=host.port,
+            alternates=host.alternates,
             tls=tls,
             sni=sni,
             san=san,

@@ -66,6 +66,7 @@ def _check_endpoints(findings: Findings, cluster: Cluster) -> None:
         checked = endpoint.health_check_config.address if endpoint.health_check_config is not None else None
         if checked is not None and checked.socket_address is not None:
             check_protocol(findings, checked.socket_address)
+        _check_additional(findings, endpoint, cluster.type)
     if not endpoints and cluster.type not in ("LOGICAL_DNS", "EDS") and cluster.aggregate is None:
         message = f"cluster {cluster.name} has no endpoints: every request to it fails with no healthy upstream"
         findings.warn(cluster, "load_assignment", message)
@@ -95,6 +96,18 @@ def _check_eds(findings: Findings, cluster: Cluster) -> None:
         findings.warn(cluster, "load_assignment", "no effect: the endpoints of an EDS cluster are discovered")
 
 
+def _check_additional(findings: Findings, endpoint: Endpoint, kind: str) -> None:
+    """Check the other addresses of an endpoint; how Envoy goes about names with more addresses is not known here."""
+    if endpoint.additional_addresses and kind not in ("STATIC", "EDS"):
+        message = f"additional_addresses in a {kind} cluster are not supported yet"
+        findings.fault(endpoint, "additional_addresses", message)
+        return
+    for more in endpoint.additional_addresses:
+        at = more.address.socket_address
+        if at is not None and not _is_ip(at.address):
+            findings.fault(at, "address", f"{at.address!r} is not an IP address")
+
+
 def check_assignment(findings: Findings, assignment: ClusterLoadAssignment) -> None:
     """Check endpoints that were discovered: each is an address."""
     for locality in assignment.endpoints:
@@ -104,6 +117,7 @@ def check_assignment(findings: Findings, assignment: ClusterLoadAssignment) -> N
                 if not _is_ip(address.address):
                     findings.fault(address, "address", f"{address.address!r} is not an IP address, as EDS needs")
                 check_protocol(findings, address)
+            _check_additional(findings, item.endpoint, "EDS")
 
 
 def _check_dns(findings: Findings, cluster: Cluster) -> None:

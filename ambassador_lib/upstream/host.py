@@ -59,7 +59,8 @@ _ANY_DISCOVERED = HealthFlag.FAILED_EDS_HEALTH | HealthFlag.DRAINING | HealthFla
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """What discovery says about a host. `locality_weight` belongs to the host's locality, `None` where unset."""
+    """What discovery says about a host. `locality_weight` belongs to the host's locality, `None` where unset;
+    `alternates` are other addresses and ports of it, tried where the first does not answer (RFC 8305)."""
 
     address: str
     port: int
@@ -71,6 +72,7 @@ class HostSpec:
     health_status: str = "UNKNOWN"
     metadata: Metadata | None = None
     health_check_config: Endpoint.HealthCheckConfig | None = None
+    alternates: tuple[tuple[str, int], ...] = ()
 
     @property
     def key(self) -> str:
@@ -105,6 +107,7 @@ class Host:
         "_lock",
         "active",
         "address",
+        "alternates",
         "cluster",
         "created",
         "destinations",
@@ -141,8 +144,11 @@ class Host:
 
     def describe(self, spec: HostSpec) -> None:
         """Take over what discovery says now; health that discovery did not set stays."""
+        if getattr(self, "spec", spec).alternates != spec.alternates:
+            self.destinations.clear()
         self.spec = spec
         self.address = spec.address
+        self.alternates = spec.alternates
         self.port = spec.port
         self.hostname = spec.hostname
         self.weight = spec.weight

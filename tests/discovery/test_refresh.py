@@ -230,6 +230,22 @@ def test_logical_dns_is_one_host_at_the_first_address(kit: Any) -> None:
     discover(kit, logical(kit), story)
 
 
+def test_logical_dns_keeps_the_other_addresses_for_when_the_first_does_not_answer(kit: Any) -> None:
+    """They follow the answers, and what was made ready for the host with others is made anew."""
+    kit.resolver.set("a.test", [["10.0.0.1", "10.0.0.2"], ["10.0.0.1"]])
+
+    async def story(upstream: Any, discovery: Any) -> None:
+        (host,) = upstream.hosts
+        assert host.alternates == (("10.0.0.2", 80),)
+        host.destinations["made"] = "ready"
+        await kit.clock.advance(5.1)
+        assert upstream.hosts == (host,)
+        assert host.alternates == ()
+        assert host.destinations == {}
+
+    discover(kit, logical(kit), story)
+
+
 def test_failures_back_off_exponentially(kit: Any) -> None:
     """`dns_failure_refresh_rate` doubles while lookups fail, and an answer sets it back."""
     failure = kit.ResolveFailed("SERVFAIL")

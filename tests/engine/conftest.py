@@ -74,7 +74,9 @@ class Mode:
             "port": server if isinstance(server, int) else server.port,
             "gauge": self.gauge,
         }
-        for name in ("tls", "sni", "san", "protocol", "connect_timeout", "idle_timeout", "max_requests", "address"):
+        for name in (
+            "tls", "sni", "san", "protocol", "connect_timeout", "idle_timeout", "max_requests", "address", "alternates",
+        ):  # fmt: skip
             if name in changes:
                 destination[name] = changes.pop(name)
         parts: dict[str, Any] = {

@@ -316,6 +316,12 @@ _AGGREGATES = {
 }  # fmt: skip
 
 
+_MORE = (
+    "address: {socket_address: {address: 127.0.0.1, port_value: 80}}, "
+    "additional_addresses: [{address: {socket_address: {address: %s, port_value: 80}}}]"
+)
+
+
 def _eds(fields: str) -> str:
     return f"{_NODE}static_resources: {{clusters: [{{name: c, type: EDS, {fields}}}]}}\n"
 
@@ -600,6 +606,8 @@ CASES: dict[str, tuple[str, bool]] = {
         REFUSED,
     ),
     **_table("aggregate", _AGGREGATES, lambda value: document(more_clusters=f"- {{name: d, {value}}}")),
+    "more addresses": (document(endpoint=_MORE % "127.0.0.2"), TAKEN),
+    "more addresses by name": (document(endpoint=_MORE % "localhost"), REFUSED),
     "balancer that a STATIC cluster has not": (document(cluster="lb_policy: CLUSTER_PROVIDED"), REFUSED),
     # the rest of the bootstrap
     "runtime": (document(top=_LAYER % "{name: a, static_layer: {a: {b: 1}}}"), TAKEN),

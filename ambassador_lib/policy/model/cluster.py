@@ -46,8 +46,17 @@ class Endpoint:
         address: Address | None = None
         disable_active_health_check: bool = False
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class AdditionalAddress:
+        """One more address, tried where the first does not answer.
+        Source: `envoy.config.endpoint.v3.Endpoint.AdditionalAddress`."""
+
+        PROTO: ClassVar[str] = "envoy.config.endpoint.v3.Endpoint.AdditionalAddress"
+        address: Address
+
     PROTO: ClassVar[str] = "envoy.config.endpoint.v3.Endpoint"
     address: Address
+    additional_addresses: tuple[AdditionalAddress, ...] = ()
     health_check_config: HealthCheckConfig | None = None
     hostname: str = ""
 

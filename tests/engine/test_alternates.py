@@ -1,0 +1,107 @@
+"""Hosts with several addresses: the first that answers is taken (RFC 8305), and nothing is left of the others."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ambassador_lib.engine.dialling import ATTEMPT_DELAY
+from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
+
+from .conftest import Mode
+from .servers import once, serving
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def refused_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that does not answer: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as fillers:
+        port: int = full.getsockname()[1]
+        for _ in range(3):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def test_a_refused_address_is_followed_by_the_next(mode: Mode) -> None:
+    """At once, with no delay between them."""
+    with serving(once(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            alternates = (("127.0.0.1", refused_port()), ("127.0.0.1", server.port))
+            started = time.monotonic()
+            response = await engine.send(mode.exchange(refused_port(), alternates=alternates))
+            assert await mode.read(response) == b"ok"
+            assert time.monotonic() - started < ATTEMPT_DELAY
+
+        mode.run(main)
+    assert mode.gauge.opens == 1
+
+
+def test_a_silent_address_is_joined_by_the_next(mode: Mode) -> None:
+    """After a moment the next one is tried beside it, and wins."""
+    with serving(once(OK)) as server, silent_port() as silent:
+
+        async def main(engine: Any) -> None:
+            alternates = (("127.0.0.1", server.port),)
+            response = await engine.send(mode.exchange(silent, alternates=alternates))
+            assert await mode.read(response) == b"ok"
+
+        mode.run(main)
+    assert mode.gauge.opens == 1
+
+
+def test_the_first_address_is_preferred(mode: Mode) -> None:
+    """Where it answers, no other is tried."""
+    with serving(once(OK)) as server, serving(once(OK.replace(b"ok", b"no"))) as other:
+
+        async def main(engine: Any) -> None:
+            response = await engine.send(mode.exchange(server, alternates=(("127.0.0.1", other.port),)))
+            assert await mode.read(response) == b"ok"
+
+        mode.run(main)
+
+
+def test_all_refused_is_a_connect_failure(mode: Mode) -> None:
+    """It tells what the last one said."""
+
+    async def main(engine: Any) -> None:
+        with pytest.raises(UpstreamConnectError) as failure:
+            await engine.send(mode.exchange(refused_port(), alternates=(("127.0.0.1", refused_port()),)))
+        assert failure.value.reply.details.endswith(
+            "{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+        )
+
+    mode.run(main)
+    assert mode.gauge.opens == 0
+
+
+def test_silence_everywhere_is_a_connect_timeout(mode: Mode) -> None:
+    """One timeout spans all addresses; a deadline that strikes first is a deadline."""
+    with silent_port() as silent, silent_port() as other:
+
+        async def main(engine: Any) -> None:
+            parts: dict[str, Any] = {"alternates": (("127.0.0.1", other),)}
+            with pytest.raises(UpstreamConnectError) as failure:
+                await mode.send(engine, mode.exchange(silent, connect_timeout=0.4, deadline=mode.after(5), **parts))
+            assert failure.value.reply.details == "upstream_reset_before_response_started{connection_timeout}"
+            with pytest.raises(DeadlineExpired):
+                await mode.send(engine, mode.exchange(silent, connect_timeout=5, deadline=mode.after(0.1), **parts))
+
+        mode.run(main)
+    assert mode.gauge.opens == 0
