@@ -25,6 +25,8 @@ _ENVOYS_KEYS = (
     "envoy.", "upstream.", "circuit_breakers.", "outlier_detection.", "health_check.", "tracing.", "overload.",
     "load_balancing_policy.",
 )  # fmt: skip
+# Keys that a cluster has for itself.
+_OF_CLUSTERS = ("upstream.maintenance_mode.", "circuit_breakers.")
 # Of these, what concerns the proxy's sockets and code alone.
 _HARMLESS_KEYS = (
     "overload.global_downstream_max_connections", "envoy.reloadable_features.", "envoy.restart_features.",
@@ -96,6 +98,9 @@ def _check_runtime(findings: Findings, policy: Policy) -> None:
         place = findings.runtime_place(key)
         if key.startswith(_HARMLESS_KEYS):
             findings.warn_at(place, f"no effect: the runtime key {key} concerns the proxy's own process")
+        elif key.startswith(_OF_CLUSTERS):
+            if policy.dynamic_resources is None:  # else a cluster that is still to be found may read it
+                findings.warn_at(place, f"no effect: no cluster of this policy reads the runtime key {key}")
         elif key.startswith(_ENVOYS_KEYS):
             findings.fault_at(place, f"the runtime key {key} is not supported yet")
         else:

@@ -36,12 +36,22 @@ def load_balancing_policy(builder: Builder, parsed: ParsedMessage, arguments: Ar
     if chosen is None:
         if arguments.get("lb_policy") == "LOAD_BALANCING_POLICY_CONFIG":
             builder.fault(parsed.where("lb_policy"), "load_balancing_policy must be set", _ONE_OF)
+        _check_hostnames(builder, parsed)
         return
     for field in _SETTINGS:
         if field != "common_lb_config":
             arguments.pop(field, None)
     _check_combination(builder, parsed)
     _Reader(builder, chosen, arguments).policy(chosen)
+
+
+def _check_hostnames(builder: Builder, parsed: ParsedMessage) -> None:
+    """Refuse names for hashing where Envoy does: outside of STRICT_DNS clusters, but for load_balancing_policy's."""
+    common = parsed.get("common_lb_config")
+    config = common.get("consistent_hashing_lb_config") if common is not None else None
+    if config is not None and config.get("use_hostname_for_hashing") and parsed.get("type") != "STRICT_DNS":
+        message = "use_hostname_for_hashing needs a cluster of type STRICT_DNS"
+        builder.fault(config.where("use_hostname_for_hashing"), message, "or set it inside a load_balancing_policy")
 
 
 def _check_combination(builder: Builder, parsed: ParsedMessage) -> None:

@@ -8,13 +8,16 @@ from types import ModuleType
 
 from .model import (
     access_log,
+    balancing,
     cluster,
     core,
     dynamic,
     extra_requests,
     filters,
+    hashing,
     listener,
     matcher,
+    matching,
     rate_limit,
     route,
     tls,
@@ -29,7 +32,7 @@ def _classes(namespace: ModuleType | type) -> Iterator[type]:
 
 
 _MODULES = (
-    core, tls, matcher, rate_limit, extra_requests, route, access_log, cluster, listener, filters, dynamic,
+    core, tls, matcher, rate_limit, extra_requests, hashing, route, matching, access_log, balancing, cluster, listener, filters, dynamic,
 )  # fmt: skip
 
 CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}

@@ -138,7 +138,6 @@ def test_what_is_not_lost_is_none(text: str) -> None:
     ("text", "words"),
     [
         (runtime("overload.premature_reset_total_stream_count"), "is not supported yet"),
-        (runtime("upstream.maintenance_mode.another"), "is not supported yet"),
         (document(hcm="stat_prefix: p, max_request_headers_kb: 30"), "less than the default of 60"),
         (listening("envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"), "proxy_protocol"),
         (listening("envoy.config.trace.v3.ZipkinConfig"), "listener filters are not supported"),
