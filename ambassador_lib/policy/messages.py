@@ -32,7 +32,8 @@ def _classes(namespace: ModuleType | type) -> Iterator[type]:
 
 
 _MODULES = (
-    core, tls, matcher, rate_limit, extra_requests, hashing, route, matching, access_log, balancing, cluster, listener, filters, dynamic,
+    core, tls, matcher, rate_limit, extra_requests, hashing, route, matching, access_log, balancing, cluster, listener,
+    filters, dynamic,
 )  # fmt: skip
 
 CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}
