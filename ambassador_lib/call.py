@@ -174,6 +174,8 @@ class Call:
     responds: Any = None
     notes: Any = None
     suppress_envoy_headers = False
+    is_complete = True
+    """Whether the answer was given whole, once the call is over."""
     tells_grpc_timeout = False
     """Whether each try's time is told to the upstream as `grpc-timeout`."""
     body_limit: float = INFINITY

@@ -5,12 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.filters import Buffer, HeaderMutation, HTTPFault, LocalRateLimit
+from ..policy.model.filters import (
+    AdaptiveConcurrency,
+    AdmissionControl,
+    Buffer,
+    HeaderMutation,
+    HTTPFault,
+    LocalRateLimit,
+)
 
 if TYPE_CHECKING:
     from .base import Filter, FilterContext
 
 _MODULES: dict[type, tuple[str, str]] = {
+    AdaptiveConcurrency: ("adaptive_concurrency", "AdaptiveConcurrency"),
+    AdmissionControl: ("admission_control", "AdmissionControl"),
     Buffer: ("buffer", "Buffer"),
     HTTPFault: ("fault", "Fault"),
     HeaderMutation: ("header_mutation", "HeaderMutation"),

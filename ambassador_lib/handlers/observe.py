@@ -85,6 +85,7 @@ class CallWatch:
     def failed(self, error: Exception) -> Exception:
         """Map a failure of the body: the contract's exception, or what a sidecar's caller would see of it."""
         call = self._call
+        call.is_complete = False
         seen: Exception = expired(call) if isinstance(error, DeadlineExpired) else error
         self._error = seen
         if isinstance(seen, AmbassadorError):
@@ -111,6 +112,7 @@ class CallWatch:
         self._error = error
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
             _caller_left(self._call)
+        self._call.is_complete = isinstance(error, AmbassadorError)
         if isinstance(error, Exception):
             _tell(error, self._call)
         if isinstance(error, AmbassadorError) and error.response is not None:

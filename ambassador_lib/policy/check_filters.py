@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ..algorithms import header_format
@@ -13,6 +13,8 @@ from .model.filters import (
     HTTP_FILTERS,
     PER_ROUTE,
     SETTINGS,
+    AdaptiveConcurrency,
+    AdmissionControl,
     HeaderMutation,
     HeaderMutationPerRoute,
     HTTPFault,
@@ -22,6 +24,8 @@ from .model.filters import (
 )
 from .model.listener import HttpConnectionManager, Router
 from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
+
+_LAST_GRPC_STATUS = 16
 
 Level = RouteConfiguration | VirtualHost | Route | WeightedCluster.ClusterWeight
 
@@ -65,7 +69,30 @@ def _check_bucket(findings: Findings, bucket: TokenBucket | None) -> None:
 
 
 _SHORTEST_FILL = 0.05
+
+
+def _check_admission(findings: Findings, config: AdmissionControl) -> None:
+    http, grpc = config.success_criteria.http_criteria, config.success_criteria.grpc_criteria
+    for one in http.http_success_status if http is not None else ():
+        if not 100 <= one.start <= one.end <= 600:
+            findings.fault(one, "", f"[{one.start}, {one.end}) is no range of statuses from 100 to before 600")
+    for index, code in enumerate(grpc.grpc_success_status if grpc is not None else ()):
+        if code > _LAST_GRPC_STATUS:
+            findings.fault(grpc, "grpc_success_status", f"{code} is no gRPC status", index=index)
+    threshold = config.sr_threshold
+    if threshold is not None and threshold.default_value is not None and threshold.default_value.value < 1:
+        findings.fault(threshold, "default_value", "a success rate below 1 % cannot be a threshold")
+
+
+def _check_gradient(findings: Findings, config: AdaptiveConcurrency) -> None:
+    measured = config.gradient_controller_config.min_rtt_calc_params
+    if measured.interval is None and measured.fixed_value is None:
+        findings.fault(measured, "interval", "one of interval and fixed_value is needed")
+
+
 _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
+    AdaptiveConcurrency: _check_gradient,
+    AdmissionControl: _check_admission,
     HeaderMutation: _check_mutations,
     HeaderMutationPerRoute: _check_mutations,
     LocalRateLimit: _check_local_rate_limit,
@@ -125,8 +152,18 @@ def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
     for config in given:
         if isinstance(config, LocalRateLimit):
             yield from (one.runtime_key for one in (config.filter_enabled, config.filter_enforced) if one is not None)
+        if isinstance(config, AdaptiveConcurrency | AdmissionControl):
+            yield from _keys_below(config)
         if isinstance(config, HTTPFault):
             yield from (getattr(config, field.name) for field in fields(config) if field.name.endswith("_runtime"))
+
+
+def _keys_below(root: object) -> Iterator[str]:
+    """Yield all that stands in a field `runtime_key` of an object, or of what it consists of."""
+    if is_dataclass(root):
+        for field in fields(root):
+            value = getattr(root, field.name)
+            yield from (value,) if field.name == "runtime_key" and value else _keys_below(value)
 
 
 def _check_settings(findings: Findings, level: Level, manager: HttpConnectionManager) -> None:

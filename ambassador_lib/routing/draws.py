@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..call import Call
-    from ..policy.model.core import FractionalPercent, RuntimeFractionalPercent
+    from ..policy.model.balancing import RuntimeDouble
+    from ..policy.model.core import FractionalPercent, RuntimeFeatureFlag, RuntimeFractionalPercent
     from ..runtime.base import Random
 
 _INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
@@ -67,6 +68,22 @@ def runtime_integer(value: object) -> int | None:
     except ValueError:
         return None
     return int(number) if 0 <= number < 2**64 else None
+
+
+def runtime_flag(flag: RuntimeFeatureFlag | None, runtime: Mapping[str, Any]) -> bool:
+    """Return whether a switch is on, which it is where nothing is said."""
+    if flag is None:
+        return True
+    own = runtime.get(flag.runtime_key)
+    return own if isinstance(own, bool) else flag.default_value is not False
+
+
+def runtime_number(number: RuntimeDouble | None, runtime: Mapping[str, Any], default: float) -> float:
+    """Return a number that a runtime value may override; `default` where it is not set."""
+    if number is None:
+        return default
+    own = runtime.get(number.runtime_key)
+    return float(own) if isinstance(own, int | float) and not isinstance(own, bool) else number.default_value
 
 
 def integer(value: bytes) -> int | None:

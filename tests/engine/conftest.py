@@ -75,7 +75,8 @@ class Mode:
             "gauge": self.gauge,
         }
         for name in (
-            "tls", "sni", "san", "protocol", "connect_timeout", "idle_timeout", "max_requests", "address", "alternates",
+            "tls", "sni", "san", "protocol", "connect_timeout", "idle_timeout", "max_requests", "max_age", "address",
+            "alternates",
         ):  # fmt: skip
             if name in changes:
                 destination[name] = changes.pop(name)

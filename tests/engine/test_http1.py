@@ -556,6 +556,19 @@ def test_max_requests_per_connection(mode: Mode) -> None:
     assert server.connections == 3
 
 
+def test_a_connection_that_is_too_old_begins_nothing(mode: Mode) -> None:
+    """Idle, it is closed when somebody wants it; in use, it finishes what it has first."""
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            for max_age in (0.0, 0.0, None, None):
+                await mode.read(await engine.send(mode.exchange(server, max_age=max_age)))
+            assert len(engine._pool.connections) == 1
+
+        mode.run(main)
+    assert server.connections == 3
+
+
 def test_on_connected_may_refuse(mode: Mode) -> None:
     """An overflow found with the connection in hand is raised as it is, and the unused connection is kept."""
     seen: list[bytes] = []

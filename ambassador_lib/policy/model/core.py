@@ -264,3 +264,30 @@ class HeaderChange:
     remove: str | None = None
     append: HeaderValueOption | None = None
     remove_on_match: RemoveOnMatch | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFeatureFlag:
+    """A switch that a runtime key may override. Source: `envoy.config.core.v3.RuntimeFeatureFlag`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.RuntimeFeatureFlag"
+    default_value: bool | None = None
+    runtime_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimePercent:
+    """A percentage that a runtime key may override. Source: `envoy.config.core.v3.RuntimePercent`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.RuntimePercent"
+    default_value: Percent | None = None
+    runtime_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int32Range:
+    """From `start` to before `end`. Source: `envoy.type.v3.Int32Range`."""
+
+    PROTO: ClassVar[str] = "envoy.type.v3.Int32Range"
+    start: int = 0
+    end: int = 0

@@ -6,6 +6,8 @@ checks beyond its schema: `policy/check_filters.py`).
 
 from __future__ import annotations
 
+from .adaptive_concurrency import AdaptiveConcurrency, GradientControllerConfig
+from .admission_control import AdmissionControl
 from .buffer import Buffer, BufferPerRoute
 from .fault import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from .header_mutation import (
@@ -27,11 +29,14 @@ from .local_ratelimit import (
 __all__ = [
     "HTTP_FILTERS",
     "PER_ROUTE",
+    "AdaptiveConcurrency",
+    "AdmissionControl",
     "Buffer",
     "BufferPerRoute",
     "FaultAbort",
     "FaultDelay",
     "FaultRateLimit",
+    "GradientControllerConfig",
     "HTTPFault",
     "HeaderMutation",
     "HeaderMutationPerRoute",
@@ -47,6 +52,8 @@ __all__ = [
 ]
 
 PER_ROUTE: dict[type, type | None] = {
+    AdaptiveConcurrency: None,
+    AdmissionControl: None,
     Buffer: BufferPerRoute,
     HTTPFault: HTTPFault,
     HeaderMutation: HeaderMutationPerRoute,
