@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .._httpx import lower_case
 from ..call import Answer, Call, Next
-from ..errors import LocalReply, LocalReplyError
+from ..errors import LocalReply, LocalReplyError, NoRouteError
+from ..policy.model.core import Node
 from ..routing.internal import AddressGate
-from ..routing.normalize import merge_slashes, normalize_path, strip_host
+from ..routing.mutations import set_lower_header
+from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip_host, unescape_slashes
 from ..telemetry import request_id
 
 if TYPE_CHECKING:
@@ -30,6 +33,11 @@ _NEVER_SENT_ON = frozenset(
 )
 MAX_HEADERS = 100
 """Source: `HttpProtocolOptions.max_headers_count`, default 100."""
+MAX_KILOBYTES = 60
+"""Source: `HttpConnectionManager.max_request_headers_kb`, default 60."""
+_NOT_TO_BE_NAMED = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:\[\]@%]*")
+"""What Envoy lets into an authority (RFC 3986 3.2)."""
 _RARE = frozenset((b"connection", b"te", b"referer"))
 _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
 
@@ -37,7 +45,7 @@ _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded
 class Admit:
     """Takes the application's headers over: hop-by-hop and control headers out, Envoy's own in."""
 
-    def __init__(self, listener: Listener, *, random: Random, tracing: Tracing) -> None:
+    def __init__(self, listener: Listener, *, random: Random, tracing: Tracing, node: Node | None = None) -> None:
         manager = listener.http_connection_manager
         self._manager = manager
         self._port = listener.address.socket_address.port_value if listener.address.socket_address else 0
@@ -46,7 +54,16 @@ class Admit:
         self._tracing = tracing
         self._generates_id = manager.generate_request_id is not False
         self._underscores = manager.headers_with_underscores_action
-        self._changes_path = bool(manager.normalize_path or manager.merge_slashes)
+        self._most_headers = manager.max_headers_count or MAX_HEADERS
+        self._most_bytes = (manager.max_request_headers_kb or MAX_KILOBYTES) * 1024
+        self._slashes = manager.path_with_escaped_slashes_action
+        self._changes_path = bool(manager.normalize_path or manager.merge_slashes or self._slashes in UNESCAPING)
+        forwards_certificate = manager.forward_client_cert_details == "ALWAYS_FORWARD_ONLY"
+        self._looked_at = _LOOKED_AT - {b"x-forwarded-client-cert"} if forwards_certificate else _LOOKED_AT
+        scheme = manager.scheme_header_transformation
+        self._scheme = scheme.scheme_to_overwrite if scheme is not None else None
+        self._node = (node or Node()) if manager.add_user_agent else None
+        self._valid_authority = ""
         self._strips_host = bool(
             manager.strip_any_host_port or manager.strip_matching_host_port or manager.strip_trailing_host_dot
         )
@@ -68,36 +85,55 @@ class Admit:
         headers = call.headers
         noted: dict[bytes, list[bytes]] = {}
         control = False
+        looked_at = self._looked_at
         sent = lower_case(call.request.headers)
-        if len(sent) > MAX_HEADERS:
-            reply = LocalReply(431, "Request Header Fields Too Large", "DPE", "http1.too_many_headers")
-            raise LocalReplyError(f"more than {MAX_HEADERS} request headers", reply=reply)
+        if len(sent) > self._most_headers:
+            raise _too_large(f"more than {self._most_headers} request headers", "http1.too_many_headers")
+        # The request line, and what stands around each header on the wire.
+        size = len(call.method) + len(call.target) + 14 + 4 * len(sent)
         for _, name, value in sent:
-            if name in _LOOKED_AT:
+            size += len(name) + len(value)
+            if name in looked_at:
                 noted.setdefault(name, []).append(value)
                 continue
             if name[:8] == b"x-envoy-":
                 control = True
             headers.append((name, value))
+        if size > self._most_bytes:
+            raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
         call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
+        if call.authority != self._valid_authority:
+            self._check_authority(call)
         if not _RARE.isdisjoint(noted):
             self._take_rare(call, noted)
         self._gate.admit(call, noted.get(b"x-forwarded-for", ()), control=control)
         self._identify(call, noted)
 
+    def _check_authority(self, call: Call) -> None:
+        if not _AUTHORITY.fullmatch(call.authority):
+            raise _bad_request(f"{call.authority!r} is not a host", "http.invalid_authority")
+        self._valid_authority = call.authority
+
     def _take_rare(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Headers that go on in part, or take others with them."""
         for value in noted.get(b"connection", ()):
             self._drop_named(call, value)
-        if any(b"trailers" in value for value in noted.get(b"te", ())):
+        if any(b"trailers" in map(bytes.strip, value.split(b",")) for value in noted.get(b"te", ())):
             call.headers.append((b"te", b"trailers"))
         call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if _clean(value)]
 
     def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Say which scheme the application spoke, and give the request its id (semantics 11.1)."""
         manager = self._manager
-        proto = None if manager.use_remote_address else noted.get(b"x-forwarded-proto")
+        proto = None if self._gate.overwrites else noted.get(b"x-forwarded-proto")
+        if self._scheme is not None:
+            call.scheme, proto = self._scheme, None
+        elif proto and not proto[-1]:
+            reply = LocalReply(404, "", "NR", "route_not_found")
+            raise NoRouteError("no route for an empty x-forwarded-proto", reply=reply)
         call.headers.append((b"x-forwarded-proto", proto[-1] if proto else call.scheme.encode()))
+        if manager.append_x_forwarded_port:
+            self._append_port(call)
         own = b",".join(noted.get(b"x-request-id", ()))
         replaced = call.edge and not manager.preserve_external_request_id
         if (not own or replaced) and self._generates_id:
@@ -106,10 +142,30 @@ class Admit:
             call.headers.append((b"x-request-id", own))
         if manager.via:
             self._append_via(call)
+        if self._node is not None:
+            self._name_application(call, self._node)
+
+    def _append_port(self, call: Call) -> None:
+        """Source: `HttpConnectionManager.append_x_forwarded_port`."""
+        if self._gate.overwrites or call.header(b"x-forwarded-port") is None:
+            set_lower_header(call.headers, b"x-forwarded-port", b"%d" % self._port)
+
+    def _name_application(self, call: Call, node: Node) -> None:
+        """Source: `HttpConnectionManager.add_user_agent`."""
+        set_lower_header(call.headers, b"x-envoy-downstream-service-cluster", node.cluster.encode())
+        if call.header(b"user-agent") is None:
+            call.headers.append((b"user-agent", node.cluster.encode()))
+        if node.id:
+            set_lower_header(call.headers, b"x-envoy-downstream-service-node", node.id.encode())
 
     def _drop_named(self, call: Call, value: bytes) -> None:
         """RFC 9110 7.6.1: what `connection` names is hop-by-hop as well."""
         named = {token.strip().lower() for token in value.split(b",")} - {b"close", b"keep-alive", b"te", b""}
+        if not named.isdisjoint(_NOT_TO_BE_NAMED) or any(name.startswith(b":") for name in named):
+            raise _bad_request("the header connection names what must go on", "http1.connection_header_rejected")
+        if b"host" in named:
+            reply = LocalReply(400, "", "", "missing_host_header")
+            raise LocalReplyError("the header connection names the host", reply=reply)
         if named:
             call.headers[:] = [header for header in call.headers if header[0] not in named]
 
@@ -120,6 +176,19 @@ class Admit:
         call.headers.append((b"via", via if before is None else before + b", " + via))
 
     def _normalize(self, call: Call) -> None:
+        unescaped = unescape_slashes(call.target) if self._slashes in UNESCAPING else call.target
+        is_escaped = unescaped != call.target
+        if is_escaped and self._slashes == "REJECT_REQUEST":
+            reply = LocalReply(400, "", "", "path_normalization_failed")
+            raise LocalReplyError(f"the path of {call.target} has an escaped slash", reply=reply)
+        call.target = unescaped
+        self._resolve(call)
+        if is_escaped and self._slashes == "UNESCAPE_AND_REDIRECT":
+            headers = [(b"location", call.target.encode("latin-1"))]
+            reply = LocalReply(307, "", "", "path_normalization_failed", headers)
+            raise LocalReplyError(f"the path without escaped slashes is {call.target}", reply=reply)
+
+    def _resolve(self, call: Call) -> None:
         if self._manager.normalize_path:
             target = normalize_path(call.target)
             if target is None:
@@ -134,8 +203,7 @@ class Admit:
         if self._underscores == "DROP_HEADER":
             call.headers[:] = [header for header in call.headers if b"_" not in header[0]]
         elif any(b"_" in name for name, _ in call.headers):
-            reply = LocalReply(400, "Bad Request", "", "http1.unexpected_underscore")
-            raise LocalReplyError("a header's name contains an underscore", reply=reply)
+            raise _bad_request("a header's name contains an underscore", "http1.unexpected_underscore")
 
     def _trace(self, call: Call) -> None:
         tracing = self._manager.tracing
@@ -157,6 +225,14 @@ class Admit:
             ]
         sampled = decision is not request_id.Decision.NONE
         self._tracing.start_call(call, provider=tracing.provider, sampled=sampled)
+
+
+def _too_large(message: str, details: str) -> LocalReplyError:
+    return LocalReplyError(message, reply=LocalReply(431, "Request Header Fields Too Large", "DPE", details))
+
+
+def _bad_request(message: str, details: str) -> LocalReplyError:
+    return LocalReplyError(message, reply=LocalReply(400, "Bad Request", "DPE", details))
 
 
 def _clean(referer: bytes) -> bool:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/"
-_DEFAULT_HEADERS_KB = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,11 @@ def _network_filter(builder: Builder, item: Value) -> ParsedMessage | None:
 
 
 def _connection_manager(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
-    if (most := parsed.get("max_request_headers_kb")) is not None:
-        if most < _DEFAULT_HEADERS_KB:
-            message = f"less than the default of {_DEFAULT_HEADERS_KB} is not supported yet"
-            builder.fault(parsed.where("max_request_headers_kb"), message)
-        else:
-            message = "no effect: the size of a request's headers is not limited"
-            builder.warn(parsed.where("max_request_headers_kb"), message)
     common = parsed.get("common_http_protocol_options")
     if common is None:
         return
     for name, value in common.fields.items():
-        if name in ("headers_with_underscores_action", "max_stream_duration"):
+        if name in ("headers_with_underscores_action", "max_stream_duration", "max_headers_count"):
             arguments[name] = value.value
         else:
             builder.warn(value.place, "no effect: there is no connection between the application and the policy")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..algorithms import header_format, retry_on
 from .check_extra_requests import check_internal_redirects, check_mirrors
-from .check_formats import check_format, readable
+from .check_formats import check_format, check_text, readable
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
 from .model.route import (
@@ -59,8 +59,12 @@ def _check_action(findings: Findings, action: RouteAction, clusters: frozenset[s
         findings.fault(action, "cluster", f"unknown cluster {action.cluster!r}", _nearest(action.cluster, clusters))
     if action.weighted_clusters is not None:
         _check_weights(findings, action.weighted_clusters, clusters)
-    if action.prefix_rewrite and action.regex_rewrite is not None:
-        findings.fault(action, "regex_rewrite", "prefix_rewrite and regex_rewrite exclude one another")
+    given = [name for name in ("prefix_rewrite", "regex_rewrite", "path_rewrite") if getattr(action, name)]
+    if len(given) > 1:
+        findings.fault(action, given[-1], f"{' and '.join(given)} exclude one another")
+    for field, value in (("path_rewrite", action.path_rewrite), ("host_rewrite", action.host_rewrite)):
+        if value:
+            check_text(findings, action, field, value, log=False)
     if action.retry_policy is not None:
         check_retry_policy(findings, action.retry_policy)
     check_mirrors(findings, action, clusters)

@@ -18,6 +18,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescrip
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
+from .schema_newer import add_newer
+
 DESCRIPTOR_SET = "envoy_v3.binpb.xz"
 _LABEL_REPEATED = 3
 
@@ -27,6 +29,7 @@ class Schema:
 
     def __init__(self, descriptor_set: bytes) -> None:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set)
+        add_newer(files)
         self._pool = DescriptorPool()
         self.names = [f"{file.package}.{message.name}" for file in files.file for message in file.message_type]
         for file in files.file:

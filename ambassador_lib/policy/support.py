@@ -46,7 +46,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.listener.v3.FilterChain": "filters name",
         "envoy.config.listener.v3.FilterChainMatch": "",
         "envoy.config.listener.v3.Filter": "name typed_config",
-        f"{_HCM}HttpConnectionManager": "common_http_protocol_options max_request_headers_kb",
+        f"{_HCM}HttpConnectionManager": "common_http_protocol_options",
         "envoy.config.trace.v3.Tracing.Http": "name typed_config",
         "envoy.config.cluster.v3.Cluster": "typed_extension_protocol_options cluster_type "
         "http_protocol_options http2_protocol_options "
@@ -77,7 +77,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
-        "max_connection_duration max_stream_duration",
+        "max_headers_count max_connection_duration max_stream_duration",
         f"{_CORE}UpstreamHttpProtocolOptions": "auto_sni auto_san_validation override_auto_sni_header",
         f"{_CORE}ConfigSource": "path",
         f"{_CORE}DnsResolutionConfig": "resolvers dns_resolver_options",
@@ -125,7 +125,8 @@ _OPAQUE_TYPES = frozenset(
 NEWER_FIELDS = {
     "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts": "",
     "envoy.config.core.v3.WatchedDirectory.watch_modify": "",
-    "envoy.config.route.v3.RouteMatch.cookies": "matching cookies is not supported yet",
+    "envoy.config.route.v3.RedirectAction.path_rewrite": "a format for a redirect's path is not supported: use "
+    "path_redirect, prefix_rewrite or regex_rewrite",
     "envoy.config.core.v3.HealthCheck.name": "",
 }
 """With the reason why a field is refused; empty: it is taken."""
@@ -142,6 +143,7 @@ NEWER_BOOLEANS = frozenset(
 _FLATTENED = {
     f"{_HCM}HttpConnectionManager.headers_with_underscores_action": f"{_CORE}HttpProtocolOptions",
     f"{_HCM}HttpConnectionManager.max_stream_duration": f"{_CORE}HttpProtocolOptions",
+    f"{_HCM}HttpConnectionManager.max_headers_count": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.idle_timeout": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_connection_duration": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_stream_duration": f"{_CORE}HttpProtocolOptions",

@@ -44,6 +44,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "transport_socket_connect_timeout metadata": _SOCKET,
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
+        "set_current_client_cert_details": "the application presents no certificate",
+        "append_local_overload": "there is no overload manager in the process",
         "access_log_options access_log_flush_interval flush_access_log_on_new_request": "each call is logged once, "
         "when it has ended",
         "codec_type http_protocol_options http2_protocol_options http3_protocol_options drain_timeout "
@@ -94,6 +96,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "allow_redundant_keys": "keys of a route that no selector has are looked at as without it",
     },
     "envoy.config.endpoint.v3.LocalityLbEndpoints": {"metadata proximity": "no load balancer here reads it"},
+    "envoy.config.core.v3.HeaderValue": {"raw_value": "Envoy adds no header of it either: use value"},
+    "envoy.config.core.v3.SubstitutionFormatString": {
+        "json_format_options": "the keys of JSON objects are always sorted"
+    },
     "envoy.config.core.v3.Metadata": {"typed_filter_metadata": "no filter here reads it"},
     "envoy.config.core.v3.HealthCheck": {
         "event_log_path event_logger event_service always_log_health_check_failures "
@@ -101,6 +107,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "alt_port": "Envoy does not heed it either: use the endpoint's health_check_config",
     },
     "envoy.config.core.v3.Http2ProtocolOptions": {
+        "stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message": "what breaks the "
+        "protocol ends the connection",
         "max_concurrent_streams": "the upstream's own limit holds",
         "hpack_table_size initial_stream_window_size initial_connection_window_size max_outbound_frames "
         "max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload use_oghttp2_codec "
@@ -109,6 +117,8 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "connection_keepalive": "no PINGs are sent: a dead connection is noticed by timeouts alone",
     },
     "envoy.config.core.v3.Http1ProtocolOptions": {
+        "allow_chunked_length override_stream_error_on_invalid_http_message": "a response with both lengths is "
+        "refused, as Envoy does unless told otherwise",
         "allow_absolute_url accept_http_10 default_host_for_http_10 use_balsa_parser allow_custom_methods": _DOWNSTREAM,
     },
     "envoy.type.matcher.v3.RegexMatcher": {"google_re2": "RE2 is the only engine"},

@@ -10,6 +10,8 @@ _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; t
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _OVERRIDE = "no filter here overrides the host"
 _WATCH = "watching certificate files is not supported yet"
+_PLUGIN = "cluster specifier plugins are not supported: use cluster, cluster_header or weighted_clusters"
+_RETRY = "retry policies that are extensions are not supported: use retry_policy"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
@@ -41,6 +43,18 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "scoped_routes": "scoped routes are not supported: use rds or route_config",
         "upgrade_configs": "protocol upgrades are not supported",
+        "original_ip_detection_extensions": "extensions that detect the caller's address are not supported: the "
+        "application is the caller",
+        "early_header_mutation_extensions": "early header mutations are not supported: use the filter header_mutation",
+        "forward_client_cert_matcher": "matcher trees are not supported",
+        "proxy_100_continue": "100 Continue is not passed on: httpx has no way to see it",
+        "represent_ipv4_remote_address_as_ipv4_mapped_ipv6": "IPv4 addresses are told as what they are",
+        "path_normalization_options": "Envoy does not implement it: use normalize_path and merge_slashes",
+        "proxy_status_config": "the header Proxy-Status is not supported: each response carries its call report",
+        "typed_header_validation_config": "header validation extensions are not supported",
+    },
+    "envoy.config.core.v3.SchemeHeaderTransformation": {
+        "match_upstream": "the scheme is the application's: use scheme_to_overwrite",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {"config_discovery": _XDS},
     "envoy.config.core.v3.KeyValueAppend": {"entry": "Envoy itself takes record only, today"},
@@ -61,9 +75,11 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
     "envoy.config.route.v3.RouteConfiguration": {
+        "cluster_specifier_plugins": _PLUGIN,
         "vhds": _XDS,
     },
     "envoy.config.route.v3.VirtualHost": {
+        "retry_policy_typed_config": _RETRY,
         "cors": _FILTERS,
         "matcher": "matcher trees are not supported yet: use routes",
     },
@@ -72,6 +88,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
+        "cluster_specifier_plugin inline_cluster_specifier_plugin": _PLUGIN,
+        "path_rewrite_policy": "URI templates are not supported: use regex_rewrite or path_rewrite",
+        "retry_policy_typed_config": _RETRY,
+        "early_data_policy": "early data is not supported",
         "cors": _FILTERS,
         "upgrade_configs": "protocol upgrades are not supported",
     },
@@ -133,6 +153,25 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.accesslog.v3.AccessLogFilter": {
         "extension_filter": "extensions that filter logs or local replies are not supported: use the built-in filters",
         "metadata_filter": "filters by dynamic metadata are not supported: no filter here sets any",
+    },
+    "envoy.config.route.v3.RouteMatch": {
+        "connect_matcher": "CONNECT is not carried: httpx makes tunnels of its own",
+        "path_match_policy": "URI templates are not supported: use prefix, path or safe_regex",
+        "dynamic_metadata": "dynamic metadata is not matched: nothing sets any before a route is chosen",
+        "filter_state": "filter state is not matched: nothing sets any before a route is chosen",
+    },
+    "envoy.type.matcher.v3.StringMatcher": {
+        "custom": "string matchers that are extensions are not supported",
+    },
+    "envoy.config.core.v3.Http1ProtocolOptions": {
+        "enable_trailers": "trailers are not passed on: httpx has no way to see them",
+        "send_fully_qualified_url": "absolute URLs in request lines are not sent: that is a proxy's form",
+        "ignore_http_11_upgrade": "protocol upgrades are not supported",
+    },
+    "envoy.config.core.v3.Http2ProtocolOptions": {
+        "allow_connect": "CONNECT is not carried: httpx makes tunnels of its own",
+        "allow_metadata": "HTTP/2 METADATA frames are not supported",
+        "custom_settings_parameters": "settings of one's own are not sent",
     },
 }
 

@@ -13,7 +13,7 @@ from .mirrors import compile_mirrors
 from .mutations import HeaderMutation, compile_request, compile_response
 from .redirects import compile_redirects
 from .respond import Answer, compile_answer, frame
-from .rewrite import compile_host_rewrite, compile_path_rewrite, rewrite_host, rewrite_path
+from .rewrite import compile_host_rewrite, compile_path_format, compile_path_rewrite, rewrite_host, rewrite_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ class CompiledRoute:
     """
 
     __slots__ = (
-        "_answer", "_host_rewrite", "_path_rewrite", "_pick", "_replies", "_request", "_response",
+        "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_pick", "_replies", "_request", "_response",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
         "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name",
         "per_request_buffer_limit", "priority", "redirects", "request_body_buffer_limit", "retry_policy",
@@ -94,7 +94,12 @@ class CompiledRoute:
         self.virtual_host = virtual_host
         self.suppress_envoy_headers = settings.suppress_envoy_headers
         self._replies = settings.replies
-        self.matches: Condition = compile_match(model.match, runtime=settings.runtime, random=settings.random)
+        self.matches: Condition = compile_match(
+            model.match,
+            runtime=settings.runtime,
+            random=settings.random,
+            ignore_parameters=settings.config.ignore_path_parameters_in_path_matching,
+        )
         self._compile_action(model, settings)
         self._compile_limits(model, virtual_host.model)
         # Each as a whole (semantics 3.1).
@@ -112,8 +117,9 @@ class CompiledRoute:
         action = model.route or RouteAction()
         self._pick = compile_pick(action, settings.runtime, settings.clock) if model.route is not None else None
         self.hash_of = compile_hash_policy(action.hash_policy, settings.cookie_value)
-        self._host_rewrite = compile_host_rewrite(action)
+        self._host_rewrite = compile_host_rewrite(action, settings.clock)
         self._path_rewrite = compile_path_rewrite(model.match, action.prefix_rewrite, action.regex_rewrite)
+        self._path_format = compile_path_format(action.path_rewrite, settings.clock)
         self.auto_host_rewrite = bool(action.auto_host_rewrite)
         self.append_x_forwarded_host = action.append_x_forwarded_host
         self.cluster_not_found = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
@@ -149,6 +155,7 @@ class CompiledRoute:
             self._request
             or self._host_rewrite
             or self._path_rewrite
+            or self._path_format
             or any(w.request_headers_to_add or w.request_headers_to_remove or w.host_rewrite_literal for w in weights)
         )
         # An answer of the route's own comes out of `local_response` with its mutations made.
@@ -212,7 +219,9 @@ class CompiledRoute:
             if host is not None:
                 rewrite_host(call, host)
         if self._path_rewrite is not None:
-            rewrite_path(call, self._path_rewrite, keep_original=not self.suppress_envoy_headers)
+            rewrite_path(call, self._path_rewrite(call.target), keep_original=not self.suppress_envoy_headers)
+        if self._path_format is not None:
+            rewrite_path(call, self._path_format(call), keep_original=not self.suppress_envoy_headers)
 
     def apply_response(self, call: Call, choice: Choice | None, status: int, headers: list[Header]) -> None:
         """Change a response's headers in place; replies of the sidecar's own on this route are changed, too."""

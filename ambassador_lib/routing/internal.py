@@ -13,6 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
+from ..algorithms.forwarded import trusted_address
 from .mutations import set_lower_header
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class AddressGate:
     def __init__(self, manager: HttpConnectionManager) -> None:
         self._use_remote_address = bool(manager.use_remote_address)
         self._appends = self._use_remote_address and not manager.skip_xff_append
+        self._hops = manager.xff_num_trusted_hops
+        self.overwrites = self._use_remote_address and not self._hops
+        """Whether what the request says of its own way (`x-forwarded-proto`, `-port`) counts for nothing."""
         self._networks = _networks(manager.internal_address_config)
         config = manager.route_config
         only_internal = () if config is None else config.internal_only_headers
@@ -71,6 +75,8 @@ class AddressGate:
         if self._use_remote_address:
             if forwarded_for:
                 return False
+        elif self._hops:
+            return False
         else:
             address = _address(b",".join(forwarded_for))
         return address is not None and any(address in network for network in self._networks)
@@ -85,6 +91,7 @@ class AddressGate:
         if not call.internal and (control or self._own_removed):
             removed = (EDGE_REMOVED if call.edge else EXTERNAL_REMOVED) | self._own_removed
             call.headers[:] = [header for header in call.headers if header[0] not in removed]
+        given = forwarded_for
         if self._appends:
             forwarded_for = [*filter(None, forwarded_for), local_address()]
         if forwarded_for:
@@ -92,7 +99,8 @@ class AddressGate:
         if call.internal:
             set_lower_header(call.headers, b"x-envoy-internal", b"true")
         elif call.edge:
-            set_lower_header(call.headers, b"x-envoy-external-address", str(PEER).encode())
+            trusted = trusted_address(self._hops - 1, b",".join(given)) if self._hops else None
+            set_lower_header(call.headers, b"x-envoy-external-address", trusted or str(PEER).encode())
 
 
 def source_address(call: Call) -> IPAddress:

@@ -5,6 +5,7 @@ Source: `envoy.config.route.v3.RouteMatch` and its parts; semantics 1.5 for what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from .regex import compile_regex
 
 if TYPE_CHECKING:
     from ..policy.model.matcher import HeaderMatcher, QueryParameterMatcher
-    from ..policy.model.route import RouteMatch
+    from ..policy.model.route import CookieMatcher, RouteMatch
     from ..runtime.base import Random
 
 Condition = Callable[[Call], bool]
@@ -34,9 +35,14 @@ def never(_call: Call) -> bool:
     return False
 
 
-def compile_match(match: RouteMatch, *, runtime: Mapping[str, Any], random: Random) -> Condition:
-    """Compile all conditions of a route to one function."""
-    conditions = [_path_condition(match)]
+def compile_match(
+    match: RouteMatch, *, runtime: Mapping[str, Any], random: Random, ignore_parameters: bool = False
+) -> Condition:
+    """Compile all conditions of a route to one function.
+
+    `ignore_parameters`: path parameters (`;...`) do not count (`ignore_path_parameters_in_path_matching`).
+    """
+    conditions = [_without_parameters(_path_condition(match)) if ignore_parameters else _path_condition(match)]
     if match.runtime_fraction is not None:
         conditions.append(_fraction_condition(match.runtime_fraction, runtime, random))
     if match.grpc is not None:
@@ -44,6 +50,12 @@ def compile_match(match: RouteMatch, *, runtime: Mapping[str, Any], random: Rand
     conditions.extend(compile_header_matcher(header) for header in match.headers)
     if match.query_parameters:
         conditions.append(compile_query_matchers(match.query_parameters))
+    if match.cookies:
+        conditions.append(_cookies_condition(match.cookies))
+    if match.tls_context is not None:
+        # Nobody presents a certificate to a listener in the process.
+        wanted = (match.tls_context.presented, match.tls_context.validated)
+        conditions.append(never if True in wanted else always)
     return _all(conditions)
 
 
@@ -114,12 +126,28 @@ def _separated_prefix(prefix: str, *, fold: bool) -> Condition:
     return matches
 
 
+_PARAMETERS = re.compile(";[^/]*")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def lower(text: str) -> str:
     """Lower ASCII letters and leave all others, so that lengths stay."""
     return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def _without_parameters(condition: Condition) -> Condition:
+    def matches(call: Call) -> bool:
+        target = call.target
+        if ";" not in target:
+            return condition(call)
+        path, mark, query = target.partition("?")
+        call.target = _PARAMETERS.sub("", path) + mark + query
+        try:
+            return condition(call)
+        finally:
+            call.target = target
+
+    return matches
 
 
 # Strings.
@@ -255,6 +283,36 @@ def _fraction_condition(fraction: RuntimeFractionalPercent, runtime: Mapping[str
 
 def _is_grpc(call: Call) -> bool:
     return is_grpc(call.header(b"content-type"))
+
+
+# Cookies.
+
+
+def cookies_of(call: Call) -> dict[bytes, bytes]:
+    """Return the call's cookies; the first of a name counts, and quotes around a value do not."""
+    found: dict[bytes, bytes] = {}
+    for name, line in call.headers:
+        if name == b"cookie":
+            for pair in line.split(b";"):
+                key, mark, value = pair.strip().partition(b"=")
+                if mark:
+                    if len(value) >= 2 and value.startswith(b'"') and value.endswith(b'"'):
+                        value = value[1:-1]
+                    found.setdefault(key, value)
+    return found
+
+
+def _cookies_condition(matchers: tuple[CookieMatcher, ...]) -> Condition:
+    """All must hold; a cookie that is missing fulfils an inverted condition only (verified)."""
+    conditions = [(one.name.encode(), compile_string(one.string_match), one.invert_match) for one in matchers]
+
+    def matches(call: Call) -> bool:
+        cookies = cookies_of(call)
+        return all(
+            ((value := cookies.get(name)) is not None and holds(value)) != invert for name, holds, invert in conditions
+        )
+
+    return matches
 
 
 # Query parameters.

@@ -11,9 +11,20 @@ if TYPE_CHECKING:
 
 _SLASHES = re.compile("/{2,}")
 _ESCAPE = re.compile("%([0-9a-fA-F]{2})")
+_SLASH_ESCAPE = re.compile("%(2|5)(?:(?<=2)[fF]|(?<=5)[cC])")
 _DOT_PARAMETERS = re.compile(r"(?<=/)(\.{1,2});[^/]*")
 _UNESCAPED = frozenset(string.ascii_letters + string.digits + "-._~")
 _KEPT = frozenset(string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@%/[]")
+
+
+UNESCAPING = ("REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
+"""Of `path_with_escaped_slashes_action`: those that look for escaped slashes."""
+
+
+def unescape_slashes(target: str) -> str:
+    """Decode `%2F` and `%5C` in the path. Source: `HttpConnectionManager.path_with_escaped_slashes_action`."""
+    path, mark, query = target.partition("?")
+    return _SLASH_ESCAPE.sub(lambda found: "/" if found[1] == "2" else "\\", path) + mark + query
 
 
 def normalize_path(target: str) -> str | None:

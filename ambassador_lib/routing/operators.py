@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
+from ..algorithms.forwarded import trusted_address
 from ..algorithms.grpc_status import NAMES, grpc_status, is_grpc
 from ..algorithms.header_format import UNITS, UNKNOWN, UNSET, Operator
 from ..algorithms.natural import natural
@@ -232,11 +233,15 @@ def _network(address: str, length: int) -> bytes | None:
 
 def _trusted_address(call: Call, _status: int, _response: Sequence[Header]) -> Value:
     """The caller's address, as the connection manager believes it to be (semantics 1.2)."""
-    trusted = LOOPBACK
-    listener = call.listener
-    if listener is not None and not listener.http_connection_manager.use_remote_address:
-        forwarded = (call.header(b"x-forwarded-for") or b"").rpartition(b",")[2].strip().decode("latin-1")
-        trusted = forwarded or trusted
+    manager = None if call.listener is None else call.listener.http_connection_manager
+    found = None
+    if manager is not None:
+        hops = manager.xff_num_trusted_hops
+        if manager.use_remote_address:  # our own address stands last, unless it is not to be appended
+            hops = hops - int(manager.skip_xff_append) if hops else -1
+        forwarded = call.header(b"x-forwarded-for") or b""
+        found = trusted_address(hops, forwarded) if hops >= 0 else None
+    trusted = LOOPBACK if not found else found.decode("latin-1")
     return (f"[{trusted}]:0" if ":" in trusted else f"{trusted}:0").encode()
 
 

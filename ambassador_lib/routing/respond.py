@@ -112,7 +112,7 @@ class Redirect:
     def headers(self, call: Call) -> list[Header]:
         """Return the location."""
         if self._rewrite is not None:
-            rewrite_path(call, self._rewrite, keep_original=self._keep_original)
+            rewrite_path(call, self._rewrite(call.target), keep_original=self._keep_original)
         scheme = self._scheme or scheme_of(call)
         host = self._action.host_redirect or self._host(call, scheme)
         target = self._target(call.target)

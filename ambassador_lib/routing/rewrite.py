@@ -6,18 +6,35 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..call import Call
+from .format import compile_text
+from .match import lower
 from .mutations import append_to_header, set_lower_header
 from .regex import compile_substitution
 
 if TYPE_CHECKING:
     from ..policy.model.core import RegexMatchAndSubstitute
     from ..policy.model.route import RouteAction, RouteMatch
+    from ..runtime.base import Clock
 
 PathRewrite = Callable[[str], str | None]
 """Maps a target (path and query) to the one that the upstream sees, `None` to leave it."""
 
 HostRewrite = Callable[[Call], str | None]
 """Names the new host, `None` to leave it."""
+
+
+def compile_path_format(path_rewrite: str, clock: Clock) -> Callable[[Call], str | None] | None:
+    """Compile a format for the whole path; the query is kept. Unset values are empty, and so is no rewrite."""
+    if not path_rewrite:
+        return None
+    render = compile_text(path_rewrite, clock, omit_empty=True)
+
+    def rewrite(call: Call) -> str | None:
+        path = render(call, 0, ()).decode("latin-1")
+        _, mark, query = call.target.partition("?")
+        return path + mark + query if path else None
+
+    return rewrite
 
 
 def compile_path_rewrite(
@@ -49,12 +66,19 @@ def _prefix_rewrite(match: RouteMatch, replacement: str) -> PathRewrite:
 
         return rewrite_whole
     length = len(prefix)
-    return lambda target: replacement + target[length:]
+    fold = match.case_sensitive is False
+    own = lower(prefix) if fold else prefix
+
+    def rewrite_prefix(target: str) -> str | None:
+        # What matched only without its path parameters does not begin with the prefix, and stays (verified).
+        start = lower(target[:length]) if fold else target[:length]
+        return replacement + target[length:] if start == own else None
+
+    return rewrite_prefix
 
 
-def rewrite_path(call: Call, rewrite: PathRewrite, *, keep_original: bool) -> None:
-    """Rewrite the target; `x-envoy-original-path` tells the old one, even if nothing changed."""
-    target = rewrite(call.target)
+def rewrite_path(call: Call, target: str | None, *, keep_original: bool) -> None:
+    """Rewrite the target, if to anything; `x-envoy-original-path` tells the old one, even if nothing changed."""
     if target is None:
         return
     if keep_original:
@@ -62,8 +86,11 @@ def rewrite_path(call: Call, rewrite: PathRewrite, *, keep_original: bool) -> No
     call.target = target
 
 
-def compile_host_rewrite(action: RouteAction) -> HostRewrite | None:
+def compile_host_rewrite(action: RouteAction, clock: Clock) -> HostRewrite | None:
     """Compile the host rewrites that do not depend on the endpoint (all but `auto_host_rewrite`)."""
+    if action.host_rewrite:
+        render = compile_text(action.host_rewrite, clock)
+        return lambda call: render(call, 0, ()).decode("latin-1") or None
     if action.host_rewrite_literal:
         literal = action.host_rewrite_literal
         return lambda _call: literal

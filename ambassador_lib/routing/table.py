@@ -49,17 +49,18 @@ class RouteTable:
         self.virtual_hosts = tuple(host.compiled for host in hosts)
         self.routes = tuple(route for host in hosts for route in host.all_routes())
         self._ignore_port = config.ignore_port_in_host_matching
+        self._host_header = config.vhost_header.lower().encode()
         self._domains: Domains[_Host] = Domains(
             (domain, host) for host, model in zip(hosts, config.virtual_hosts, strict=True) for domain in model.domains
         )
-        self._only = self._domains.only
+        self._only = None if self._host_header else self._domains.only
 
     def find(self, call: Call) -> tuple[CompiledVirtualHost | None, CompiledRoute | None]:
         """Choose the virtual host by the call's authority, then its first route that matches."""
         host = self._only
         if host is None:
-            host = self._domains.find(self._name(call.authority.lower()))
-            if host is None:
+            host = self._domains.find(self._name(self._named(call).lower()))
+            if host is None or (self._host_header and call.header(self._host_header) is None):
                 return None, None
         if host.tls_redirect is not None and host.wants_tls(call):
             return host.compiled, host.tls_redirect
@@ -67,6 +68,12 @@ class RouteTable:
             if matches(call):
                 return host.compiled, route
         return host.compiled, None
+
+    def _named(self, call: Call) -> str:
+        """Return the name that a virtual host is searched by; Envoy finds none where the header for it is missing."""
+        if not self._host_header:
+            return call.authority
+        return (call.header(self._host_header) or b"").decode("latin-1")
 
     def ignoring_port(self) -> RouteTable:
         """Return the same table, but the port in an authority does not count (`ignore_port_in_host_matching`)."""
@@ -93,7 +100,9 @@ class _Host:
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
         self.entries: Sequence[Entry] = tuple((n, route.matches, route) for n, route in enumerate(compiled.routes))
-        self.index = _PrefixIndex(self.entries) if len(self.entries) >= _INDEX_FROM else None
+        self.index: _PrefixIndex | None = None
+        if len(self.entries) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
+            self.index = _PrefixIndex(self.entries)
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))

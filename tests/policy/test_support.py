@@ -18,7 +18,7 @@ from .documents import ROUTER, TYPE, document, protocol_options
 FLATTENED = {
     "envoy.config.listener.v3.Listener": {"http_connection_manager"},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-        "headers_with_underscores_action", "max_stream_duration",
+        "headers_with_underscores_action", "max_headers_count", "max_stream_duration",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",
@@ -57,7 +57,7 @@ def refusal(text: str) -> str:
             document(hcm="stat_prefix: p, local_reply_config: {body_format: {formatters: [{name: a}]}}"),
             "format extensions",
         ),
-        (document(hcm="stat_prefix: p, xff_num_trusted_hops: 1"), "xff_num_trusted_hops is known to Envoy but not"),
+        (document(hcm="stat_prefix: p, proxy_status_config: {}"), "the header Proxy-Status is not supported"),
         (
             document(cluster=protocol_options("explicit_http_config: {http3_protocol_options: {}}")),
             "HTTP/3 is not supported",

@@ -82,7 +82,6 @@ def upstream(options: str) -> str:
         (runtime("envoy.reloadable_features.x"), "envoy.reloadable_features.x", "no effect"),
         (runtime("re2.max_program_size.warn_level"), "warn_level", "no effect"),
         (document(hcm="stat_prefix: p, request_headers_timeout: 5s"), "request_headers_timeout", "no effect"),
-        (document(hcm="stat_prefix: p, max_request_headers_kb: 60"), "max_request_headers_kb", "no effect"),
         (
             listening("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
             "listener_filters[0]",
@@ -138,7 +137,6 @@ def test_what_is_not_lost_is_none(text: str) -> None:
     ("text", "words"),
     [
         (runtime("overload.premature_reset_total_stream_count"), "is not supported yet"),
-        (document(hcm="stat_prefix: p, max_request_headers_kb: 30"), "less than the default of 60"),
         (listening("envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"), "proxy_protocol"),
         (listening("envoy.config.trace.v3.ZipkinConfig"), "listener filters are not supported"),
         (

@@ -55,6 +55,26 @@ _OPERATORS = {
     "%PATH(NQ:PATH:1)%": TAKEN, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(99)%": TAKEN, "%LISTENER_NAME(a)%": REFUSED,
     "%REQ(?b)%": TAKEN, "%REQ( a)%": REFUSED, "%RESPONSE_TRAILER(a):1%": TAKEN, "%GRPC_STATUS%": TAKEN,
 }  # fmt: skip
+_COOKIES = {
+    "{name: a, string_match: {exact: b}}": TAKEN, "{name: a}": REFUSED, "{string_match: {exact: b}}": REFUSED,
+    "{name: a, stringMatch: {prefix: b}, invertMatch: true}": TAKEN, '{name: "", string_match: {exact: b}}': REFUSED,
+    "{name: a, present_match: true}": REFUSED, '{name: a, string_match: {safe_regex: {regex: "("}}}': REFUSED,
+    "{name: a, string_match: {}}": REFUSED,
+}  # fmt: skip
+_REWRITES = {
+    "path_rewrite: /a": TAKEN, 'path_rewrite: "/%FOO%"': REFUSED, "path_rewrite: a": TAKEN, "host_rewrite: a": TAKEN,
+    "path_rewrite: /a, prefix_rewrite: /b": REFUSED, 'host_rewrite: "%FOO%"': REFUSED,
+    "host_rewrite: a, host_rewrite_literal: b": REFUSED, 'host_rewrite: "%REQ(a)%"': TAKEN,
+}  # fmt: skip
+_MANAGERS = {
+    "max_request_headers_kb: 0": REFUSED, "max_request_headers_kb: 1": TAKEN, "max_request_headers_kb: 8193": REFUSED,
+    "common_http_protocol_options: {max_headers_count: 0}": REFUSED, "add_user_agent: true": TAKEN,
+    "common_http_protocol_options: {max_headers_count: 1}": TAKEN, "xff_num_trusted_hops: -1": REFUSED,
+    "path_with_escaped_slashes_action: REJECT_REQUEST": TAKEN, "path_with_escaped_slashes_action: NO": REFUSED,
+    "scheme_header_transformation: {scheme_to_overwrite: https}": TAKEN, "append_x_forwarded_port: true": TAKEN,
+    "scheme_header_transformation: {scheme_to_overwrite: ftp}": REFUSED, "scheme_header_transformation: {}": TAKEN,
+    "forward_client_cert_details: FORWARD_ONLY": TAKEN, "append_local_overload: true": TAKEN,
+}  # fmt: skip
 _LOG_FILTERS = {
     "response_flag_filter: {}": TAKEN, "response_flag_filter: {flags: [NR]}": TAKEN, "{}": REFUSED,
     "response_flag_filter: {flags: [FOO]}": REFUSED, "runtime_filter: {}": REFUSED,
@@ -360,6 +380,9 @@ CASES: dict[str, tuple[str, bool]] = {
     **_table("weights", _WEIGHTS, lambda value: document(route=f"weighted_clusters: {{clusters: [{value}]}}")),
     **_table("header value", _VALUES, added_header),
     **_table("operator", _OPERATORS, added_header),
+    **_table("cookie", _COOKIES, lambda value: document(match=f"prefix: /, cookies: [{value}]")),
+    **_table("rewrite", _REWRITES, lambda value: document(route=f"cluster: c, {value}")),
+    **_table("manager", _MANAGERS, lambda value: document(hcm=f"stat_prefix: p, {value}")),
     **_table("log filter", _LOG_FILTERS, lambda value: document(hcm=f"stat_prefix: p, access_log: [{_log(value)}]")),
     **_table("local replies", _REPLIES, lambda value: document(hcm=f"stat_prefix: p, local_reply_config: {value}")),
     **_table("regex", _REGEXES, lambda value: document(match=f'safe_regex: {{regex: "{value}"}}')),

@@ -148,7 +148,7 @@ FAILURES = [
         "underscore",
         bootstrap(manager={"common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"}}),
         200, LocalReplyError, httpx.TransportError,
-        400, "Bad Request", None, "http1.unexpected_underscore", CLOSING, tries=0,
+        400, "Bad Request", "DPE", "http1.unexpected_underscore", CLOSING, tries=0,
     ),
     Failure(
         "path",

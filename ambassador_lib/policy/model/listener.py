@@ -69,11 +69,20 @@ class Rds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchemeHeaderTransformation:
+    """The scheme that every request is said to have. Source: `envoy.config.core.v3.SchemeHeaderTransformation`."""
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.SchemeHeaderTransformation"
+    scheme_to_overwrite: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConnectionManager:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
     `stream_idle_timeout` unset is 300 s, 0 is none. `request_timeout` bounds how long a streamed request may take to
-    come. `headers_with_underscores_action` and `max_stream_duration` come from `common_http_protocol_options`.
+    come. `headers_with_underscores_action`, `max_headers_count` and `max_stream_duration` come from
+    `common_http_protocol_options`.
     """
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -100,6 +109,14 @@ class HttpConnectionManager:
     strip_any_host_port: bool | None = None
     strip_trailing_host_dot: bool = False
     headers_with_underscores_action: str = "ALLOW"
+    max_headers_count: int | None = None
+    max_request_headers_kb: int | None = None
+    path_with_escaped_slashes_action: str = "IMPLEMENTATION_SPECIFIC_DEFAULT"
+    xff_num_trusted_hops: int = 0
+    append_x_forwarded_port: bool = False
+    add_user_agent: bool | None = None
+    forward_client_cert_details: str = "SANITIZE"
+    scheme_header_transformation: SchemeHeaderTransformation | None = None
     local_reply_config: LocalReplyConfig | None = None
     access_log: tuple[AccessLog, ...] = ()
 

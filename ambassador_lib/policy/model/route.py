@@ -14,12 +14,23 @@ from .core import (
     RegexMatchAndSubstitute,
     RegexMatcher,
     RuntimeFractionalPercent,
+    StringMatcher,
     SubstitutionFormatString,
 )
 from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
 from .hashing import HashPolicy
 from .matcher import HeaderMatcher, QueryParameterMatcher
 from .rate_limit import RateLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookieMatcher:
+    """One condition on a cookie. Source: `envoy.config.route.v3.CookieMatcher`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.CookieMatcher"
+    name: str
+    string_match: StringMatcher
+    invert_match: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +43,15 @@ class RouteMatch:
 
         PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class TlsContextMatchOptions:
+        """What the caller's certificate must be; nobody has one here.
+        Source: `envoy.config.route.v3.RouteMatch.TlsContextMatchOptions`."""
+
+        PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions"
+        presented: bool | None = None
+        validated: bool | None = None
+
     PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch"
     prefix: str | None = None
     path: str | None = None
@@ -42,6 +62,8 @@ class RouteMatch:
     headers: tuple[HeaderMatcher, ...] = ()
     query_parameters: tuple[QueryParameterMatcher, ...] = ()
     grpc: GrpcRouteMatchOptions | None = None
+    tls_context: TlsContextMatchOptions | None = None
+    cookies: tuple[CookieMatcher, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +224,8 @@ class RouteAction:
     metadata_match: Metadata | None = None
     prefix_rewrite: str = ""
     regex_rewrite: RegexMatchAndSubstitute | None = None
+    path_rewrite: str = ""
+    host_rewrite: str | None = None
     host_rewrite_literal: str | None = None
     auto_host_rewrite: bool | None = None
     host_rewrite_header: str | None = None
@@ -330,6 +354,8 @@ class RouteConfiguration:
     validate_clusters: bool | None = None
     ignore_port_in_host_matching: bool = False
     request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
+    ignore_path_parameters_in_path_matching: bool = False
+    vhost_header: str = ""
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
     typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
