@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from ..errors import PolicyFault
 from ..policy.model.cluster import ClusterLoadAssignment
-from ..runtime.base import Clock
+from ..runtime.base import Clock, Random
+from ..runtime.control import ControlThread, Watch
 from ..upstream.upstream import Upstream
 from .endpoints import listed
 from .subscription import End, Subscriptions
+
+log = logging.getLogger("ambassador_lib.discovery")
 
 
 class Eds:
     """Keeps a cluster's hosts at what its file says."""
 
-    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+    def __init__(
+        self, upstream: Upstream, *, clock: Clock, random: Random, control: ControlThread | None = None
+    ) -> None:
         self._upstream = upstream
         self._clock = clock
+        self._random = random
+        self._control = control
+        self._expiry: Watch | None = None
 
     def follow(self, subscriptions: Subscriptions) -> End:
         """Read the endpoints, and follow them from now on; return what ends it."""
+        end = self._follow(subscriptions)
+
+        def ended() -> None:
+            end()
+            self._keep()
+
+        return ended
+
+    def _follow(self, subscriptions: Subscriptions) -> End:
         config = self._upstream.cluster.eds_cluster_config
         assert config is not None, "the loader has seen to it"
         assert config.eds_config is not None, "the loader has seen to it"
@@ -41,3 +59,21 @@ class Eds:
         upstream.assign(assignment)
         hosts = [endpoint.at(endpoint.name) for endpoint in listed(assignment)]
         upstream.update_hosts(hosts, self._clock.monotonic())
+        self._keep()
+        after = assignment.policy.endpoint_stale_after if assignment.policy is not None else None
+        if after:
+            control = self._control or ControlThread.shared()
+            name = f"{upstream.name} endpoints"
+            self._expiry = control.watch(lambda: self._expire(after), name=name, clock=self._clock, random=self._random)
+
+    def _keep(self) -> None:
+        """Let what was said last hold for good."""
+        expiry, self._expiry = self._expiry, None
+        if expiry is not None:
+            expiry.cancel(0)
+
+    async def _expire(self, after: float) -> None:
+        """Nothing was said for so long: do without (`endpoint_stale_after`)."""
+        await self._clock.sleep_async(after)
+        log.warning("cluster %s: no update of its endpoints for %g s: they are dropped", self._upstream.name, after)
+        self._upstream.update_hosts((), self._clock.monotonic())

@@ -33,13 +33,17 @@ class FollowedFile:
     A file counts as new when it has been moved to the path; what is written into it where it lies does not count, and
     when it is deleted the last one stays. With `directory` (`watched_directory.path`) whatever comes into or goes from
     that directory counts instead, which is how Kubernetes swaps the links of a volume; with `watch_modify` writing
-    into the file counts as well. A file that seems to have been created at the path is read once it rests.
+    into the file counts as well. A file that seems to have been created at the path is read once it rests. Unless it
+    `repeats`, a file with the content of the one before is not told of.
     """
 
-    def __init__(self, path: str, *, directory: str | None = None, watch_modify: bool = False) -> None:
+    def __init__(
+        self, path: str, *, directory: str | None = None, watch_modify: bool = False, repeats: bool = False
+    ) -> None:
         self.path = path
         self._directory = directory
         self._watch_modify = watch_modify
+        self._repeats = repeats
         self._pin = -1
         self._seen: _Mark = None
         self._resting: _Mark = None
@@ -70,7 +74,7 @@ class FollowedFile:
         except OSError as error:
             log.warning("%s cannot be read: %s", self.path, error.strerror)
         else:
-            if content != self._content:
+            if self._repeats or content != self._content:
                 use(content)
             self._content = content
         # Noted afterwards: where a fork came in between, the child does it all again.

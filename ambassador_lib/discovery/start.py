@@ -87,7 +87,7 @@ def start(
     end = None
     if cluster.type == "EDS":
         assert subscriptions is not None, "a cluster of EDS needs somebody who follows its file"
-        end = Eds(upstream, clock).follow(subscriptions)
+        end = Eds(upstream, clock=clock, random=random, control=control).follow(subscriptions)
     elif not dials or way is None:
         upstream.update_hosts(static_hosts(cluster), clock.monotonic())
     else:

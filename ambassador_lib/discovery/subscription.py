@@ -38,6 +38,7 @@ class Subscriptions:
             at.path,
             directory=None if watched is None else watched.path,
             watch_modify=watched is not None and watched.watch_modify,
+            repeats=True,  # to say the same again is to say that it still holds (`endpoint_stale_after`)
         )
         try:
             content = file.read()

@@ -83,6 +83,9 @@ def _check_provided(findings: Findings, cluster: Cluster) -> None:
 def _check_eds(findings: Findings, cluster: Cluster) -> None:
     config = cluster.eds_cluster_config
     if cluster.type != "EDS":
+        policy = cluster.load_assignment.policy if cluster.load_assignment is not None else None
+        if policy is not None and policy.endpoint_stale_after is not None:
+            findings.warn(policy, "endpoint_stale_after", "no effect: only endpoints that are discovered grow stale")
         if config is not None:
             findings.fault(cluster, "eds_cluster_config", f"the cluster's type is {cluster.type}, not EDS")
         return

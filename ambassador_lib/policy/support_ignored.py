@@ -84,9 +84,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "upstream_connection_options": "the connection engine sets socket options",
         "close_connections_on_host_health_failure": "HTTP connections to a failed host are given up either way",
     },
-    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
-        "endpoint_stale_after": "only endpoints of a management server grow stale",
-    },
     "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": {
         "enable_oob_load_report oob_reporting_period blackout_period weight_expiration_period weight_update_period "
         "error_utilization_penalty metric_names_for_computing_utilization": "load reports of endpoints are not read: "

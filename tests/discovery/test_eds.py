@@ -98,6 +98,32 @@ def test_the_endpoints_policy_follows_the_file(kit: Any, endpoints: Endpoints) -
     asyncio.run(scenario())
 
 
+def test_endpoints_grow_stale_where_they_say_so(kit: Any, endpoints: Endpoints) -> None:
+    """Without an update for `endpoint_stale_after` they are dropped; saying the same again starts the time anew."""
+
+    async def scenario() -> None:
+        stale = {"endpoint_stale_after": "10s"}
+        endpoints.put("10.0.0.1", policy=stale)
+        upstream, discovery = endpoints.start()
+        await kit.clock.advance(8)
+        endpoints.put("10.0.0.1", policy=stale)
+        await kit.clock.advance(8)
+        assert kit.keys(upstream) == ["10.0.0.1:80"]
+        await kit.clock.advance(3)
+        assert kit.keys(upstream) == []
+        endpoints.put("10.0.0.1", policy=stale)
+        await kit.clock.advance(1)
+        assert kit.keys(upstream) == ["10.0.0.1:80"]
+        endpoints.put("10.0.0.2")
+        await kit.clock.advance(20)
+        assert kit.keys(upstream) == ["10.0.0.2:80"]
+        discovery.stop(0)
+        await kit.control.close()
+        assert all(task.done() for task in kit.control.tasks)
+
+    asyncio.run(scenario())
+
+
 def test_new_endpoints_are_checked_before_they_serve(kit: Any, endpoints: Endpoints) -> None:
     """With active health checks the gate waits for the first ones, and a host that comes later is out until its own."""
     check = HealthCheck(

@@ -89,7 +89,8 @@ class ClusterLoadAssignment:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Policy:
-        """`overprovisioning_factor` in percent, unset is 140. Source: `ClusterLoadAssignment.Policy`."""
+        """`overprovisioning_factor` in percent, unset is 140; discovered endpoints are dropped `endpoint_stale_after`
+        seconds without an update. Source: `ClusterLoadAssignment.Policy`."""
 
         @dataclass(frozen=True, slots=True, kw_only=True)
         class DropOverload:
@@ -103,6 +104,7 @@ class ClusterLoadAssignment:
         drop_overloads: tuple[DropOverload, ...] = ()
         overprovisioning_factor: int | None = None
         weighted_priority_health: bool = False
+        endpoint_stale_after: float | None = None
 
     PROTO: ClassVar[str] = "envoy.config.endpoint.v3.ClusterLoadAssignment"
     cluster_name: str

@@ -26,7 +26,7 @@ from ..bootstrap import (
     virtual_host,
 )
 from ..look import bodies, body, connections, hits, spread, status, took
-from ..model import Scenario, Together, Until, get, overwrite, pause, remove, times, wait_for, write
+from ..model import Differs, Scenario, Together, Until, get, overwrite, pause, remove, times, wait_for, write
 from ..upstreams.replies import Reply, Upstream
 
 Document = dict[str, Any]
@@ -274,6 +274,26 @@ ENDPOINTS = [
         },
         calls=[get()],
         expect=[status(200), hits(a=1)],
+    ),
+    Scenario(
+        "eds_endpoints_grow_stale",
+        "without an update for endpoint_stale_after the endpoints are dropped; an update brings them back",
+        rule="8.4 endpoint_stale_after",
+        policy=with_eds(),
+        files={"eds.yaml": eds("a", policy={"endpoint_stale_after": "1s"})},
+        calls=[get(), fails(), write("eds.yaml", eds("a")), became("a"), pause(1.2), get()],
+        expect=[status(200, 503, 200, 200), body("no healthy upstream", 1)],
+    ),
+    Scenario(
+        "eds_created_in_place",
+        "after a deletion Envoy waits for a move; what is created there is read here as soon as it rests",
+        rule="8.3 deletion",
+        upstreams=BOTH,
+        policy=with_eds(),
+        files={"eds.yaml": eds("a")},
+        calls=[get(), remove("eds.yaml"), IGNORED, overwrite("eds.yaml", eds("b")), IGNORED, get()],
+        expect=[bodies("a", "a")],
+        differs=Differs("Files that are created in place", [bodies("a", "b")]),
     ),
     refused_eds("not_yaml", "a file that is no YAML", "resources: ["),
     refused_eds("empty_file", "an empty file", ""),
