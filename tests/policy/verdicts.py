@@ -106,6 +106,47 @@ _EJECTIONS = {
     "{}": TAKEN, "{max_ejection_time: 10s}": REFUSED, "{max_ejection_time: 10s, base_ejection_time: 5s}": TAKEN,
     "{max_ejection_percent: 101}": REFUSED, "{interval: 0s}": REFUSED, "{consecutive_5xx: 0}": TAKEN,
 }  # fmt: skip
+_BALANCING = {
+    "lb_policy: LOAD_BALANCING_POLICY_CONFIG": REFUSED, "lb_policy: RING_HASH": TAKEN, "lb_policy: MAGLEV": TAKEN,
+    "lb_policy: CLUSTER_PROVIDED": REFUSED, "ring_hash_lb_config: {}": TAKEN, "load_balancing_policy: {}": REFUSED,
+    "lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 2000, maximum_ring_size: 1000}": REFUSED,
+    "lb_policy: RING_HASH, ring_hash_lb_config: {maximum_ring_size: 512}": REFUSED,
+    "lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 0}": TAKEN,
+    "lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 8388609}": REFUSED,
+    "lb_policy: MAGLEV, maglev_lb_config: {table_size: 100}": REFUSED,
+    "lb_policy: MAGLEV, maglev_lb_config: {table_size: 101}": TAKEN,
+    "lb_policy: MAGLEV, maglev_lb_config: {table_size: 5000012}": REFUSED,
+    "common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 99}}": REFUSED,
+    "common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 100}}": TAKEN,
+    "common_lb_config: {zone_aware_lb_config: {}, locality_weighted_lb_config: {}}": REFUSED,
+    "lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 1}": REFUSED,
+    "round_robin_lb_config: {slow_start_config: {slow_start_window: 1s, min_weight_percent: {value: 101}}}": REFUSED,
+    "round_robin_lb_config: {slow_start_config: {}}": TAKEN,
+    "circuit_breakers: {per_host_thresholds: [{max_connections: 1, max_requests: 1}]}": REFUSED,
+    "circuit_breakers: {per_host_thresholds: [{max_connections: 1, track_remaining: true}]}": TAKEN,
+    "outlier_detection: {detect_degraded_hosts: true}": TAKEN,
+}  # fmt: skip
+_SUBSETS = {
+    "{subset_selectors: [{}]}": TAKEN, "{subset_selectors: [{keys: [v]}, {keys: [v]}]}": TAKEN,
+    "{subset_selectors: [{keys: [v, w], single_host_per_subset: true}]}": TAKEN,
+    "{subset_selectors: [{keys: [v, w], fallback_policy: KEYS_SUBSET}]}": REFUSED,
+    "{subset_selectors: [{keys: [v, w], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [z]}]}": REFUSED,
+    "{subset_selectors: [{keys: [v, w], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [w, v]}]}": REFUSED,
+    "{subset_selectors: [{keys: [v, w], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [w]}]}": TAKEN,
+    "{subset_selectors: [{keys: [v, w], fallback_policy: ANY_ENDPOINT, fallback_keys_subset: [w]}]}": REFUSED,
+    "{locality_weight_aware: true, subset_selectors: [{keys: [v]}]}": REFUSED,
+    "{scale_locality_weight: true, subset_selectors: [{keys: [v]}]}": TAKEN,
+}  # fmt: skip
+_DROPS = {
+    "{category: x, drop_percentage: {numerator: 101}}": REFUSED, "{category: x}": TAKEN, "{}": REFUSED,
+    "{category: x, drop_percentage: {numerator: 100}}": TAKEN, "{category: x}, {category: y}": REFUSED,
+}  # fmt: skip
+_HASHES = {
+    "{}": REFUSED, "{terminal: true}": REFUSED, "{connection_properties: {}}": TAKEN, "{header: {}}": REFUSED,
+    "{cookie: {name: c, ttl: 0s}}": TAKEN, "{cookie: {name: c, attributes: [{value: x}]}}": REFUSED,
+    "{header: {header_name: a, regex_rewrite: {pattern: {regex: (}}}}": REFUSED,
+    "{header: {header_name: a, regex_rewrite: {}}}": REFUSED, "{query_parameter: {name: ''}}": REFUSED,
+}  # fmt: skip
 _CIPHERS = {
     "[TLS_AES_128_GCM_SHA256]": REFUSED, "[-ALL, ECDHE-RSA-AES128-GCM-SHA256]": TAKEN, "[AES128-SHA]": TAKEN,
     '["[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]"]': TAKEN, "[DHE-RSA-AES128-GCM-SHA256]": REFUSED,
@@ -171,6 +212,27 @@ _BALANCER = (
     "load_balancing_policy: {policies: [{typed_extension_config: {name: x, typed_config: "
     f'{{"@type": {TYPE}envoy.extensions.load_balancing_policies.%s}}}}}}]}}'
 )
+_DROPPING = "cluster_name: c, policy: {drop_overloads: [%s]}"
+_SUBSET = "subset.v3.Subset, subset_selectors: [{keys: [v]}]"
+_RR = (
+    "{typed_extension_config: {name: x, typed_config: "
+    f'{{"@type": {TYPE}envoy.extensions.load_balancing_policies.%s}}}}}}'
+)
+_INSIDE = f"{{policies: [{_RR}]}}"
+_NEWER = {
+    _BALANCER % "ring_hash.v3.RingHash": TAKEN,
+    _BALANCER % "ring_hash.v3.RingHash, minimum_ring_size: 2000, maximum_ring_size: 1000": REFUSED,
+    _BALANCER % "maglev.v3.Maglev, table_size: 100": REFUSED,
+    _BALANCER % "maglev.v3.Maglev, consistent_hashing_lb_config: {use_hostname_for_hashing: true}": TAKEN,
+    _BALANCER % _SUBSET: REFUSED,
+    _BALANCER % f"{_SUBSET}, subset_lb_policy: {_INSIDE % 'round_robin.v3.RoundRobin'}": TAKEN,
+    _BALANCER % "cluster_provided.v3.ClusterProvided": REFUSED,
+    _BALANCER % f"wrr_locality.v3.WrrLocality, endpoint_picking_policy: {_INSIDE % 'random.v3.Random'}": REFUSED,
+    f"{_BALANCER % 'random.v3.Random'}, lb_subset_config: {{subset_selectors: [{{keys: [v]}}]}}": REFUSED,
+    f"{_BALANCER % 'random.v3.Random'}, common_lb_config: {{zone_aware_lb_config: {{}}}}": REFUSED,
+    f"{_BALANCER % 'random.v3.Random'}, common_lb_config: {{healthy_panic_threshold: {{value: 5}}}}": TAKEN,
+    f"{_BALANCER % 'random.v3.Random'}, lb_policy: LOAD_BALANCING_POLICY_CONFIG": TAKEN,
+}
 _RATE = "dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}"
 _LAYER = "layered_runtime: {layers: [%s]}"
 _SAN = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]"
@@ -390,6 +452,13 @@ CASES: dict[str, tuple[str, bool]] = {
     **_table("payload", _PAYLOADS, lambda value: health_check(f"tcp_health_check: {{send: {{{value}}}}}")),
     **_table("statuses", _STATUSES, lambda value: health_check(_expecting(value))),
     **_table("outlier", _EJECTIONS, lambda value: document(cluster=f"outlier_detection: {value}")),
+    **_table("balancing", _BALANCING, lambda value: document(cluster=value)),
+    **_table("subsets", _SUBSETS, lambda value: document(cluster=f"lb_subset_config: {value}")),
+    **_table(
+        "drops", _DROPS, lambda value: document(assignment=f"cluster_name: c, policy: {{drop_overloads: [{value}]}}")
+    ),
+    **_table("hash policy", _HASHES, lambda value: document(route=f"cluster: c, hash_policy: [{value}]")),
+    **_table("balancers", _NEWER, lambda value: document(cluster=value)),
     # fields and documents
     "camel case": (document(cluster="connectTimeout: 1s"), TAKEN),
     "both spellings": (document(cluster="connectTimeout: 1s, connect_timeout: 2s"), TAKEN),
