@@ -8,6 +8,7 @@ from typing import Any
 
 from ..algorithms import header_format
 from .check_routes import check_added
+from .check_secrets import check_secret
 from .findings import Findings
 from .model.filters import (
     HTTP_FILTERS,
@@ -15,6 +16,8 @@ from .model.filters import (
     SETTINGS,
     AdaptiveConcurrency,
     AdmissionControl,
+    CredentialInjector,
+    Generic,
     HeaderMutation,
     HeaderMutationPerRoute,
     HTTPFault,
@@ -90,9 +93,18 @@ def _check_gradient(findings: Findings, config: AdaptiveConcurrency) -> None:
         findings.fault(measured, "interval", "one of interval and fixed_value is needed")
 
 
+def _check_credential(findings: Findings, config: CredentialInjector) -> None:
+    credential = config.credential.typed_config
+    if isinstance(credential, Generic):
+        check_secret(findings, credential.credential, "generic_secret")
+    elif credential is not None:  # reported where it was read
+        findings.fault(config.credential, "typed_config", f"{type(credential).__name__} is no credential")
+
+
 _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
     AdaptiveConcurrency: _check_gradient,
     AdmissionControl: _check_admission,
+    CredentialInjector: _check_credential,
     HeaderMutation: _check_mutations,
     HeaderMutationPerRoute: _check_mutations,
     LocalRateLimit: _check_local_rate_limit,

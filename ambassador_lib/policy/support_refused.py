@@ -226,6 +226,10 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
         r"HTTP filter envoy.filters.http.\1 is known to Envoy but not supported by ambassador_lib",
     ),
     (
+        r"envoy\.extensions\.http\.injected_credentials\.(\w+)\.",
+        r"credentials of the kind \1 are not supported: only generic",
+    ),
+    (
         r"envoy\.extensions\.filters\.network\.(\w+)\.",
         r"network filter envoy.filters.network.\1 is not supported: only the HTTP connection manager",
     ),

@@ -27,7 +27,7 @@ def over_http2(*routes: Document, **fields: Any) -> Document:
 
 SCENARIOS = [
     Scenario(
-        "grpc_local_replies",
+        "grpc_local_replies_by_status",
         "local replies to gRPC requests are trailers-only: 200, grpc-status from the HTTP status, the text as message",
         rule="12.2",
         upstreams={"a": hang(), "gone": Upstream(kind="refused")},

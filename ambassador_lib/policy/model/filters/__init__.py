@@ -9,6 +9,7 @@ from __future__ import annotations
 from .adaptive_concurrency import AdaptiveConcurrency, GradientControllerConfig
 from .admission_control import AdmissionControl
 from .buffer import Buffer, BufferPerRoute
+from .credential_injector import CredentialInjector, Generic
 from .fault import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from .header_mutation import (
     HeaderMutation,
@@ -33,9 +34,11 @@ __all__ = [
     "AdmissionControl",
     "Buffer",
     "BufferPerRoute",
+    "CredentialInjector",
     "FaultAbort",
     "FaultDelay",
     "FaultRateLimit",
+    "Generic",
     "GradientControllerConfig",
     "HTTPFault",
     "HeaderMutation",
@@ -55,6 +58,7 @@ PER_ROUTE: dict[type, type | None] = {
     AdaptiveConcurrency: None,
     AdmissionControl: None,
     Buffer: BufferPerRoute,
+    CredentialInjector: None,
     HTTPFault: HTTPFault,
     HeaderMutation: HeaderMutationPerRoute,
     LocalRateLimit: LocalRateLimit,
