@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 import httpx
 
+from ..call import Header
 from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, protocol_error
 from .framing import fixed_body, framed_headers
 from .http1_head import accepted_headers
@@ -18,6 +19,8 @@ from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Wire
 if TYPE_CHECKING:
     from .base import Exchange
 
+NAME = b"HTTP/"
+"""How each response begins."""
 SENT_AT_ONCE = 16 * 1024
 """Bytes of a body that a socket takes without waiting for the peer, and so without listening to it meanwhile."""
 
@@ -28,7 +31,8 @@ class Http1Connection:
     def __init__(self, wire: Wire, network: Network) -> None:
         self.wire = wire
         self.network = network
-        self.h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_SIZE)
+        self.h11 = _new_state()
+        self._is_old = False
         self._busy = False
         self._usable = True
 
@@ -40,13 +44,21 @@ class Http1Connection:
     def ended(self) -> None:
         """Find out, after an exchange, whether the connection can go on."""
         self._busy = False
+        old = self._is_old
+        self._is_old = False
         # Bytes behind the response belong to nobody; taken for the next answer, they would forge it.
         if self.h11.trailing_data[0]:
             self._usable = False
         elif self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
             self.h11.start_next_cycle()
+        elif old and self.h11.our_state is h11.MUST_CLOSE and self.h11.their_state is h11.MUST_CLOSE:
+            self.h11 = _new_state()  # h11 ends every connection of HTTP/1.0
         elif self.h11.our_state is not h11.IDLE:  # IDLE: given back before anything was sent
             self._usable = False
+
+    def keep_old(self) -> None:
+        """The peer of HTTP/1.0 will keep the connection, as it says itself."""
+        self._is_old = True
 
     def spoil(self) -> None:
         """Serve nothing more: what came cannot be trusted."""
@@ -67,6 +79,10 @@ class Http1Connection:
     def is_stale(self) -> bool:
         """Nothing may come while no exchange is open: anything to read is the end, or nonsense."""
         return self.wire.has_input()
+
+
+def _new_state() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_SIZE)
 
 
 class Http1Stream:
@@ -193,6 +209,8 @@ class Http1Stream:
             if not data:
                 raise self._ended_before_head()
             self._raw += data
+            if not self._raw.startswith(NAME[: len(self._raw)]):  # h11 would wait for the end of a line, or of a head
+                raise protocol_error("not HTTP/1")
         self._h11.receive_data(data)
 
     def _parse(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
@@ -204,6 +222,8 @@ class Http1Stream:
             rest = self._h11.trailing_data[0]
             headers = accepted_headers(event, bytes(self._raw[: len(self._raw) - len(rest)]))
             self._raw = bytearray(rest)  # what follows an informational response starts afresh
+            if event.http_version != b"1.1":
+                self._judge_version(event, headers)
             if isinstance(event, h11.Response) or self._is_switch(event):
                 extensions = {
                     "http_version": b"HTTP/" + event.http_version,
@@ -212,6 +232,13 @@ class Http1Stream:
                 }
                 self._head = Head(event.status_code, headers, extensions)
         return event
+
+    def _judge_version(self, event: h11.Response | h11.InformationalResponse, headers: list[Header]) -> None:
+        """Keep the connection of an HTTP/1.0 peer that asks for it, and of no other version."""
+        if event.http_version != b"1.0":
+            self._connection.spoil()
+        elif any(name.lower() == b"connection" and value.lower() == b"keep-alive" for name, value in headers):
+            self._connection.keep_old()
 
     @staticmethod
     def _is_switch(event: object) -> bool:

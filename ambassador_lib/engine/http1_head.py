@@ -9,6 +9,7 @@ import h11
 from ..call import Header
 from ..errors import protocol_error
 from .framing import check_head
+from .wire import MAX_HEAD_SIZE
 
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 LENGTH_LINE = re.compile(rb"\ncontent-length[ \t]*:([^\n]*)", re.IGNORECASE)
@@ -18,6 +19,8 @@ def accepted_headers(event: h11.Response | h11.InformationalResponse, head: byte
     """Return the headers; `head` is what came, since h11 makes one content-length of several equal ones."""
     headers = event.headers.raw_items()
     check_head(headers)
+    if len(head) > MAX_HEAD_SIZE + 4 * len(headers):  # the status line, then: h11 bounds what is incomplete
+        raise protocol_error(f"a response head of more than {MAX_HEAD_SIZE} bytes")
     if CONTROL.search(b"".join([value for _, value in headers])):
         raise protocol_error("control character in a response header")
     fields = dict(event.headers)
