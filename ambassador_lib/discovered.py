@@ -6,7 +6,7 @@ rest is used, and what it is wrong about stays as it was: as in Envoy, which tel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import PolicyError, PolicyFault
@@ -80,7 +80,9 @@ class Discovered:
                 raise PolicyError([PolicyFault(f"{path}:1:1", "resources", message)])
 
 
-def follow_routes(made: ListenerAtWork, subscriptions: Subscriptions, on_change: Callable[[], None]) -> End:
+def follow_routes(
+    made: ListenerAtWork, subscriptions: Subscriptions, clusters: Mapping[str, object], on_change: Callable[[], None]
+) -> End:
     """Give a listener the routes that its `rds` names, now and whenever they change; return what ends it."""
     rds = made.listener.http_connection_manager.rds
     assert rds is not None, "asked for by the listener itself"
@@ -89,7 +91,7 @@ def follow_routes(made: ListenerAtWork, subscriptions: Subscriptions, on_change:
     def use(content: bytes, path: str) -> Sequence[PolicyFault]:
         from .policy.responses import read_routes
 
-        config = read_routes(content, path, name)
+        config = read_routes(content, path, name, frozenset(clusters))
         if config is not None and config != made.config:
             made.use(config)
             on_change()

@@ -234,7 +234,7 @@ class Stack:
         )
         made.use(manager.route_config or RouteConfiguration())
         if manager.rds is not None:
-            made.end_routes = follow_routes(made, self.subscriptions, self._claim)
+            made.end_routes = follow_routes(made, self.subscriptions, self.clusters, self._claim)
         return made
 
     def _compile_routes(

@@ -65,11 +65,15 @@ def read_listeners(content: bytes, source: str, clusters: frozenset[str]) -> Res
     return _read(content, source, Listener, lambda findings, listener: check_listener(findings, listener, clusters))
 
 
-def read_routes(content: bytes, source: str, name: str) -> RouteConfiguration | None:
-    """Read the one route table of that name, `None` from a response without any; raise `PolicyError` otherwise."""
+def read_routes(content: bytes, source: str, name: str, clusters: frozenset[str]) -> RouteConfiguration | None:
+    """Read the one route table of that name, `None` from a response without any; raise `PolicyError` otherwise.
+
+    Its routes may go anywhere, unless the table itself asks for `validate_clusters`: then to `clusters` alone.
+    """
 
     def check(findings: Findings, table: RouteConfiguration) -> None:
-        check_route_table(findings, table, None)  # a cluster that is not there is told when it is called
+        # A cluster that is not there is told when it is called, as a rule.
+        check_route_table(findings, table, clusters if table.validate_clusters else None)
 
     return _only(_read(content, source, RouteConfiguration, check), source, name)
 

@@ -274,6 +274,18 @@ def test_a_call_under_way_keeps_its_route(spec: Spec, files: Files) -> None:
     assert (caught.value.response.status_code, caught.value.call.flags) == (503, ["NC"])
 
 
+def test_a_table_may_ask_for_clusters_that_are_there(spec: Spec, files: Files) -> None:
+    """`validate_clusters` makes an unknown cluster a reason to refuse the table; discovered clusters are known."""
+    files.put("rds.json", table(route("c")))
+    files.put("cds.json", as_cluster("found", 1))
+    spec.given({**policy(by_rds(files)), "dynamic_resources": {"cds_config": files.source("cds.json")}})
+    files.put("rds.json", {**table(route("nowhere")), "validate_clusters": True})
+    assert "unknown cluster 'nowhere'" in files.errors["rds.json"]
+    assert spec.get().extensions["ambassador"].cluster == "c"
+    files.put("rds.json", {**table(route("found")), "validate_clusters": True})
+    assert spec.get().extensions["ambassador"].cluster == "found"
+
+
 def test_without_routes_nothing_is_found(spec: Spec, files: Files) -> None:
     """A table that never came: 404, at the listener's address."""
     files.put("rds.json")

@@ -439,6 +439,11 @@ ROUTES = [
             RDS, {"name": "found", "virtual_hosts": [virtual_host(route("b"), name=name) for name in ("one", "two")]}
         ),
     ),
+    refused_rds(
+        "validated_clusters",
+        "a cluster that is not there, under validate_clusters",
+        rds(route("b", "/b"), route("nowhere"), validate_clusters=True),
+    ),
     refused_rds("weights", "weights that sum to zero", rds(route(None, weighted_clusters={"clusters": []}))),
     Scenario(
         "rds_no_resource_is_no_news",
