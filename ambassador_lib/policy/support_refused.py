@@ -12,6 +12,10 @@ _OVERRIDE = "no filter here overrides the host"
 _WATCH = "watching certificate files is not supported yet"
 _PLUGIN = "cluster specifier plugins are not supported: use cluster, cluster_header or weighted_clusters"
 _RETRY = "retry policies that are extensions are not supported: use retry_policy"
+_ORIGINAL = (
+    "ORIGINAL_DST clusters are not supported: nothing is redirected inside the process, and hosts named by "
+    "x-envoy-original-dst-host are not supported yet"
+)
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
@@ -104,7 +108,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.cluster.v3.Cluster": {
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
         "transport_socket_matches",
-        "original_dst_lb_config cleanup_interval": "ORIGINAL_DST clusters make no sense inside the process",
+        "original_dst_lb_config cleanup_interval": _ORIGINAL,
     },
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
         "override_host_status": _OVERRIDE,
@@ -184,7 +188,7 @@ REFUSED: dict[str, str] = {
 
 REFUSED_VALUES: dict[str, dict[str, str]] = {
     "envoy.config.cluster.v3.Cluster.type": {
-        "ORIGINAL_DST": "ORIGINAL_DST clusters make no sense inside the process",
+        "ORIGINAL_DST": _ORIGINAL,
     },
     "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
         "OTHER_NAME": "SANs of type OTHER_NAME are not supported: Python's ssl module does not read them",

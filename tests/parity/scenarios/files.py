@@ -280,8 +280,16 @@ ENDPOINTS = [
         "without an update for endpoint_stale_after the endpoints are dropped; an update brings them back",
         rule="8.4 endpoint_stale_after",
         policy=with_eds(),
-        files={"eds.yaml": eds("a", policy={"endpoint_stale_after": "1s"})},
-        calls=[get(), fails(), write("eds.yaml", eds("a")), became("a"), pause(1.2), get()],
+        files={"eds.yaml": eds("a")},
+        calls=[
+            get(),
+            write("eds.yaml", eds("a", policy={"endpoint_stale_after": "1s"})),
+            fails(),
+            write("eds.yaml", eds("a")),
+            became("a"),
+            pause(1.2),
+            get(),
+        ],
         expect=[status(200, 503, 200, 200), body("no healthy upstream", 1)],
     ),
     Scenario(

@@ -274,7 +274,7 @@ GRPC = [
         expect=[status(200, 503), got_each("grpc-status", "14", None)],
     ),
     Scenario(
-        "grpc_local_replies",
+        "local_replies_to_grpc_requests",
         "a local reply to a gRPC request is HTTP 200 with grpc-status and grpc-message, empty",
         rule="12.2",
         upstreams={"a": Upstream(kind="refused"), "b": Upstream(hang(), kind="http2")},
