@@ -173,6 +173,7 @@ class Call:
     cluster: Any = None
     responds: Any = None
     notes: Any = None
+    upstream_filters: Any = None
     suppress_envoy_headers = False
     is_complete = True
     """Whether the answer was given whole, once the call is over."""

@@ -68,6 +68,7 @@ from .upstream.aggregate import Aggregate
 from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    from .filters.upstream import UpstreamFilters
     from .options import Options
     from .policy import Policy
     from .routing.compiled import CompiledRoute
@@ -218,12 +219,9 @@ class Stack:
         return None if own is None else compile_rules(own, self._policy.runtime)
 
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
-        options, policy = self._options, self._policy
+        options = self._options
         manager = listener.http_connection_manager
-        context = FilterContext(
-            listener, self._runtime, options.clock, options.random, policy.runtime, policy.node, self.secrets
-        )
-        filters = FilterChain(manager, context, _idle_timeout(manager))
+        filters = FilterChain(manager, self._context(listener), _idle_timeout(manager))
         unrouted = compose(filters.unrouted, route_not_found)
         made = ListenerAtWork(
             listener,
@@ -436,9 +434,31 @@ class Stack:
             EndpointRewrite(cluster, sockets, upstream.limits),
             # Right above the try: a place is held while bytes move and no longer.
             CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
-            SendAttempt(upstream, engine, runtime, self._tracing, is_error=_error_matcher(cluster)),
+            SendAttempt(
+                upstream,
+                engine,
+                runtime,
+                self._tracing,
+                is_error=_error_matcher(cluster),
+                filters=self._upstream_filters(cluster),
+            ),
         ]
         return compose([*mirror, *breaker, balance, *below], _end), compose([*breaker, *below], _end)
+
+    def _upstream_filters(self, cluster: Cluster) -> UpstreamFilters | None:
+        """Return what runs once a try; `None` where the router's own filters may."""
+        options = cluster.http_protocol_options
+        if options is None or not options.http_filters:
+            return None
+        from .filters.upstream import UpstreamFilters  # few policies have any
+
+        return UpstreamFilters(options.http_filters, self._context(NOBODY))
+
+    def _context(self, listener: Listener) -> FilterContext:
+        options, policy = self._options, self._policy
+        return FilterContext(
+            listener, self._runtime, options.clock, options.random, policy.runtime, policy.node, self.secrets
+        )
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

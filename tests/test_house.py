@@ -36,7 +36,7 @@ ORDER: dict[str, set[str]] = {
         "telemetry", "_httpx", "filters",
     },
 }  # fmt: skip
-SHARED_BY_FILTERS = {"base", "registry"}
+SHARED_BY_FILTERS = {"base", "chain", "registry", "upstream"}
 WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}
 """Rooms where something may wait; everybody else asks the runtime."""
 CLOCKS_AND_DICE = {"time.sleep", "time.time", "time.monotonic", "random.random", "random.randrange", "random.choice"}

@@ -82,6 +82,8 @@ class Layer:
 
     handle: Callable[[Call, Next], Answer] | None = None
     respond: Respond | None = None
+    change: Callable[[Call], None] | None = None
+    """What `handle` does before it goes on, where that is all: such a filter may stand in a cluster, too."""
 
 
 NOTHING = Layer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..call import INFINITY, Answer, Call, Handler, Next
 from ..policy.model import FilterConfig, HttpConnectionManager, HttpFilter, Router
@@ -14,6 +14,14 @@ from .registry import make
 if TYPE_CHECKING:
     from ..policy.model import RouteConfiguration
     from ..routing.compiled import CompiledRoute
+
+
+class Chain(Protocol):
+    """Filters, and what they were configured with."""
+
+    filters: list[tuple[HttpFilter, Filter]]
+    upstream: object
+    """The router's own filters for clusters that have none."""
 
 
 class FilterChain:
@@ -28,6 +36,7 @@ class FilterChain:
             for one in manager.http_filters
             if one.typed_config is not None and not isinstance(one.typed_config, Router)
         ]
+        self.upstream = _upstream(manager, context)
         layers = TableFilters(self, None).layers(Scope(idle_timeout=idle_timeout or INFINITY))
         self.unrouted = _handlers(layers)
         self.unrouted_responds = _responds(layers)
@@ -39,8 +48,9 @@ class FilterChain:
 class TableFilters:
     """The filters under one route table, whose levels may set something for them; each setting is compiled once."""
 
-    def __init__(self, chain: FilterChain, table: RouteConfiguration | None) -> None:
+    def __init__(self, chain: Chain, table: RouteConfiguration | None) -> None:
         self._filters = chain.filters
+        self._upstream = chain.upstream
         self._table = table
         self._prepared: dict[tuple[int, int], Any] = {}
 
@@ -61,10 +71,11 @@ class TableFilters:
         return [layer for index in range(len(self._filters)) for layer in self._of(index, scope)]
 
     def _handlers(self, scope: Scope) -> list[Handler]:
+        below: list[Handler] = [] if self._upstream is None else [_TellUpstream(self._upstream)]
         if not self._filters:
-            return []
+            return below
         layers = self.layers(scope)
-        return [_TellResponds(_responds(layers)), *_handlers(layers)]
+        return [_TellResponds(_responds(layers)), *_handlers(layers), *below]
 
     def _of(self, index: int, scope: Scope) -> Iterator[Layer]:
         """Yield the layer of one filter, none where it is off."""
@@ -105,12 +116,32 @@ class _TellResponds:
         return next(call)
 
 
+class _TellUpstream:
+    """Tells the call which filters its tries pass, unless the cluster has its own."""
+
+    def __init__(self, filters: object) -> None:
+        self._filters = filters
+
+    def handle(self, call: Call, next: Next) -> Answer:
+        call.upstream_filters = self._filters
+        return next(call)
+
+
 class _Handle:
     """A layer's way down as a handler."""
 
     def __init__(self, layer: Layer) -> None:
         assert layer.handle is not None
         self.handle = layer.handle
+
+
+def _upstream(manager: HttpConnectionManager, context: FilterContext) -> object:
+    router = manager.http_filters[-1].typed_config if manager.http_filters else None
+    if not isinstance(router, Router) or not router.upstream_http_filters:
+        return None
+    from .upstream import UpstreamFilters  # stands on this module, and few policies have any
+
+    return UpstreamFilters(router.upstream_http_filters, context)
 
 
 def _handlers(layers: Iterable[Layer]) -> list[Handler]:

@@ -37,7 +37,11 @@ class HeaderMutation:
         levels = [self._own, *(settings if self._specific_last else reversed(settings))]
         down = [level for level in levels if level.request or level.query]
         up = [level for level in levels if level.response]
-        return Layer(handle=_Down(down).handle if down else None, respond=_Up(up).respond if up else None)
+        respond = _Up(up).respond if up else None
+        if not down:
+            return Layer(respond=respond)
+        changes = _Down(down)
+        return Layer(handle=changes.handle, respond=respond, change=changes.change)
 
 
 class Mutations:
@@ -55,6 +59,10 @@ class _Down:
         self._levels = levels
 
     def handle(self, call: Call, next: Next) -> Answer:
+        self.change(call)
+        return next(call)
+
+    def change(self, call: Call) -> None:
         for level in self._levels:
             for change in level.request:
                 change(call.headers, call, 0)
@@ -63,7 +71,6 @@ class _Down:
                 for change_query in level.query:
                     change_query(parameters, call)
                 call.target = query_parameters.replace(call.target, parameters)
-        return next(call)
 
 
 class _Up:

@@ -23,6 +23,7 @@ from ..routing.mutations import set_lower_header
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
 
 if TYPE_CHECKING:
+    from ..filters.upstream import UpstreamFilters
     from ..routing.response_match import ResponseMatch
     from ..runtime.base import Runtime
     from ..telemetry.tracing import Tracing
@@ -43,9 +44,11 @@ class SendAttempt:
         tracing: Tracing,
         *,
         is_error: ResponseMatch | None = None,
+        filters: UpstreamFilters | None = None,
     ) -> None:
         """`is_error` says which responses are errors for outlier detection, where the cluster does."""
         self._upstream = upstream
+        self._filters = filters
         self._engine = engine
         self._runtime = runtime
         self._tracing = tracing
@@ -61,7 +64,10 @@ class SendAttempt:
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         attempt = call.attempt
+        filters = self._filters or call.upstream_filters
         headers = self._headers(call, self._runtime.now())
+        if filters is not None:
+            headers = _filtered(call, filters, headers)
         span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
         try:
             response = await self._runtime.within(call.deadline, self._engine.send(self._exchange(call, headers)))
@@ -77,6 +83,8 @@ class SendAttempt:
             if failure is error:
                 raise
             raise failure from None
+        if filters is not None:
+            filters.respond(call, response)
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
         if self._judged and not attempt.judged:
@@ -192,6 +200,15 @@ class SendAttempt:
             if len(self._milliseconds) < 64:  # an internal caller may bring any number of its own
                 self._milliseconds[seconds] = known
         return known
+
+
+def _filtered(call: Call, filters: UpstreamFilters, headers: list[Header]) -> list[Header]:
+    """Show the try's headers to the cluster's filters; what they change stays changed for the next try."""
+    call.headers = headers
+    filters.request(call)
+    sent = call.headers.copy()
+    call.headers = [header for header in sent if header[0] != EXPECTED]
+    return sent
 
 
 def _status(call: Call, response: httpx.Response) -> Outcome:

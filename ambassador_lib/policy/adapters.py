@@ -18,7 +18,7 @@ from .model.listener import Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
-from .support import HARMLESS_FILTERS, LOGGERS, STATS_FILTERS, TRACERS, UPSTREAM_CODEC
+from .support import HARMLESS_FILTERS, LOGGERS, STATS_FILTERS, TRACERS
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -193,8 +193,6 @@ def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[s
     elif explicit is not None and explicit.get("http2_protocol_options") is not None:
         arguments["protocol"] = "http2"
     _common_options(builder, parsed, arguments)
-    _harmless_only(builder, parsed, "http_filters", (UPSTREAM_CODEC,), "requests are always sent on",
-                   "HTTP filters of a cluster are not supported yet: only upstream_codec")  # fmt: skip
 
 
 def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 
 from .check_balancing import check_balancing
 from .check_extra_requests import check_mirrors
+from .check_filters import check_upstream_filters
 from .check_health import check_health_check
 from .check_listeners import check_protocol
 from .check_routes import check_regexes, check_retry_policy
@@ -25,6 +26,9 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
     _check_dns(findings, cluster)
     _check_transport_socket(findings, cluster)
     _check_health_check_names(findings, cluster)
+    if cluster.http_protocol_options is not None:
+        options = cluster.http_protocol_options
+        check_upstream_filters(findings, options, "http_filters", options.http_filters)
     for health_check in cluster.health_checks:
         check_health_check(findings, health_check, cluster)
     outlier = cluster.outlier_detection

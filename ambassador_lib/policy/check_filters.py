@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from .model.filters import (
     HTTP_FILTERS,
     PER_ROUTE,
     SETTINGS,
+    UPSTREAM_FILTERS,
     AdaptiveConcurrency,
     AdmissionControl,
     CredentialInjector,
@@ -25,7 +26,7 @@ from .model.filters import (
     Mutations,
     TokenBucket,
 )
-from .model.listener import HttpConnectionManager, Router
+from .model.listener import HttpConnectionManager, HttpFilter, Router, UpstreamCodec
 from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
 
 _LAST_GRPC_STATUS = 16
@@ -119,28 +120,50 @@ def check_filters(findings: Findings, manager: HttpConnectionManager) -> None:
     """Check the filters of a connection manager, and all that its route table sets for them."""
     last = len(manager.http_filters) - 1
     for position, filter_ in enumerate(manager.http_filters):
-        config = filter_.typed_config
-        if config is None:
+        if filter_.typed_config is None:
             continue  # reported where it was read
-        if not isinstance(config, (Router, *HTTP_FILTERS)):
-            findings.fault(filter_, "typed_config", f"{filter_.name} is not an HTTP filter")
-        elif isinstance(config, Router) and position != last:
-            findings.fault(filter_, "", "the router must be the last HTTP filter")
-        elif isinstance(config, Router) and filter_.disabled:
-            findings.fault(filter_, "disabled", "the router cannot be disabled")
-        elif not isinstance(config, Router) and position == last:
-            findings.fault(filter_, "", "the last HTTP filter must be the router", "add envoy.filters.http.router")
+        _check_filter(findings, filter_, is_last=position == last)
         if filter_.is_optional:
             message = "no effect: the filter is known, and one that is not known is an error all the same"
             findings.warn(filter_, "is_optional", message)
-        if (check := _CHECKS.get(type(config))) is not None:
-            check(findings, config)
     if not manager.http_filters:
         message = "there are no http_filters, so nothing sends requests on: add envoy.filters.http.router"
         findings.warn(manager, "http_filters", message)
     if manager.route_config is not None:
         for level in levels(manager.route_config):
             _check_settings(findings, level, manager)
+
+
+def _check_filter(findings: Findings, filter_: HttpFilter, *, is_last: bool) -> None:
+    config = filter_.typed_config
+    if isinstance(config, Router):
+        if not is_last:
+            findings.fault(filter_, "", "the router must be the last HTTP filter")
+        elif filter_.disabled:
+            findings.fault(filter_, "disabled", "the router cannot be disabled")
+        check_upstream_filters(findings, config, "upstream_http_filters", config.upstream_http_filters)
+    elif not isinstance(config, HTTP_FILTERS):
+        findings.fault(filter_, "typed_config", f"{type(config).__name__} cannot stand here: it is no HTTP filter")
+    elif is_last:
+        findings.fault(filter_, "", "the last HTTP filter must be the router", "add envoy.filters.http.router")
+    if (check := _CHECKS.get(type(config))) is not None:
+        check(findings, config)
+
+
+def check_upstream_filters(findings: Findings, owner: object, field: str, filters: Sequence[HttpFilter]) -> None:
+    """Check the filters of a cluster, or a router's for clusters: they run once a try, and end with the codec."""
+    for position, filter_ in enumerate(filters):
+        config = filter_.typed_config
+        is_last = position == len(filters) - 1
+        if config is None:
+            continue  # reported where it was read
+        if is_last != isinstance(config, UpstreamCodec):
+            findings.fault(owner, field, "upstream_codec must be the last of these filters", index=position)
+        elif not is_last and not isinstance(config, UPSTREAM_FILTERS):
+            message = f"{type(config).__name__} is not supported as a filter of a cluster"
+            findings.fault(owner, field, message, index=position)
+        elif (check := _CHECKS.get(type(config))) is not None:
+            check(findings, config)
 
 
 def levels(table: RouteConfiguration) -> Iterator[Level]:
@@ -192,9 +215,11 @@ def _check_settings(findings: Findings, level: Level, manager: HttpConnectionMan
         if isinstance(config, LocalRateLimit) and config.token_bucket is None:
             findings.fault(config, "token_bucket", "required in the settings of a route")
         filter_ = filters.get(name)
-        if filter_ is None:
+        if filter_ is None and not isinstance(config, HeaderMutationPerRoute):  # which may be for a cluster's filter
             hint = f"the filters are named {', '.join(map(repr, filters))}"
             findings.warn(level, "typed_per_filter_config", f"no effect: no HTTP filter is named {name!r}; {hint}")
+        elif filter_ is None:
+            continue
         elif isinstance(filter_.typed_config, Router):
             findings.fault(level, "typed_per_filter_config", f"{where}: the router takes no settings and is never off")
         elif config is not None and not isinstance(config, PER_ROUTE.get(type(filter_.typed_config)) or ()):

@@ -16,7 +16,7 @@ from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
 
 __all__ = [
     "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES",
-    "STATS_FILTERS", "TRACERS", "UPSTREAM_CODEC", "Verdict", "field_support", "flattened_from", "is_opaque_type",
+    "STATS_FILTERS", "TRACERS", "Verdict", "field_support", "flattened_from", "is_opaque_type",
     "is_refused_extension", "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
@@ -72,8 +72,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_LB}.common.v3.SlowStartConfig": "slow_start_window aggression min_weight_percent",
         f"{_LB}.common.v3.ConsistentHashingLbConfig": "use_hostname_for_hashing hash_balance_factor hash_policy",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
-        _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config "
-        "http_filters",
+        _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config",
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
@@ -95,7 +94,6 @@ HARMLESS_FILTERS = frozenset(
     for name in ("tls_inspector.v3.TlsInspector", "original_dst.v3.OriginalDst", "http_inspector.v3.HttpInspector")
 )
 STATS_FILTERS = frozenset({"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"})
-UPSTREAM_CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 TRACERS = ("envoy.config.trace.v3.OpenTelemetryConfig", "envoy.config.trace.v3.ZipkinConfig")
 LOGGERS = (
     "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
@@ -112,7 +110,6 @@ _OPAQUE_TYPES = frozenset(
         *_SYSTEM_RESOLVERS,
         *HARMLESS_FILTERS,
         *STATS_FILTERS,
-        UPSTREAM_CODEC,
         *TRACERS,
         *LOGGERS,
         # Where one of these is the first of its list, lb_adapter.py refuses it.

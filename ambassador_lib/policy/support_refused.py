@@ -77,7 +77,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "local_rate_limit_per_downstream_connection": "there is no connection between the application and the policy: "
         "without it, all calls share the bucket",
     },
-    "envoy.extensions.filters.http.router.v3.Router": {"upstream_http_filters": _FILTERS},
     "envoy.config.route.v3.RouteConfiguration": {
         "cluster_specifier_plugins": _PLUGIN,
         "vhds": _XDS,

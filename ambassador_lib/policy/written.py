@@ -23,7 +23,7 @@ from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
 from .model.dynamic import DynamicResources
 from .model.filters import HTTP_FILTERS, SETTINGS
-from .model.listener import HttpFilter, Listener, Router
+from .model.listener import HttpFilter, Listener, Router, UpstreamCodec
 from .model.route import (
     FilterConfig,
     OmitCanaryHostsPredicate,
@@ -43,7 +43,7 @@ from .yaml_nodes import from_python
 _AT = "<python>"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
     AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
-    HttpFilter: (Router, *HTTP_FILTERS),
+    HttpFilter: (Router, *HTTP_FILTERS, UpstreamCodec),
     FilterConfig: SETTINGS,
     TransportSocket: (UpstreamTlsContext, RawBuffer),
     RetryPolicy.RetryHostPredicate: (PreviousHostsPredicate, OmitCanaryHostsPredicate, OmitHostMetadataConfig),

@@ -94,14 +94,6 @@ def upstream(options: str) -> str:
         ),
         (listening("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"), "filters[0]", "no effect"),
         (
-            upstream(
-                "explicit_http_config: {http_protocol_options: {}}, "
-                f'http_filters: [{{name: c, typed_config: {{"@type": {CODEC}}}}}]'
-            ),
-            "http_filters[0]",
-            "no effect",
-        ),
-        (
             upstream("explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 100}}"),
             "max_concurrent_streams",
             "no effect",
@@ -144,7 +136,7 @@ def test_what_is_not_lost_is_none(text: str) -> None:
                 "explicit_http_config: {http_protocol_options: {}}, "
                 f'http_filters: [{{name: c, typed_config: {{"@type": {ROUTER_TYPE}}}}}]'
             ),
-            "HTTP filters of a cluster are not supported yet",
+            "upstream_codec must be the last of these filters",
         ),
         (document(filters=f'{{name: c, typed_config: {{"@type": {CODEC}}}}}, {ROUTER}'), "cannot stand here"),
         (

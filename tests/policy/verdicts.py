@@ -246,6 +246,12 @@ _CODEC = (
     f'{{"@type": {TYPE}envoy.extensions.filters.http.%s}}}}]'
 )
 
+_MUTATE, _FAULTY = "header_mutation.v3.HeaderMutation", "fault.v3.HTTPFault"
+_ITEM = f'{{name: x, typed_config: {{"@type": {TYPE}envoy.extensions.filters.http.%s}}}}'
+_PLAIN = "explicit_http_config: {http_protocol_options: {}}"
+_BEFORE_CODEC = f"{_PLAIN}, http_filters: [{_ITEM % _MUTATE}, {_ITEM % 'upstream_codec.v3.UpstreamCodec'}]"
+_AFTER_CODEC = f"{_PLAIN}, http_filters: [{_ITEM % 'upstream_codec.v3.UpstreamCodec'}, {_ITEM % _MUTATE}]"
+
 
 def _listening(inspector: str) -> str:
     name = f'{{"@type": {TYPE}envoy.extensions.filters.listener.{inspector}}}'
@@ -619,6 +625,10 @@ CASES: dict[str, tuple[str, bool]] = {
     "resolver over UDP": (document(kind=_DNS, cluster=_RESOLVER % "127.0.0.1, protocol: UDP"), TAKEN),
     "listener over UDP": (document(listener_address="address: 127.0.0.1, port_value: 15001, protocol: UDP"), REFUSED),
     "TLS inspector": (_listening("tls_inspector.v3.TlsInspector"), TAKEN),
+    "no upstream codec": (document(cluster=protocol_options(_CODEC % "header_mutation.v3.HeaderMutation")), REFUSED),
+    "upstream filter after the codec": (document(cluster=protocol_options(_AFTER_CODEC)), REFUSED),
+    "upstream filter before the codec": (document(cluster=protocol_options(_BEFORE_CODEC)), TAKEN),
+    "upstream fault": (document(cluster=protocol_options(_BEFORE_CODEC.replace(_MUTATE, _FAULTY))), REFUSED),
     "upstream codec": (document(cluster=protocol_options(_CODEC % "upstream_codec.v3.UpstreamCodec")), TAKEN),
     "tracer as HTTP filter": (
         document(filters=f'{{name: x, typed_config: {{"@type": {TYPE}envoy.config.trace.v3.ZipkinConfig}}}}, {ROUTER}'),

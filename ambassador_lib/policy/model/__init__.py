@@ -104,6 +104,7 @@ from .listener import (
     Listener,
     Router,
     Tracing,
+    UpstreamCodec,
 )
 from .matcher import HeaderMatcher, QueryParameterMatcher
 from .rate_limit import RateLimit
@@ -256,6 +257,7 @@ __all__ = [
     "Tracing",
     "TransportSocket",
     "TypedExtensionConfig",
+    "UpstreamCodec",
     "UpstreamTlsContext",
     "VirtualHost",
     "WeightedCluster",

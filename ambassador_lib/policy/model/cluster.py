@@ -28,6 +28,7 @@ from .core import (
 )
 from .extra_requests import RequestMirrorPolicy
 from .hashing import HashPolicy
+from .listener import HttpFilter
 from .matching import MatchPredicate
 from .route import RetryPolicy
 
@@ -290,6 +291,7 @@ class HttpProtocolOptions:
     hash_policy: tuple[HashPolicy, ...] = ()
     outlier_detection: OutlierDetection | None = None
     request_mirror_policies: tuple[RequestMirrorPolicy, ...] = ()
+    http_filters: tuple[HttpFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,16 @@ class Router:
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.http.router.v3.Router"
     suppress_envoy_headers: bool = False
+    upstream_http_filters: tuple[HttpFilter, ...] = ()
     strict_check_headers: tuple[str, ...] = ()
     respect_expected_rq_timeout: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamCodec:
+    """The terminal filter of a cluster. Source: `envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

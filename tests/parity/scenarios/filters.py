@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import Document, boot, cluster, direct, header, http_filter, retry, route, typed
+from ..bootstrap import Document, boot, cluster, direct, header, http_filter, retry, route, router, typed
 from ..look import (
     body,
     details,
@@ -104,7 +104,71 @@ SWITCHED = {"filter_enabled": ON, "filter_enforced": ON}
 TELL = {"enable_x_ratelimit_headers": "DRAFT_VERSION_03"}
 ADDED = {"response_headers_to_add": [header("x-by", "route")]}
 
+CODEC = http_filter("upstream_codec", "upstream_codec.v3.UpstreamCodec")
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def each_try(*filters: Document) -> Document:
+    """The field of a cluster that holds its filters."""
+    http1 = {"explicit_http_config": {"http_protocol_options": {}}}
+    fields = {**http1, "http_filters": [*filters, CODEC]}
+    return {"typed_extension_protocol_options": {OPTIONS: typed(OPTIONS.removeprefix("envoy."), **fields)}}
+
+
 SCENARIOS = [
+    Scenario(
+        "filter_of_a_cluster",
+        "a cluster's filters run once a try, after the rewrite, on headers that all tries share",
+        rule="9.1 upstream_http_filters",
+        upstreams={"a": [503, 200]},
+        policy=boot(
+            [route(prefix="/p", prefix_rewrite="/z", retry_policy=retry("5xx", 1))],
+            [cluster("a", **each_try(mutation([add("x-m", "%REQ(:path)% %REQ(x-envoy-attempt-count)%")])))],
+            host={"include_request_attempt_count": True},
+        ),
+        calls=[get("/p")],
+        expect=[status(200), hits(a=2), sent({"x-m": "/z 1"}, request=0), sent({"x-m": ["/z 1", "/z 2"]})],
+    ),
+    Scenario(
+        "filter_of_a_router",
+        "a router's upstream filters run for clusters that have none; the codec alone counts as some",
+        rule="9.1 upstream_http_filters",
+        upstreams={"a": 200, "b": 200},
+        policy=boot(
+            [route("b", "/b"), route()],
+            [cluster("a"), cluster("b", **each_try())],
+            filters=[router(upstream_http_filters=[mutation([add("x-m", "router")]), CODEC])],
+        ),
+        calls=[get("/a"), get("/b")],
+        expect=[status(200, 200), sent({"x-m": "router"}), sent({"x-m": None}, upstream="b")],
+    ),
+    Scenario(
+        "filter_of_a_cluster_seen_by_retries",
+        "what a cluster's filters leave of a response decides on the retry and reaches the application",
+        rule="9.1 upstream_http_filters",
+        upstreams={"a": Reply(200, {"x-gone": "1"})},
+        policy=boot(
+            [route(retry_policy=retry("retriable-headers", 1, retriable_headers=[{"name": "x-again"}]))],
+            [cluster("a", **each_try(mutation(response=[add("x-again", "1"), {"remove": "x-gone"}])))],
+        ),
+        calls=[get()],
+        expect=[status(200), hits(a=2), got({"x-again": "1", "x-gone": None})],
+    ),
+    Scenario(
+        "filter_of_a_cluster_by_route",
+        "a route sets something for a cluster's filters as for any other, and turns them off",
+        rule="9.1 upstream_http_filters",
+        policy=boot(
+            [
+                route(prefix="/more", more=sets(MUTATION, **changes([add("x-m", "route")]))),
+                route(prefix="/off", more=switch(MUTATION, disabled=True)),
+                route(),
+            ],
+            [cluster("a", **each_try(mutation([add("x-m", "filter")])))],
+        ),
+        calls=[get("/more"), get("/off"), get("/")],
+        expect=[status(200, 200, 200), sent_each("x-m", ["filter", "route"], None, "filter")],
+    ),
     Scenario(
         "filter_reply_is_the_routes_not_the_routers",
         "a filter's reply: the route's header mutations, but no retry, no service time, no attempt count",

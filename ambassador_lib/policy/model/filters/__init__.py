@@ -65,6 +65,9 @@ PER_ROUTE: dict[type, type | None] = {
 }
 """By a filter's configuration, what a route, virtual host, weighted cluster or route table may set for it, if any."""
 
+UPSTREAM_FILTERS: tuple[type, ...] = (HeaderMutation,)
+"""Configurations of the filters that may stand in a cluster, before its codec: they run once a try."""
+
 HTTP_FILTERS: tuple[type, ...] = tuple(PER_ROUTE)
 """Configurations of the filters that may stand before the router."""
 
