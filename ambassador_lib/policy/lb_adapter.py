@@ -86,7 +86,7 @@ class _Reader:
             f"{_LB}.maglev.v3.Maglev": self._maglev,
             f"{_LB}.subset.v3.Subset": self._subset,
             f"{_LB}.wrr_locality.v3.WrrLocality": self._wrr_locality,
-            _WEIGHTED: self._round_robin,
+            _WEIGHTED: self._client_side_weighted,
         }
 
     def policy(self, chosen: ParsedMessage) -> None:
@@ -107,6 +107,11 @@ class _Reader:
         if (slow_start := self._slow_start(config)) is not None:
             self._arguments["round_robin_lb_config"] = RoundRobinLbConfig(slow_start_config=slow_start)
         self._locality(config.get("locality_lb_config"))
+
+    def _client_side_weighted(self, config: ParsedMessage) -> None:
+        message = "client_side_weighted_round_robin reads no load reports of endpoints: all weigh as the policy says"
+        self._builder.warn(config.place, message)
+        self._round_robin(config)
 
     def _least_request(self, config: ParsedMessage) -> None:
         bias = config.get("active_request_bias")
@@ -194,7 +199,7 @@ class _Reader:
         if picking.name != _WEIGHTED:
             self._builder.fault(inner.place, "wrr_locality takes client_side_weighted_round_robin alone")
             return
-        self._round_robin(picking)
+        self._client_side_weighted(picking)
         self._common(locality_weighted_lb_config=CommonLbConfig.LocalityWeightedLbConfig())
 
     def _slow_start(self, config: ParsedMessage) -> SlowStartConfig | None:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bootstrap import (
+    EDS,
     Document,
     boot,
     cluster,
+    discovery,
+    eds_cluster,
     endpoint,
+    load_assignment,
     locality,
     outlier,
     panic,
@@ -21,7 +25,7 @@ from ..bootstrap import (
 )
 from ..expect import Between, Where
 from ..look import body, details, flags, got, hits, order, see, spread, status, tally, took
-from ..model import Run, Scenario, get, pause, script, times, together
+from ..model import Run, Scenario, Until, get, pause, script, times, together, write
 from ..upstreams.replies import Reply
 
 PLAIN = dict.fromkeys("abcdef", 200)
@@ -453,6 +457,38 @@ NEWCOMERS = [
         policy=boot(clusters=[cluster("a", ["a", "b"], round_robin_lb_config=SLOW_START)]),
         calls=[times(40, get())],
         expect=[hits(a=Between(17, 23), b=Between(17, 23))],
+    ),
+    *(
+        Scenario(
+            f"slow_start_{name}",
+            f"slow start under {name}: a newcomer begins with a tenth of its weight and ends with all",
+            rule="6.6 slow start",
+            upstreams={"a": 200, "b": 200},
+            policy=boot(clusters=[eds_cluster(**fields)], node={"id": "x", "cluster": "x"}),
+            files={"eds.yaml": discovery(EDS, load_assignment("a", ["a"]))},
+            calls=[
+                pause(1.3),
+                write("eds.yaml", discovery(EDS, load_assignment("a", ["a", "b"]))),
+                Until(get(), lambda outcome: outcome.text == "b"),
+                times(33, get()),
+                pause(1.3),
+                times(40, get()),
+            ],
+            expect=[
+                spread({"a": Between(25, 32), "b": Between(1, 8)}, -73, -40),
+                spread({"a": Between(16, 24), "b": Between(16, 24)}, -40),
+            ],
+        )
+        for name, fields in (
+            ("round_robin", {"round_robin_lb_config": {"slow_start_config": {"slow_start_window": "1.2s"}}}),
+            (
+                "least_request",
+                {
+                    "lb_policy": "LEAST_REQUEST",
+                    "least_request_lb_config": {"slow_start_config": {"slow_start_window": "1.2s"}},
+                },
+            ),
+        )
     ),
 ]
 
