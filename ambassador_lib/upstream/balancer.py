@@ -18,39 +18,16 @@ from ..algorithms.priority import DEFAULT_OVERPROVISIONING, DEFAULT_PANIC_THRESH
 from ..algorithms.runtime_value import number
 from ..algorithms.slow_start import SlowStart
 from .hash_picker import Hashing
-from .host import DEGRADED, EXCLUDED, UNHEALTHY, Host
-from .lb_context import LbContext
+from .host import EXCLUDED, Host
 from .pickers import Picker, by_locality, by_share, cyclic, full_scan, least_request, nobody, uniform, weighted
+from .plan import Locality, LocalityWeights, Members, Plan, Source
 from .subsets import Subsets
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Random
 
-_Source = tuple[object, ...]
-_Locality = tuple[str, str, str]
-_LocalityWeights = Mapping[tuple[int, _Locality], int]
-"""By priority and locality; those without a weight are missing."""
-
 _NO_RUNTIME: Mapping[str, Any] = {}
-
-
-class Members:
-    """The hosts of one priority by health."""
-
-    __slots__ = ("all", "degraded", "healthy", "level")
-
-    def __init__(self, hosts: Sequence[Host], *, by_weight: bool = False) -> None:
-        available = [host for host in hosts if not host.flags & (UNHEALTHY | EXCLUDED)]
-        self.all = tuple(hosts)
-        self.healthy = tuple(host for host in available if not host.flags & DEGRADED)
-        self.degraded = tuple(host for host in available if host.flags & DEGRADED)
-        excluded = sum(1 for host in hosts if host.flags & EXCLUDED)
-        weights = None
-        if by_weight:
-            eligible = sum(host.weight for host in hosts if not host.flags & EXCLUDED)
-            weights = eligible, _weight(self.healthy), _weight(self.degraded)
-        self.level = Level(len(hosts), len(self.healthy), len(self.degraded), excluded, weights)
 
 
 class Balancer:
@@ -70,8 +47,8 @@ class Balancer:
         self._policy = cluster.lb_policy
         self._random = random
         self._now = now
-        self._cursors: dict[_Source, Iterator[int]] = {}
-        self._previous: dict[_Source, Iterator[int]] = {}
+        self._cursors: dict[Source, Iterator[int]] = {}
+        self._previous: dict[Source, Iterator[int]] = {}
         least = cluster.least_request_lb_config if self._policy == "LEAST_REQUEST" else None
         self._choices = max(2, (least.choice_count if least is not None else None) or DEFAULT_CHOICES)
         self._full_scan = least is not None and least.selection_method == "FULL_SCAN"
@@ -108,17 +85,17 @@ class Balancer:
         return self._subsets.picker(hosts, partial(self._subset, hosts))
 
     def _subset(self, every: Sequence[Host], hosts: Sequence[Host], name: object) -> Picker:
-        weights: _LocalityWeights = {}
+        weights: LocalityWeights = {}
         if self._by_locality and self._subset_localities:
             weights = _locality_weights(hosts)
             if self._scaled_localities:
                 weights = {place: _scaled(weight, place, hosts, every) for place, weight in weights.items()}
         return self._picker(hosts, (name,), weights)
 
-    def _picker(self, hosts: Sequence[Host], scope: _Source, weights: _LocalityWeights) -> Picker:
+    def _picker(self, hosts: Sequence[Host], scope: Source, weights: LocalityWeights) -> Picker:
         if not hosts:
             return nobody
-        plan = _Plan(self, self._members(hosts), scope, weights)
+        plan = Plan(self, self._members(hosts), scope, weights)
         return plan.picker() if self._hashing is None else plan.hashed(self._hashing)
 
     def _members(self, hosts: Sequence[Host]) -> list[Members]:
@@ -151,13 +128,11 @@ class Balancer:
         """Pick by percent of the load."""
         return shares[0][1] if len(shares) == 1 else by_share(shares, self._random)
 
-    def panicking(self, members: Members, source: _Source) -> Picker:
+    def panicking(self, members: Members, source: Source) -> Picker:
         """Pick where too few are healthy: health and localities do not count, unless the traffic is to fail."""
         return nobody if self._fails_in_panic else self.among(members.all, source)
 
-    def localities(
-        self, members: Members, hosts: tuple[Host, ...], source: _Source, weights: _LocalityWeights
-    ) -> Picker:
+    def localities(self, members: Members, hosts: tuple[Host, ...], source: Source, weights: LocalityWeights) -> Picker:
         """Balance over localities where the policy asks for it; without any weight all hosts are one pool."""
         shares: list[Fraction] = []
         pickers: list[Picker] = []
@@ -180,7 +155,7 @@ class Balancer:
             return Fraction(0)
         return min(Fraction(1), Fraction(self.overprovisioning * available, 100 * eligible))
 
-    def among(self, hosts: tuple[Host, ...], source: _Source) -> Picker:
+    def among(self, hosts: tuple[Host, ...], source: Source) -> Picker:
         """Apply the cluster's `lb_policy` to one set of hosts."""
         if not hosts:
             return nobody
@@ -217,7 +192,7 @@ class Balancer:
     def _age(self, host: Host) -> float:
         return self._now() - host.healthy_since
 
-    def _cursor(self, source: _Source) -> Iterator[int]:
+    def _cursor(self, source: Source) -> Iterator[int]:
         cursor = self._cursors.get(source)
         if cursor is None:
             # `next` on a count is atomic: threads share the rotation without a lock.
@@ -226,95 +201,11 @@ class Balancer:
         return cursor
 
 
-class _Plan:
-    """The pickers of one set of hosts: one for each priority and health, made when it is first needed."""
-
-    def __init__(
-        self, balancer: Balancer, members: Sequence[Members], scope: _Source, weights: _LocalityWeights
-    ) -> None:
-        self._balancer = balancer
-        self._members = members
-        self._scope = scope
-        self._weights = weights
-        self._healthy, self._degraded, self._panic = balancer.split(members)
-        self._parts: dict[_Source, Picker] = {}
-
-    def picker(self) -> Picker:
-        """Pick by priority; a retry's may go by loads of its own (`previous_priorities`)."""
-        usual = self._by_loads(self._healthy, self._degraded)
-        if len(self._members) == 1 and not (self._healthy[0] and self._degraded[0]):
-            return usual
-        health = self._balancer.health(self._members)
-
-        def pick(context: LbContext | None) -> Host | None:
-            loads = None
-            if context is not None and context.priorities is not None:
-                loads = context.priorities.loads(*health)
-            return usual(context) if loads is None else self._by_loads(*loads)(context)
-
-        return pick
-
-    def hashed(self, hashing: Hashing) -> Picker:
-        """Pick by hash among healthy hosts, in panic among all; degraded ones get nothing (Envoy's)."""
-        pickers = [
-            hashing.picker(self._normalized(each, each.all if panic else each.healthy))
-            for each, panic in zip(self._members, self._panic, strict=True)
-        ]
-        if len(pickers) == 1:
-            return pickers[0]
-        loads = [*enumerate(self._healthy), *enumerate(self._degraded)]
-        return hashing.by_priority([(load, priority) for priority, load in loads if load], pickers)
-
-    def _by_loads(self, healthy: Sequence[int], degraded: Sequence[int]) -> Picker:
-        # The healthy parts of all priorities come before the degraded ones.
-        shares = [(load, self._part(priority, "healthy")) for priority, load in enumerate(healthy) if load]
-        shares += [(load, self._part(priority, "degraded")) for priority, load in enumerate(degraded) if load]
-        return self._balancer.share(shares)
-
-    def _part(self, priority: int, health: str) -> Picker:
-        if self._panic[priority]:
-            health = "all"
-        source = (*self._scope, priority, health)
-        made = self._parts.get(source)
-        if made is None:
-            members = self._members[priority]
-            if health == "all":
-                made = self._balancer.panicking(members, source)
-            else:
-                hosts = members.healthy if health == "healthy" else members.degraded
-                made = self._balancer.localities(members, hosts, source, self._weights)
-            self._parts[source] = made
-        return made
-
-    def _normalized(self, members: Members, hosts: Sequence[Host]) -> list[tuple[Host, float]]:
-        """Return hosts with their part of all weight, localities' weights included where they count."""
-        if not self._weights:
-            return _normalized(hosts, 1.0)
-        # A locality without a usable host keeps its part, and nobody has it.
-        places = sorted({(host.priority, host.locality) for host in members.all})
-        total = sum(self._weights.get(place, 0) for place in places)
-        found: list[tuple[Host, float]] = []
-        for place in places:
-            weight = self._weights.get(place, 0)
-            if weight:
-                found += _normalized([host for host in hosts if host.locality == place[1]], weight / total)
-        return found
-
-
-def _normalized(hosts: Sequence[Host], part: float) -> list[tuple[Host, float]]:
-    total = _weight(hosts)
-    return [(host, host.weight * part / total) for host in hosts]
-
-
-def _weight(hosts: Sequence[Host]) -> int:
-    return sum(host.weight for host in hosts)
-
-
-def _locality_weights(hosts: Sequence[Host]) -> _LocalityWeights:
+def _locality_weights(hosts: Sequence[Host]) -> LocalityWeights:
     return {(host.priority, host.locality): host.locality_weight for host in hosts if host.locality_weight}
 
 
-def _scaled(weight: int, place: tuple[int, _Locality], hosts: Sequence[Host], every: Sequence[Host]) -> int:
+def _scaled(weight: int, place: tuple[int, Locality], hosts: Sequence[Host], every: Sequence[Host]) -> int:
     """Return a locality's weight, scaled by the share of its hosts that are in the subset; rounded, as Envoy does."""
     inside = sum(1 for host in hosts if (host.priority, host.locality) == place)
     return int(

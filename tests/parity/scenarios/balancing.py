@@ -467,25 +467,25 @@ NEWCOMERS = [
             policy=boot(clusters=[eds_cluster(**fields)], node={"id": "x", "cluster": "x"}),
             files={"eds.yaml": discovery(EDS, load_assignment("a", ["a"]))},
             calls=[
-                pause(1.3),
+                pause(2.1),
                 write("eds.yaml", discovery(EDS, load_assignment("a", ["a", "b"]))),
                 Until(get(), lambda outcome: outcome.text == "b"),
                 times(33, get()),
-                pause(1.3),
+                pause(2.1),
                 times(40, get()),
             ],
             expect=[
-                spread({"a": Between(25, 32), "b": Between(1, 8)}, -73, -40),
-                spread({"a": Between(16, 24), "b": Between(16, 24)}, -40),
+                spread({"a": Between(21, 32), "b": Between(1, 12)}, -73, -40),
+                spread({"a": Between(10, 30), "b": Between(10, 30)}, -40),
             ],
         )
         for name, fields in (
-            ("round_robin", {"round_robin_lb_config": {"slow_start_config": {"slow_start_window": "1.2s"}}}),
+            ("round_robin", {"round_robin_lb_config": {"slow_start_config": {"slow_start_window": "2s"}}}),
             (
                 "least_request",
                 {
                     "lb_policy": "LEAST_REQUEST",
-                    "least_request_lb_config": {"slow_start_config": {"slow_start_window": "1.2s"}},
+                    "least_request_lb_config": {"slow_start_config": {"slow_start_window": "2s"}},
                 },
             ),
         )
