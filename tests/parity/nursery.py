@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import selectors
@@ -40,6 +41,7 @@ def _warm() -> None:
 
     suite.everything()
     Policy.parse({"static_resources": {}})
+    gc.freeze()  # what is shared with the children stays shared
 
 
 class _Nursery:

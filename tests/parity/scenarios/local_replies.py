@@ -340,7 +340,9 @@ GRPC = [
         "grpc_retry_in_the_head_alone",
         "grpc-status in the trailers is never retried, in the head it is",
         rule="3.2 never trailers",
-        upstreams={},
+        upstreams={
+            "a": Upstream({"/head": [grpc(14, in_headers=True), grpc()], "/tail": [grpc(14), grpc()]}, kind="http2")
+        },
         policy=boot([route(retry_policy=retry("unavailable", 1))], [cluster("a", **http2())]),
         calls=[post("/head", b"", _GRPC), post("/tail", b"", _GRPC)],
         expect=[hits(a=3), status(200, 200)],

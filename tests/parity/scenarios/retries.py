@@ -83,14 +83,14 @@ def _name(condition: str) -> str:
     return "_".join("".join(letter if letter.isalnum() else " " for letter in condition).split()).lower()
 
 
-def _one_for_all(condition: str) -> dict[str, object]:
+def _one_for_all(condition: str, **fields: object) -> dict[str, object]:
     """A policy with one condition, and with all that other conditions would need."""
     return retry(
         condition,
         1,
-        per_try_timeout="0.3s",
         retriable_status_codes=[418],
         retriable_headers=[{"name": "x-retry-me", "present_match": True}],
+        **fields,
     )
 
 
@@ -100,7 +100,12 @@ def _answers(condition: str, retried: Iterable[str]) -> Scenario:
         f"retry_on: {condition!r} retries {', '.join(sorted(retried)) or 'no answer and no broken connection'}",
         rule=f"3.2 {condition.strip()}",
         upstreams={"a": {f"/{trigger}": [first, 201] for trigger, (first, _) in TRIGGERS.items()}},
-        policy=boot([route(retry_policy=_one_for_all(condition))]),
+        policy=boot(
+            [
+                route(prefix="/silence", retry_policy=_one_for_all(condition, per_try_timeout="0.3s")),
+                route(retry_policy=_one_for_all(condition)),
+            ]
+        ),
         calls=[get(f"/{trigger}") for trigger in TRIGGERS],
         expect=[
             status(*(201 if trigger in retried else seen for trigger, (_, seen) in TRIGGERS.items())),
