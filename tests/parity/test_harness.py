@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,12 @@ def test_scripts_answer_by_number_path_and_function() -> None:
     assert answer(by_path, request(7, 2, "/x")).status == 201
     assert answer(by_path, request(7, 2, "/y?q")).status == 404
     assert answer(lambda one: Reply(200 + one.number), request(3)).status == 203
+
+
+def test_names_are_unique() -> None:
+    """No scenario hides another of the same name."""
+    counted = Counter(scenario.name for members in suite.areas().values() for scenario in members)
+    assert [name for name, count in counted.items() if count > 1] == []
 
 
 def test_every_scenario_can_be_rendered_without_being_run() -> None:

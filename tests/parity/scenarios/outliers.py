@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import boot, cluster, outlier, panic, retry, route
+from ..bootstrap import boot, cluster, http2, outlier, panic, retry, route
 from ..expect import Between, Where
 from ..look import body, hits, see, spread, status, tally
 from ..model import Call, Scenario, Several, Until, get, pause, times, together
@@ -354,6 +354,18 @@ SWEEPS = [
 SPLIT = {"split_external_local_origin_errors": True, "consecutive_local_origin_failure": 2}
 
 LOCAL = [
+    Scenario(
+        "outlier_grpc_status_in_the_head",
+        "a gRPC request's grpc-status in the head counts; to any other request it is a 200",
+        rule="5 grpc-status header is mapped",
+        upstreams={
+            "bad": Upstream(Reply(200, {"grpc-status": "14"}, body=b""), kind="http2"),
+            "good": Upstream(kind="http2"),
+        },
+        policy=boot([], [{**_watched("bad", "good", **THREE), **http2()}]),
+        calls=[_calls(10, get()), _calls(12, get("/", {"content-type": "application/grpc"}))],
+        expect=[hits(bad=8)],
+    ),
     Scenario(
         "outlier_split_refused",
         "split mode: refused connections are counted apart, and eject",

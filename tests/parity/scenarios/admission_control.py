@@ -1,0 +1,233 @@
+"""Filters that refuse by themselves what they think too much: admission_control, adaptive_concurrency (semantics 9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..bootstrap import Document, boot, http_filter, route, runtime
+from ..expect import Between
+from ..look import bodies, details, flags, got, hits, status, tally
+from ..model import Scenario, get, pause, post, times, together
+from ..upstreams.replies import Reply
+
+ON = {"default_value": True, "runtime_key": "switch"}
+SURE: Document = {"sr_threshold": {"default_value": {"value": 100}, "runtime_key": "sr"}}
+"""Whatever fails counts fully."""
+
+
+def admission(**fields: Any) -> Document:
+    given = {"enabled": ON, "success_criteria": {}, "sampling_window": "60s", **fields}
+    return http_filter("admission_control", "admission_control.v3.AdmissionControl", **given)
+
+
+def at_most(percent: float) -> Document:
+    return {"max_rejection_probability": {"default_value": {"value": percent}, "runtime_key": "most"}}
+
+
+def adaptive(limit: Document, measured: Document, **fields: Any) -> Document:
+    config = {"concurrency_limit_params": limit, "min_rtt_calc_params": measured}
+    return http_filter(
+        "adaptive_concurrency", "adaptive_concurrency.v3.AdaptiveConcurrency", gradient_controller_config=config,
+        enabled=ON, **fields,
+    )  # fmt: skip
+
+
+SOON = {"concurrency_update_interval": "0.2s"}
+
+SCENARIOS = [
+    Scenario(
+        "admission_control_cap",
+        "when all fails, requests are refused up to max_rejection_probability, 80 %",
+        rule="9.6",
+        upstreams={"a": 500},
+        policy=boot(filters=[admission()]),
+        calls=[times(400, get())],
+        # 20 % of 400 with a deviation of 8, and the first few, which pass more often.
+        expect=[hits(a=Between(48, 125)), tally({500: Between(48, 125), 503: Between(275, 352)})],
+    ),
+    Scenario(
+        "admission_control_reply",
+        "a refusal is an empty 503 without a flag",
+        rule="9.6",
+        upstreams={"a": 500},
+        policy=boot(filters=[admission(**at_most(100), aggression={"default_value": 9, "runtime_key": "x"})]),
+        calls=[times(100, get()), get(), get(), get()],
+        expect=[hits(a=Between(1, 16)), tally({500: Between(1, 16), 503: Between(87, 102)})],
+    ),
+    Scenario(
+        "admission_control_lets_successes_pass",
+        "while enough succeed, nothing is refused",
+        rule="9.6",
+        upstreams={"a": [*[200] * 30, 500, *[200] * 30]},
+        policy=boot(filters=[admission()]),
+        calls=[times(61, get())],
+        expect=[hits(a=61), tally({200: 60, 500: 1})],
+    ),
+    Scenario(
+        "admission_control_http_criteria",
+        "what counts as a success is the policy's to say",
+        rule="9.6",
+        upstreams={"a": {"/404": 404, "*": 500}},
+        policy=boot(
+            filters=[
+                admission(
+                    **at_most(100),
+                    success_criteria={
+                        "http_criteria": {
+                            "http_success_status": [{"start": 200, "end": 300}, {"start": 500, "end": 501}]
+                        }
+                    },
+                )
+            ]
+        ),
+        calls=[times(20, get("/500")), times(200, get("/404"))],
+        expect=[tally({500: 20, 404: Between(1, 90), 503: Between(110, 199)})],
+    ),
+    Scenario(
+        "admission_control_404_is_a_success",
+        "by default everything below 500 is a success",
+        rule="9.6",
+        upstreams={"a": 404},
+        policy=boot(filters=[admission()]),
+        calls=[times(60, get())],
+        expect=[hits(a=60), tally({404: 60})],
+    ),
+    Scenario(
+        "admission_control_counts_local_replies",
+        "the router's own replies count as well",
+        rule="9.6",
+        policy=boot(
+            [{"match": {"prefix": "/"}, "direct_response": {"status": 500}}], filters=[admission(**at_most(100))]
+        ),
+        calls=[times(100, get())],
+        expect=[tally({500: Between(1, 30), 503: Between(70, 99)})],
+    ),
+    Scenario(
+        "admission_control_rps_threshold",
+        "below rps_threshold nothing is refused",
+        rule="9.6",
+        upstreams={"a": 500},
+        policy=boot(filters=[admission(rps_threshold={"default_value": 100000, "runtime_key": "rps"})]),
+        calls=[times(60, get())],
+        expect=[hits(a=60), tally({500: 60})],
+    ),
+    Scenario(
+        "admission_control_forgets",
+        "what is older than the window is forgotten",
+        rule="9.6 sampling_window",
+        upstreams={"a": {"/good": 200, "*": 500}},
+        policy=boot(filters=[admission(sampling_window="1s", **at_most(100))]),
+        calls=[times(60, get()), pause(1.3), get("/good")],
+        expect=[tally({200: 1, 500: Between(1, 25), 503: Between(35, 59)})],
+    ),
+    Scenario(
+        "admission_control_off",
+        "enabled: false, here by the runtime, switches it off",
+        rule="9.6 enabled",
+        upstreams={"a": 500},
+        policy=boot(filters=[admission()], **runtime(switch=False)),
+        calls=[times(40, get())],
+        expect=[hits(a=40), tally({500: 40})],
+    ),
+    Scenario(
+        "adaptive_concurrency_measures_first",
+        "it begins with min_concurrency requests at once; more are 503 without a flag",
+        rule="9.5",
+        upstreams={"a": Reply(delay=0.2)},
+        policy=boot(filters=[adaptive(SOON, {"interval": "60s"})]),
+        calls=[together(get(), count=5)],
+        expect=[hits(a=3), tally({200: 3, 503: 2})],
+    ),
+    Scenario(
+        "adaptive_concurrency_reply",
+        "body and status of a refusal; a status below 400 is 503",
+        rule="9.5",
+        upstreams={"a": {"/slow": Reply(delay=0.4), "*": 200}},
+        policy=boot(
+            filters=[
+                adaptive(
+                    SOON,
+                    {"interval": "60s", "min_concurrency": 1},
+                    concurrency_limit_exceeded_status={"code": "TooManyRequests"},
+                )
+            ]
+        ),
+        calls=[together(get("/slow"), get("/refused"), stagger=0.15), get()],
+        expect=[
+            status(200, 429, 200),
+            hits(a=2),
+            bodies("a", "reached concurrency limit", "a"),
+            got({"content-type": "text/plain", "x-envoy-overloaded": None}, call=1),
+        ],
+    ),
+    Scenario(
+        "adaptive_concurrency_reply_to_grpc",
+        "details without a flag; a gRPC caller gets UNAVAILABLE",
+        rule="9.5",
+        upstreams={"a": {"/slow": Reply(delay=0.4), "*": 200}},
+        policy=boot(filters=[adaptive(SOON, {"interval": "60s", "min_concurrency": 1})]),
+        calls=[together(get("/slow"), post("/", b"x", {"content-type": "application/grpc"}), stagger=0.15)],
+        expect=[status(200, 200), got({"grpc-status": "14", "grpc-message": "reached concurrency limit"})],
+    ),
+    Scenario(
+        "adaptive_concurrency_place_until_the_body_ends",
+        "a place is held until the response is complete",
+        rule="9.5",
+        upstreams={"a": Reply(body=[b"x"] * 5, pause=0.1)},
+        policy=boot(filters=[adaptive(SOON, {"interval": "60s", "min_concurrency": 1})]),
+        calls=[together(get(), get(), stagger=0.25), get()],
+        expect=[status(200, 503, 200), hits(a=2)],
+    ),
+    Scenario(
+        "adaptive_concurrency_fixed_value",
+        "with fixed_value nothing is measured: the limit rises from the first update on",
+        rule="9.5 fixed_value",
+        upstreams={"a": Reply(delay=0.1)},
+        policy=boot(
+            filters=[adaptive({"concurrency_update_interval": "0.15s"}, {"fixed_value": "0.2s", "min_concurrency": 1})]
+        ),
+        # 1 -> 3 (1*2 + 1.4) -> 8 (3*2 + 2.4)
+        calls=[get(), pause(0.2), together(get(), count=3), pause(0.2), together(get(), count=7)],
+        expect=[tally({200: 11}), hits(a=11)],
+    ),
+    Scenario(
+        "adaptive_concurrency_grows_and_shrinks",
+        "after the measurement the limit grows by the square root, and halves when latency does not fit any more",
+        rule="9.5",
+        upstreams={"a": {"/": Reply(delay=0.1), "/slow": Reply(delay=0.5)}},
+        policy=boot(filters=[adaptive(SOON, {"interval": "60s", "request_count": 3, "jitter": {"value": 0}})]),
+        # 3, measured; then 3*1.25 + 1.9 = 5
+        calls=[
+            together(get(), count=3),
+            pause(0.05),
+            together(get(), count=3),
+            pause(0.25),
+            together(get(), count=7),
+        ],
+        expect=[tally({200: Between(10, 12), 503: Between(1, 3)})],
+    ),
+    Scenario(
+        "adaptive_concurrency_off",
+        "enabled: false switches it off",
+        rule="9.5",
+        upstreams={"a": Reply(delay=0.1)},
+        policy=boot(filters=[adaptive(SOON, {"interval": "60s"})], **runtime(switch=False)),
+        calls=[together(get(), count=6)],
+        expect=[tally({200: 6})],
+    ),
+    Scenario(
+        "filters_details_of_refusals",
+        "what the log says of refusals by admission_control and adaptive_concurrency",
+        rule="11.4",
+        upstreams={"a": 200},
+        policy=boot(
+            [route()],
+            filters=[
+                adaptive(SOON, {"interval": "60s"}),
+                admission(**SURE, **at_most(100), success_criteria={"grpc_criteria": {"grpc_success_status": [0]}}),
+            ],
+        ),
+        calls=[times(3, get())],
+        expect=[status(200, 200, 200), flags("-", "-", "-"), details(*["via_upstream"] * 3)],
+    ),
+]
