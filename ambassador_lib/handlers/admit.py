@@ -118,6 +118,8 @@ class Admit:
         """Headers that go on in part, or take others with them."""
         for value in noted.get(b"connection", ()):
             self._drop_named(call, value)
+            if b"upgrade" in noted:
+                self._check_upgrade(value, noted[b"upgrade"])
         if any(b"trailers" in map(bytes.strip, value.split(b",")) for value in noted.get(b"te", ())):
             call.headers.append((b"te", b"trailers"))
         call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if _clean(value)]
@@ -168,6 +170,14 @@ class Admit:
             raise LocalReplyError("the header connection names the host", reply=reply)
         if named:
             call.headers[:] = [header for header in call.headers if header[0] not in named]
+
+    @staticmethod
+    def _check_upgrade(connection: bytes, upgrade: list[bytes]) -> None:
+        """Refuse what asks for another protocol, HTTP/2 excepted, which Envoy passes over (`upgrade_configs`)."""
+        asks = b"upgrade" in (token.strip().lower() for token in connection.split(b","))
+        if asks and any(value.strip().lower() != b"h2c" for value in upgrade):
+            reply = LocalReply(403, "", "", "upgrade_failed")
+            raise LocalReplyError(f"no upgrade to {upgrade[0].decode('latin-1')}", reply=reply)
 
     def _append_via(self, call: Call) -> None:
         before = call.header(b"via")
