@@ -262,8 +262,11 @@ class Call:
             self.report.flags.append(flag)
 
     def start_again(self) -> None:
-        """Forget what was decided after the choice of the route: the call has been sent elsewhere."""
-        self.attempt.finish()
+        """Forget what was decided after the choice of the route: the call has been sent elsewhere.
+
+        What the try and the filters took is given back; they are asked again.
+        """
+        self.finish()
         self.attempt = NO_TRY
         self.redirection.tries = len(self.report.attempts)
         self.report.flags.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import INTERNAL, boot, cluster, direct, header, retry, route, typed, virtual_host
+from ..bootstrap import INTERNAL, boot, cluster, direct, header, http_filter, retry, route, typed, virtual_host
 from ..look import bodies, body, flags, got, hits, lines, received, see, sent, sent_each, status
 from ..model import Call, Scenario, get, post, wait_for
 from ..upstreams.replies import Reply
@@ -290,6 +290,33 @@ SCENARIOS = [
             status(200),
             sent({"x-envoy-expected-rq-timeout-ms": "750", "x-envoy-internal": "true"}),
             sent({"x-envoy-expected-rq-timeout-ms": "1200", "x-envoy-internal": "true"}, "b"),
+        ],
+    ),
+    Scenario(
+        "internal_redirect_filters_again",
+        "the filters see the second request as a new one, with what they did to the first",
+        rule=RULE,
+        upstreams={"a": to(FINAL), "b": 200},
+        policy=boot(
+            hosts=[ELSEWHERE, virtual_host(follow())],
+            clusters=[cluster("a"), cluster("b")],
+            filters=[
+                http_filter(
+                    "header_mutation",
+                    "header_mutation.v3.HeaderMutation",
+                    mutations={
+                        "request_mutations": [{"append": header("x-path", "%REQ(:path)%")}],
+                        "response_mutations": [{"append": header("x-back", "1")}],
+                    },
+                )
+            ],
+        ),
+        calls=[get("/x")],
+        expect=[
+            status(200),
+            sent({"x-path": "/x"}),
+            sent({"x-path": ["/x", "/final"]}, "b"),
+            got({"x-back": "1"}),
         ],
     ),
     Scenario(
