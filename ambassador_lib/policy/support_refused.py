@@ -9,7 +9,6 @@ _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
 _OVERRIDE = "no filter here overrides the host"
-_WATCH = "watching certificate files is not supported yet"
 _PLUGIN = "cluster specifier plugins are not supported: use cluster, cluster_header or weighted_clusters"
 _RETRY = "retry policies that are extensions are not supported: use retry_policy"
 _ORIGINAL = (
@@ -148,7 +147,9 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
         "custom_validator_config": "validators are code of Envoy's: use trusted_ca and match_typed_subject_alt_names",
     },
-    "envoy.config.core.v3.DataSource": {"watched_directory": _WATCH},
+    "envoy.config.core.v3.DataSource": {
+        "watched_directory": "following one source alone is not supported: a secret has a watched_directory of its own",
+    },
     "envoy.config.core.v3.SubstitutionFormatString": {
         "formatters": "format extensions are not supported: use the built-in command operators",
     },

@@ -21,6 +21,7 @@ from ambassador_lib.errors import DeadlineExpired, UpstreamResetError
 
 from .conftest import Mode
 from .servers import OK, H2Peer, answering, once, read_request, serving, until_closed
+from .test_http2 import respond_when_complete
 
 
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
@@ -285,6 +286,30 @@ def test_connections_to_a_host_that_is_gone_are_not_kept(mode: Mode) -> None:
             engine._next_sweep = 0.0
             await engine._sweep()
             assert mode.gauge.now == 0
+
+        mode.run(main)
+
+
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_connections_to_a_host_that_has_failed_are_given_up(mode: Mode, protocol: str) -> None:
+    """What is under way is finished; then the connection is closed, and the next exchange dials anew."""
+    handler = answering(OK) if protocol == "http1" else H2Peer(respond_when_complete)
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(2):
+                await mode.read(await engine.send(mode.exchange(server, protocol=protocol)))
+            under_way = await engine.send(mode.exchange(server, protocol=protocol))
+            mode.gauge.drains += 1
+            another = await engine.send(mode.exchange(server, protocol=protocol))
+            assert server.connections == 2
+            assert await mode.read(under_way) == b"ok"
+            assert mode.gauge.now == 1
+            assert await mode.read(another) == b"ok"
+            await mode.read(await engine.send(mode.exchange(server, protocol=protocol)))
+            mode.gauge.drains += 1
+            await mode.read(await engine.send(mode.exchange(server, protocol=protocol)))
+            assert server.connections == 3
 
         mode.run(main)
 

@@ -39,6 +39,28 @@ def test_health_that_discovery_takes_back_is_gone(make_upstream) -> None:
     assert not upstream.hosts[0].flags
 
 
+def test_the_connections_of_a_host_that_fails_are_given_up(make_upstream) -> None:
+    """Each failure counts once, of health checks and of outlier detection, for every priority; recovery does not."""
+    upstream = make_upstream([spec(1), spec(2)])
+    gauges = [limits.host(upstream.hosts[0].key) for limits in upstream.limits.values()]
+    other = upstream.limits["DEFAULT"].host(upstream.hosts[1].key)
+    for flag in (HealthFlag.FAILED_ACTIVE_HC, HealthFlag.FAILED_OUTLIER_CHECK):
+        for on in (True, True, False):
+            upstream.set_flag(upstream.hosts[0], flag, on)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.DEGRADED_ACTIVE_HC, True)
+    assert [gauge.drains for gauge in gauges] == [2, 2]
+    assert other.drains == 0
+
+
+@pytest.mark.parametrize("ignores", [True, False])
+def test_ignore_health_on_host_removal(make_upstream, ignores: bool) -> None:
+    """A host that discovery drops serves until a check fails, unless its health is to be ignored then."""
+    upstream = make_upstream([spec(1)], health_checks=CHECKS, ignore_health_on_host_removal=ignores)
+    upstream.set_flag(upstream.hosts[0], HealthFlag.FAILED_ACTIVE_HC, False)
+    upstream.update_hosts([], 0.0)
+    assert len(upstream.hosts) == (0 if ignores else 1)
+
+
 def test_an_address_listed_twice_is_one_host(make_upstream) -> None:
     """The first entry of an address counts."""
     upstream = make_upstream([spec(1, weight=2), spec(1, weight=3)])
