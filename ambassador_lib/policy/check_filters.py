@@ -18,7 +18,9 @@ from .model.filters import (
     AdaptiveConcurrency,
     AdmissionControl,
     CredentialInjector,
+    Decompressor,
     Generic,
+    GzipDecompressor,
     HeaderMutation,
     HeaderMutationPerRoute,
     HTTPFault,
@@ -102,10 +104,18 @@ def _check_credential(findings: Findings, config: CredentialInjector) -> None:
         findings.fault(config.credential, "typed_config", f"{type(credential).__name__} is no credential")
 
 
+def _check_decompressor(findings: Findings, config: Decompressor) -> None:
+    library = config.decompressor_library.typed_config
+    if library is not None and not isinstance(library, GzipDecompressor):
+        message = f"{type(library).__name__} decodes nothing"
+        findings.fault(config.decompressor_library, "typed_config", message)
+
+
 _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
     AdaptiveConcurrency: _check_gradient,
     AdmissionControl: _check_admission,
     CredentialInjector: _check_credential,
+    Decompressor: _check_decompressor,
     HeaderMutation: _check_mutations,
     HeaderMutationPerRoute: _check_mutations,
     LocalRateLimit: _check_local_rate_limit,
@@ -187,7 +197,7 @@ def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
     for config in given:
         if isinstance(config, LocalRateLimit):
             yield from (one.runtime_key for one in (config.filter_enabled, config.filter_enforced) if one is not None)
-        if isinstance(config, AdaptiveConcurrency | AdmissionControl):
+        if isinstance(config, AdaptiveConcurrency | AdmissionControl | Decompressor):
             yield from _keys_below(config)
         if isinstance(config, HTTPFault):
             yield from (getattr(config, field.name) for field in fields(config) if field.name.endswith("_runtime"))

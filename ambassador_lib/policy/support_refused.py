@@ -212,6 +212,7 @@ _HTTP_FILTERS = {
     "set_metadata header_to_metadata json_to_metadata": "is not supported: no metadata travels with a call here",
     "on_demand": "is not supported: nothing is discovered while a call waits",
     "composite match_delegate": "is not supported: filters are chosen by the levels of the route table alone",
+    "compressor": "is not supported: bodies are not encoded inside the process",
     "stateful_session": "is not supported: it overrides the load balancer by a cookie or header",
     "bandwidth_limit": "is not supported yet: the fault filter's response_rate_limit slows single responses down",
     "cache cache_v2 file_system_buffer tap kill_request alternate_protocols_cache aws_lambda aws_request_signing "
@@ -232,6 +233,10 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
     (
         r"envoy\.extensions\.http\.injected_credentials\.(\w+)\.",
         r"credentials of the kind \1 are not supported: only generic",
+    ),
+    (
+        r"envoy\.extensions\.compression\.(\w+)\.",
+        r"encoding and decoding of \1 is not supported: only decoding of gzip",
     ),
     (
         r"envoy\.extensions\.filters\.network\.(\w+)\.",

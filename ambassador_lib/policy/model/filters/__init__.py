@@ -10,6 +10,7 @@ from .adaptive_concurrency import AdaptiveConcurrency, GradientControllerConfig
 from .admission_control import AdmissionControl
 from .buffer import Buffer, BufferPerRoute
 from .credential_injector import CredentialInjector, Generic
+from .decompressor import Decompressor, GzipDecompressor
 from .fault import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
 from .header_mutation import (
     HeaderMutation,
@@ -35,11 +36,13 @@ __all__ = [
     "Buffer",
     "BufferPerRoute",
     "CredentialInjector",
+    "Decompressor",
     "FaultAbort",
     "FaultDelay",
     "FaultRateLimit",
     "Generic",
     "GradientControllerConfig",
+    "GzipDecompressor",
     "HTTPFault",
     "HeaderMutation",
     "HeaderMutationPerRoute",
@@ -59,6 +62,7 @@ PER_ROUTE: dict[type, type | None] = {
     AdmissionControl: None,
     Buffer: BufferPerRoute,
     CredentialInjector: None,
+    Decompressor: None,
     HTTPFault: HTTPFault,
     HeaderMutation: HeaderMutationPerRoute,
     LocalRateLimit: LocalRateLimit,
