@@ -210,6 +210,8 @@ class Call:
     destination: Any = None
     grant: Any = None
     span: Any = None
+    names_operation = False
+    """Whether the request names its operation itself."""
     traced = False
     """Whether the connection manager's `tracing` decided for this call."""
 

@@ -261,7 +261,13 @@ class Stack:
                 # Above all that answers in the upstream's place: filters change such replies, too.
                 *([FilterReplies(filters.unrouted_responds, local_replies.shape)] if filters else ()),
                 # Before routing: what the route may match on is settled here (control headers, path, host).
-                Admit(listener, random=self._options.random, tracing=self._tracing, node=self._policy.node),
+                Admit(
+                    listener,
+                    random=self._options.random,
+                    tracing=self._tracing,
+                    node=self._policy.node,
+                    sampling=choose_route.sampling,
+                ),
                 # Chooses only; goes on with the route's own chain, filters first: they see the original path.
                 choose_route,
             ],

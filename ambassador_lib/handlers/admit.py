@@ -12,10 +12,13 @@ from ..policy.model.core import Node
 from ..routing.internal import AddressGate
 from ..routing.mutations import set_lower_header
 from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip_host, unescape_slashes
-from ..telemetry import request_id
+from ..telemetry import identity, request_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..policy.model import Listener
+    from ..policy.model import Tracing as TracingPolicy
     from ..runtime.base import Random
     from ..telemetry.tracing import Tracing
 
@@ -45,13 +48,26 @@ _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded
 class Admit:
     """Takes the application's headers over: hop-by-hop and control headers out, Envoy's own in."""
 
-    def __init__(self, listener: Listener, *, random: Random, tracing: Tracing, node: Node | None = None) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        random: Random,
+        tracing: Tracing,
+        node: Node | None = None,
+        sampling: Callable[[Call], TracingPolicy | None] | None = None,
+    ) -> None:
         manager = listener.http_connection_manager
         self._manager = manager
         self._port = listener.address.socket_address.port_value if listener.address.socket_address else 0
         self._gate = AddressGate(manager)
         self._random = random
         self._tracing = tracing
+        ids = manager.request_id_extension.typed_config if manager.request_id_extension is not None else None
+        self._packs_reason = ids is None or ids.pack_trace_reason is not False
+        self._samples_by_id = ids is None or ids.use_request_id_for_trace_sampling is not False
+        self._outbound = listener.traffic_direction == "OUTBOUND"
+        self._sampling = sampling or (lambda _call: None)
         self._generates_id = manager.generate_request_id is not False
         self._underscores = manager.headers_with_underscores_action
         self._most_headers = manager.max_headers_count or MAX_HEADERS
@@ -76,8 +92,10 @@ class Admit:
             self._normalize(call)
         if self._underscores != "ALLOW":
             self._check_underscores(call)
-        if self._tracing.enabled:
-            self._trace(call)
+        if self._manager.tracing is not None:
+            self._trace(call, self._manager.tracing)
+        elif self._tracing.enabled:
+            self._tracing.start_call(call)
         return next(call)
 
     def _take_headers(self, call: Call) -> None:
@@ -215,26 +233,26 @@ class Admit:
         elif any(b"_" in name for name, _ in call.headers):
             raise _bad_request("a header's name contains an underscore", "http1.unexpected_underscore")
 
-    def _trace(self, call: Call) -> None:
-        tracing = self._manager.tracing
-        if tracing is None:
-            self._tracing.start_call(call)
-            return
+    def _trace(self, call: Call, tracing: TracingPolicy) -> None:
+        """Decide, write the decision into the request's id, and send the trace's identity on (semantics 11.1, 11.2)."""
         own_id = call.header(b"x-request-id") or b""
         decision = request_id.decide(
             own_id,
-            tracing,
+            self._sampling(call) or tracing,
             forced=call.internal and call.header(b"x-envoy-force-trace") is not None,
             client=call.header(b"x-client-trace-id") is not None,
+            by_id=self._samples_by_id,
             random=self._random,
         )
-        if self._generates_id:
+        if self._packs_reason and self._generates_id:
             stamped = request_id.stamp(own_id, decision)
-            call.headers[:] = [
-                (name, stamped) if name == b"x-request-id" else (name, value) for name, value in call.headers
-            ]
-        sampled = decision is not request_id.Decision.NONE
-        self._tracing.start_call(call, provider=tracing.provider, sampled=sampled)
+            if stamped != own_id:
+                set_lower_header(call.headers, b"x-request-id", stamped)
+        call.traced = decision is not request_id.Decision.NONE
+        if self._tracing.enabled:
+            self._tracing.start_call(call, provider=tracing.provider, sampled=call.traced)
+        elif tracing.provider is not None:
+            identity.forward(call, tracing, self._random, sampled=call.traced, outbound=self._outbound)
 
 
 def _too_large(message: str, details: str) -> LocalReplyError:

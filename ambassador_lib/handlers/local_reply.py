@@ -116,7 +116,8 @@ class LocalReplies:
             dressed.append((b"date", formatdate(self._clock.time(), usegmt=True).encode()))
         if self._via:
             dressed = _append_via(dressed, self._via)
-        if self._return_request_id and (request_id := call.header(b"x-request-id")):
+        returned = self._return_request_id or (call.internal and call.header(b"x-envoy-force-trace") is not None)
+        if returned and (request_id := call.header(b"x-request-id")):
             dressed = [header for header in dressed if header[0].lower() != b"x-request-id"]
             dressed.append((b"x-request-id", request_id))
         return dressed

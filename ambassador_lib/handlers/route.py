@@ -13,6 +13,7 @@ from ..errors import LocalReply, NoRouteError, Redirected
 from ..routing.redirects import Redirection
 
 if TYPE_CHECKING:
+    from ..policy.model import Tracing
     from ..routing.compiled import CompiledRoute
     from ..routing.table import RouteTable
     from ..runtime.base import Random
@@ -48,6 +49,14 @@ class ChooseRoute:
         if route.redirects is not None:
             return self._follow_redirects(call, route)
         return self._go(call, route, routes)
+
+    def sampling(self, call: Call) -> Tracing | None:
+        """Return what the call's route has to say of tracing, before the route is chosen."""
+        table = self.routes.table
+        if not table.has_tracing:
+            return None
+        _, route = table.find(call)
+        return None if route is None else route.tracing
 
     async def _follow_redirects(self, call: Call, route: CompiledRoute) -> httpx.Response:
         """Choose again, as for a new call, as often as an answer sends the call elsewhere."""

@@ -11,6 +11,7 @@ from ..algorithms.overrides import strict_fault, take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
 from ..policy.model import Router as RouterFilter
+from ..routing.mutations import set_lower_header
 
 if TYPE_CHECKING:
     from ..policy.model import HttpConnectionManager
@@ -100,10 +101,13 @@ class Router:
         raise LocalReplyError(message, reply=LocalReply(400, message, "IH", details))
 
     def _name_operation(self, call: Call) -> None:
-        """Tell the upstream the operation's name; only an outbound listener does, and nobody else's goes on (11.2)."""
-        call.headers[:] = [header for header in call.headers if header[0] != DECORATOR]
-        if self._operation and call.listener.traffic_direction == "OUTBOUND":
-            call.headers.append((DECORATOR, self._operation))
+        """Tell the upstream the operation's name; only an outbound listener does, else a request's own counts."""
+        if call.listener.traffic_direction == "OUTBOUND":
+            if self._operation:
+                set_lower_header(call.headers, DECORATOR, self._operation)
+        elif call.header(DECORATOR) is not None:
+            call.headers[:] = [header for header in call.headers if header[0] != DECORATOR]
+            call.names_operation = True
 
     def _tells_operation(self, call: Call) -> bool:
         """Whether the caller is told the operation's name: a listener that is not outbound does, as a reply's dress."""
@@ -111,6 +115,7 @@ class Router:
         return (
             self._service_time
             and self._operation != b""
+            and not call.names_operation
             and listener.http_connection_manager.tracing is not None
             and listener.traffic_direction != "OUTBOUND"
         )

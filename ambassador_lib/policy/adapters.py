@@ -14,7 +14,7 @@ from .model.access_log import AccessLog
 from .model.cluster import HttpProtocolOptions
 from .model.core import ConfigSource, PathConfigSource
 from .model.extra_requests import TypedExtensionConfig
-from .model.listener import Router
+from .model.listener import RequestIDExtension, Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
 from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
@@ -108,6 +108,10 @@ def _tracing(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any])
             return
     if config is not None and not config.doubtful and config.name != "google.protobuf.Any":
         arguments["provider"] = "zipkin" if config.name.endswith(".ZipkinConfig") else "opentelemetry"
+        if arguments["provider"] == "zipkin":
+            arguments["trace_id_128bit"] = bool(config.get("trace_id_128bit"))
+            arguments["shared_span_context"] = config.get("shared_span_context") is not False
+            arguments["w3c_propagation"] = config.get("trace_context_option") == "USE_B3_WITH_W3C_PROPAGATION"
         message = "spans go where the application's OpenTelemetry SDK sends them, not to this collector"
         builder.warn(config.place, message)
 
@@ -275,6 +279,7 @@ ADAPTERS: dict[str, Adapter] = {
     RetryPolicy.RetryPriority.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
     AccessLog.PROTO: Adapter(_access_log),
+    RequestIDExtension.PROTO: Adapter(_typed_only),
     TypedExtensionConfig.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
     CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),

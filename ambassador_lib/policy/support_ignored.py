@@ -53,7 +53,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "add_proxy_protocol_connection_state http1_safe_max_connection_duration stream_flush_timeout": _DOWNSTREAM,
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
-        "spawn_upstream_span": "each try has a span of its own",
         "verbose max_path_tag_length custom_tags operation upstream_operation": "spans follow OpenTelemetry's "
         "conventions",
     },
@@ -68,6 +67,9 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "upstream_log upstream_log_options": _TRIES,
         "dynamic_stats suppress_grpc_request_failure_code_stats": _STATS,
         "start_child_span": "each try has a span of its own",
+    },
+    "envoy.config.route.v3.Tracing": {
+        "custom_tags operation upstream_operation": "spans follow OpenTelemetry's conventions"
     },
     "envoy.config.route.v3.VirtualHost": {"virtual_clusters": _STATS},
     "envoy.config.route.v3.Route": {"stat_prefix": _STATS},

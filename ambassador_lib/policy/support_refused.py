@@ -87,7 +87,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.route.v3.Route": {
         "filter_action": _FILTERS,
-        "tracing": "tracing settings of a route are not supported yet",
     },
     "envoy.config.route.v3.RouteAction": {
         "cluster_specifier_plugin inline_cluster_specifier_plugin": _PLUGIN,

@@ -23,7 +23,7 @@ from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
 from .model.dynamic import DynamicResources
 from .model.filters import HTTP_FILTERS, SETTINGS
-from .model.listener import HttpFilter, Listener, Router, UpstreamCodec
+from .model.listener import HttpFilter, Listener, RequestIDExtension, Router, UpstreamCodec, UuidRequestIdConfig
 from .model.route import (
     FilterConfig,
     OmitCanaryHostsPredicate,
@@ -42,6 +42,7 @@ from .yaml_nodes import from_python
 
 _AT = "<python>"
 _EXTENSIONS: dict[type, tuple[type, ...]] = {
+    RequestIDExtension: (UuidRequestIdConfig,),
     AccessLog: (FileAccessLog, StdoutAccessLog, StderrAccessLog),
     HttpFilter: (Router, *HTTP_FILTERS, UpstreamCodec),
     FilterConfig: SETTINGS,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_timeout import StreamDuration
-from ..policy.model.route import Route, RouteAction, RouteConfiguration, VirtualHost
+from ..policy.model.core import FractionalPercent, Percent
+from ..policy.model.listener import Tracing
+from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
 from .clusters import Choice, compile_pick
+from .draws import DENOMINATORS
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mirrors import compile_mirrors
@@ -83,7 +86,7 @@ class CompiledRoute:
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
         "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name",
         "per_request_buffer_limit", "priority", "redirects", "request_body_buffer_limit", "retry_policy",
-        "suppress_envoy_headers", "timeout", "virtual_host",
+        "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +95,7 @@ class CompiledRoute:
         self.model = model
         self.name = model.name
         self.virtual_host = virtual_host
+        self.tracing = _sampling(model.tracing)
         self.suppress_envoy_headers = settings.suppress_envoy_headers
         self._replies = settings.replies
         self.matches: Condition = compile_match(
@@ -247,6 +251,21 @@ def _levels(
         request += compile_request(level.request_headers_to_add, level.request_headers_to_remove, settings.clock)
         response += compile_response(level.response_headers_to_add, level.response_headers_to_remove, settings.clock)
     return tuple(request), tuple(response)
+
+
+def _sampling(tracing: RouteTracing | None) -> Tracing | None:
+    """Return a route's shares in the form of the connection manager's, in place of which they stand."""
+    if tracing is None:
+        return None
+    return Tracing(
+        client_sampling=_percent(tracing.client_sampling),
+        random_sampling=_percent(tracing.random_sampling),
+        overall_sampling=_percent(tracing.overall_sampling),
+    )
+
+
+def _percent(share: FractionalPercent | None) -> Percent | None:
+    return None if share is None else Percent(value=100 * share.numerator / DENOMINATORS[share.denominator])
 
 
 def _milliseconds(seconds: float) -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..runtime.base import Random
 
 _INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
-_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
 def random_value(call: Call, random: Random) -> int:
@@ -37,11 +37,11 @@ def percent(default: FractionalPercent, override: Any) -> tuple[int, int]:
     """Return numerator and denominator of a share that a runtime value may override."""
     if isinstance(override, Mapping):
         name = override.get("denominator", "HUNDRED")
-        return int(override.get("numerator", 0)), _DENOMINATORS.get(str(name), 100)
+        return int(override.get("numerator", 0)), DENOMINATORS.get(str(name), 100)
     number = runtime_integer(override)
     if number is not None:
         return number, 100
-    return default.numerator, _DENOMINATORS[default.denominator]
+    return default.numerator, DENOMINATORS[default.denominator]
 
 
 def drawn(share: tuple[int, int], random: Random) -> bool:

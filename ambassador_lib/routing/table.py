@@ -48,6 +48,7 @@ class RouteTable:
         self.model = config
         self.virtual_hosts = tuple(host.compiled for host in hosts)
         self.routes = tuple(route for host in hosts for route in host.all_routes())
+        self.has_tracing = any(route.tracing is not None for route in self.routes)
         self._ignore_port = config.ignore_port_in_host_matching
         self._host_header = config.vhost_header.lower().encode()
         self._domains: Domains[_Host] = Domains(

@@ -57,14 +57,21 @@ def stamped(request_id: bytes) -> Decision:
 
 
 def decide(
-    request_id: bytes, tracing: Tracing, *, forced: bool = False, client: bool = False, random: Random
+    request_id: bytes,
+    tracing: Tracing,
+    *,
+    forced: bool = False,
+    client: bool = False,
+    by_id: bool = True,
+    random: Random,
 ) -> Decision:
     """Decide whether a request is traced: asked for by the client, forced, or by chance; then the overall cap.
 
     `client`: the request carries `x-client-trace-id`. `forced`: an internal one carries `x-envoy-force-trace`. Chance
-    is a hash of the id, so that every hop decides alike; a request whose id gives none is never traced.
+    is a hash of the id, so that every hop decides alike; a request whose id gives none is never traced. Without `by_id`
+    it is a draw (`use_request_id_for_trace_sampling`).
     """
-    number = _number(request_id)
+    number = _number(request_id) if by_id else random.getrandbits(64)
     if number is None:
         return Decision.NONE
     decision = stamped(request_id)

@@ -257,6 +257,8 @@ def _inject(headers: list[Header], context: Context, wire: TextMapPropagator | N
     propagate.inject(carrier, context)
     if wire is not None and wire.fields.isdisjoint(carrier):
         wire.inject(carrier, context)
+    if isinstance(wire, TraceContextTextMapPropagator):
+        carrier.setdefault("tracestate", "")  # as Envoy's tracer
     injected = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in carrier.items()]
     replaced = {name for name, _ in injected}
     # Headers of one format belong together: a `tracestate` of another trace must not stay beside a new `traceparent`.

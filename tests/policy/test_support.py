@@ -25,6 +25,9 @@ FLATTENED = {
         "max_requests_per_connection", "max_connection_duration", "max_stream_duration",
     },
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {"dns_resolution_config"},
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+        "trace_id_128bit", "shared_span_context", "w3c_propagation",
+    },
     "envoy.config.cluster.v3.Cluster": {"aggregate", "circuit_breaker", "hash_policy"},
     "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"selection_method"},
 }  # fmt: skip

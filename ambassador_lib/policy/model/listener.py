@@ -46,13 +46,36 @@ class HttpFilter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracing:
     """Sampling in percent, unset is 100; `provider` names where spans go and decides the propagation format:
-    `opentelemetry` (W3C), `zipkin` (B3), or none. Source: `HttpConnectionManager.Tracing`."""
+    `opentelemetry` (W3C), `zipkin` (B3), or none. The last three are zipkin's own: `w3c_propagation` is
+    `trace_context_option: USE_B3_WITH_W3C_PROPAGATION`. Source: `HttpConnectionManager.Tracing`."""
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing"
     client_sampling: Percent | None = None
     random_sampling: Percent | None = None
     overall_sampling: Percent | None = None
     provider: str | None = None
+    spawn_upstream_span: bool | None = None
+    trace_id_128bit: bool = False
+    shared_span_context: bool = True
+    w3c_propagation: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UuidRequestIdConfig:
+    """How request ids and sampling hang together; both unset are true.
+    Source: `envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+    pack_trace_reason: bool | None = None
+    use_request_id_for_trace_sampling: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestIDExtension:
+    """Source: `envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension`."""
+
+    PROTO: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension"
+    typed_config: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +150,7 @@ class HttpConnectionManager:
     scheme_header_transformation: SchemeHeaderTransformation | None = None
     local_reply_config: LocalReplyConfig | None = None
     access_log: tuple[AccessLog, ...] = ()
+    request_id_extension: RequestIDExtension | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from .core import (
     DataSource,
+    FractionalPercent,
     FrozenDict,
     HeaderValueOption,
     Metadata,
@@ -291,6 +292,16 @@ class Decorator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTracing:
+    """Sampling in place of the connection manager's; unset is all. Source: `envoy.config.route.v3.Tracing`."""
+
+    PROTO: ClassVar[str] = "envoy.config.route.v3.Tracing"
+    client_sampling: FractionalPercent | None = None
+    random_sampling: FractionalPercent | None = None
+    overall_sampling: FractionalPercent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A match and what follows from it. Source: `envoy.config.route.v3.Route`."""
 
@@ -303,6 +314,7 @@ class Route:
     non_forwarding_action: NonForwardingAction | None = None
     metadata: Metadata | None = None
     decorator: Decorator | None = None
+    tracing: RouteTracing | None = None
     request_headers_to_add: tuple[HeaderValueOption, ...] = ()
     request_headers_to_remove: tuple[str, ...] = ()
     response_headers_to_add: tuple[HeaderValueOption, ...] = ()
