@@ -22,14 +22,23 @@ def fixed_body(stream: Any) -> bytes | None:
     return None
 
 
-def framed_headers(headers: list[Header], body: bytes | None) -> list[Header]:
-    """Announce the body where the headers do not do so yet: its length if known, else chunks."""
+BODILESS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "TRACE"))
+"""Methods whose requests say nothing of a body where there is none."""
+
+
+def framed_headers(headers: list[Header], body: bytes | None, method: str = "GET") -> list[Header]:
+    """Announce the body where the headers do not do so yet: its length if known, else chunks.
+
+    No body is announced too, as Envoy does in HTTP/1.1, but for methods that never have one.
+    """
     for name, _ in headers:
         if name in (b"content-length", b"transfer-encoding"):
             return headers
     if body is None:
         return [*headers, (b"transfer-encoding", b"chunked")]
-    return [*headers, (b"content-length", b"%d" % len(body))] if body else headers
+    if not body and method in BODILESS:
+        return headers
+    return [*headers, (b"content-length", b"%d" % len(body))]
 
 
 def check_head(headers: list[Header]) -> None:

@@ -121,7 +121,10 @@ class Http1Stream:
     async def _send(self) -> None:
         exchange = self._exchange
         body = fixed_body(exchange.stream)
-        headers = [(b"host", exchange.authority.encode("latin-1")), *framed_headers(exchange.headers, body)]
+        headers = [
+            (b"host", exchange.authority.encode("latin-1")),
+            *framed_headers(exchange.headers, body, exchange.method),
+        ]
         try:
             data = self._h11.send(h11.Request(method=exchange.method, target=exchange.target, headers=headers)) or b""
             if body is None:

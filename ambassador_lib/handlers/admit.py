@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from .._httpx import lower_case
 from ..call import Answer, Call, Next
 from ..errors import LocalReply, LocalReplyError, NoRouteError
 from ..policy.model.core import Node
+from ..routing.heads import AUTHORITY, METHODS, is_clean_referer
 from ..routing.internal import AddressGate
 from ..routing.mutations import set_lower_header
 from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip_host, unescape_slashes
@@ -30,7 +30,6 @@ _NEVER_SENT_ON = frozenset(
         b"keep-alive",
         b"proxy-connection",
         b"upgrade",
-        b"expect",
         b"x-forwarded-client-cert",
     )
 )
@@ -39,10 +38,8 @@ MAX_HEADERS = 100
 MAX_KILOBYTES = 60
 """Source: `HttpConnectionManager.max_request_headers_kb`, default 60."""
 _NOT_TO_BE_NAMED = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
-_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:\[\]@%]*")
-"""What Envoy lets into an authority (RFC 3986 3.2)."""
-_RARE = frozenset((b"connection", b"te", b"referer"))
-_LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
+_RARE = frozenset((b"connection", b"te", b"referer", b"expect"))
+_LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"expect", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
 
 
 class Admit:
@@ -80,6 +77,7 @@ class Admit:
         self._scheme = scheme.scheme_to_overwrite if scheme is not None else None
         self._node = (node or Node()) if manager.add_user_agent else None
         self._valid_authority = ""
+        self._any_method = manager.allow_custom_methods
         self._strips_host = bool(
             manager.strip_any_host_port or manager.strip_matching_host_port or manager.strip_trailing_host_dot
         )
@@ -100,6 +98,8 @@ class Admit:
 
     def _take_headers(self, call: Call) -> None:
         """One pass over the headers; nearly all of them are copied without a look."""
+        if call.method not in METHODS and not self._any_method:
+            raise _bad_request(f"{call.method} is no method that Envoy knows", "http1.codec_error")
         headers = call.headers
         noted: dict[bytes, list[bytes]] = {}
         control = False
@@ -124,11 +124,14 @@ class Admit:
             self._check_authority(call)
         if not _RARE.isdisjoint(noted):
             self._take_rare(call, noted)
+        if call.method == "QUERY" and call.header(b"content-type") is None:
+            reply = LocalReply(400, "", "", "query_missing_content_type")
+            raise LocalReplyError("QUERY without a content-type", reply=reply)
         self._gate.admit(call, noted.get(b"x-forwarded-for", ()), control=control)
         self._identify(call, noted)
 
     def _check_authority(self, call: Call) -> None:
-        if not _AUTHORITY.fullmatch(call.authority):
+        if not AUTHORITY.fullmatch(call.authority):
             raise _bad_request(f"{call.authority!r} is not a host", "http.invalid_authority")
         self._valid_authority = call.authority
 
@@ -140,7 +143,8 @@ class Admit:
                 self._check_upgrade(value, noted[b"upgrade"])
         if any(b"trailers" in map(bytes.strip, value.split(b",")) for value in noted.get(b"te", ())):
             call.headers.append((b"te", b"trailers"))
-        call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if _clean(value)]
+        call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if is_clean_referer(value)]
+        call.headers += [(b"expect", value) for value in noted.get(b"expect", ()) if value.lower() != b"100-continue"]
 
     def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Say which scheme the application spoke, and give the request its id (semantics 11.1)."""
@@ -261,9 +265,3 @@ def _too_large(message: str, details: str) -> LocalReplyError:
 
 def _bad_request(message: str, details: str) -> LocalReplyError:
     return LocalReplyError(message, reply=LocalReply(400, "Bad Request", "DPE", details))
-
-
-def _clean(referer: bytes) -> bool:
-    """Envoy drops a referer that is no clean URL, one with user information for example."""
-    authority = referer.partition(b"://")[2].partition(b"/")[0]
-    return b"@" not in authority and b"#" not in referer

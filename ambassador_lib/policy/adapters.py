@@ -88,6 +88,9 @@ def _network_filter(builder: Builder, item: Value) -> ParsedMessage | None:
 
 
 def _connection_manager(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    http1 = parsed.get("http_protocol_options")
+    if http1 is not None:
+        arguments["allow_custom_methods"] = bool(http1.get("allow_custom_methods"))
     common = parsed.get("common_http_protocol_options")
     if common is None:
         return

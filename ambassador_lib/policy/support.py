@@ -142,6 +142,7 @@ _FLATTENED = {
     f"{_HCM}HttpConnectionManager.headers_with_underscores_action": f"{_CORE}HttpProtocolOptions",
     f"{_HCM}HttpConnectionManager.max_stream_duration": f"{_CORE}HttpProtocolOptions",
     f"{_HCM}HttpConnectionManager.max_headers_count": f"{_CORE}HttpProtocolOptions",
+    f"{_HCM}HttpConnectionManager.allow_custom_methods": f"{_CORE}Http1ProtocolOptions",
     f"{_HPO}.idle_timeout": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_connection_duration": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_stream_duration": f"{_CORE}HttpProtocolOptions",

@@ -18,7 +18,7 @@ from .documents import ROUTER, TYPE, document, protocol_options
 FLATTENED = {
     "envoy.config.listener.v3.Listener": {"http_connection_manager"},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-        "headers_with_underscores_action", "max_headers_count", "max_stream_duration",
+        "allow_custom_methods", "headers_with_underscores_action", "max_headers_count", "max_stream_duration",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",

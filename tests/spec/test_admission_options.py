@@ -256,3 +256,45 @@ def test_the_host_by_a_format(spec: Spec, rewrite: str, headers: dict[str, str],
     was = None if host.startswith("127") else "127.0.0.1:15001"
     assert sent(spec).headers.get("x-envoy-original-host") == was
     assert sent(spec).headers.get("x-forwarded-host") == was
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status", "details"),
+    [
+        ("PROPFIND", {}, 200, "via_upstream"),
+        ("FOO", {}, 400, "http1.codec_error"),
+        ("QUERY", {}, 400, "query_missing_content_type"),
+        ("QUERY", {"content-type": "text/plain"}, 200, "via_upstream"),
+    ],
+)
+def test_methods(spec: Spec, method: str, headers: dict[str, str], status: int, details: str) -> None:
+    """Envoy's codec knows a list of methods, and QUERY needs a content type."""
+    response = spec.given(bootstrap(), 200, local_replies="response").request(method, headers=headers)
+    assert (response.status_code, story(response).details) == (status, details)
+
+
+def test_any_method_may_be_allowed(spec: Spec) -> None:
+    """Source: `http_protocol_options.allow_custom_methods`."""
+    manager = {"http_protocol_options": {"allow_custom_methods": True}}
+    assert spec.given(bootstrap(manager=manager), 200).request("FOO").status_code == 200
+
+
+REFERERS = {
+    "/relative": True, "a/b:c": True, "a:b": False, "http://x/#f": False, "https://u@h/": False, "HTTP://h/": True,
+    "ftp://h/": False, "/a b": False, "*": True, "http:/x": False, "/a#f": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("referer", "kept"), REFERERS.items())
+def test_a_referer_that_is_no_clean_url_is_dropped(spec: Spec, referer: str, kept: bool) -> None:
+    """Absolute or relative, without user information and fragment."""
+    spec.given(bootstrap(), 200).get(headers={"referer": referer})
+    assert ("referer" in sent(spec).headers) == kept
+
+
+def test_only_100_continue_is_not_expected_any_more(spec: Spec) -> None:
+    """Envoy answers it itself; any other expectation is the upstream's."""
+    spec.given(bootstrap(), 200)
+    for value, expected in (("100-continue", None), ("abc", "abc")):
+        spec.get(headers={"expect": value})
+        assert sent(spec).headers.get("expect") == expected

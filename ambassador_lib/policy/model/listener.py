@@ -141,6 +141,7 @@ class HttpConnectionManager:
     strip_trailing_host_dot: bool = False
     headers_with_underscores_action: str = "ALLOW"
     max_headers_count: int | None = None
+    allow_custom_methods: bool = False
     max_request_headers_kb: int | None = None
     path_with_escaped_slashes_action: str = "IMPLEMENTATION_SPECIFIC_DEFAULT"
     xff_num_trusted_hops: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 from ..bootstrap import boot, direct, header, route, virtual_host
 from ..expect import Re
 from ..look import details, flags, got_each, hits, lines, sent, sent_each, status
-from ..model import Scenario, get
+from ..model import Call, Scenario, get
 
 Document = dict[str, Any]
 
@@ -233,6 +233,56 @@ SCENARIOS = [
                 "via_upstream",
             ),
             flags("-", "-", "-", "NR", "DPE", "DPE", "-", "DPE", "DPE", "-"),
+        ],
+    ),
+    _admitted(
+        "methods",
+        "the codec's list of methods; QUERY needs a content type; no body is announced where one may be",
+        {},
+        *(Call("/", method) for method in ("PROPFIND", "FOO", "QUERY", "OPTIONS", "DELETE", "GET")),
+        expect=[
+            status(200, 400, 400, 200, 200, 200),
+            sent_each("content-length", "0", "0", None, None),
+            details(
+                "via_upstream",
+                "http1.codec_error",
+                "query_missing_content_type",
+                "via_upstream",
+                "via_upstream",
+                "via_upstream",
+            ),
+        ],
+    ),
+    _admitted(
+        "any_method",
+        "allow_custom_methods lets every method in",
+        {"http_protocol_options": {"allow_custom_methods": True}},
+        Call("/", "FOO"),
+        expect=[status(200), lines("FOO /")],
+    ),
+    _admitted(
+        "referers",
+        "a referer that is no clean URL is dropped; only 100-continue is taken out of expect",
+        {},
+        *(
+            get("/", {"referer": one})
+            for one in (
+                "/relative",
+                "a/b:c",
+                "a:b",
+                "http://x/#f",
+                "https://u@h/",
+                "HTTP://h/",
+                "ftp://h/",
+                "/a b",
+                "*",
+                "/a#f",
+            )
+        ),
+        get("/", {"expect": "abc"}),
+        expect=[
+            sent_each("referer", "/relative", "a/b:c", None, None, None, "HTTP://h/", None, None, "*", None, None),
+            sent_each("expect", *[None] * 10, "abc"),
         ],
     ),
 ]
