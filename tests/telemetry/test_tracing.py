@@ -383,3 +383,33 @@ def test_only_the_api_is_needed() -> None:
     """Importing the module brings in no SDK."""
     check = "import sys, ambassador_lib.telemetry.tracing; assert 'opentelemetry.sdk' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("sampled", "recorded"), [(None, 2), (False, 1)])
+def test_a_mirrored_copy_is_traced_below_its_call(
+    sampled: bool | None,
+    recorded: int,
+    tracing: Tracing,
+    exporter: InMemorySpanExporter,
+    make_call: MakeCall,
+) -> None:
+    """The copy's try has an identity of its own in the call's trace; not sampled, it is only an identity."""
+    call, copy = make_call(), make_call()
+    tracing.start_call(call)
+    tracing.follow(call, copy, sampled=sampled)
+    told = sent(one_try(tracing, copy))["traceparent"].split("-")
+    tracing.end_call(call, 200, None)
+    spans = exporter.get_finished_spans()
+    assert len(spans) == recorded
+    logical = spans[-1].context
+    assert logical is not None
+    assert told[1] == f"{logical.trace_id:032x}"
+    assert int(told[3], 16) & TraceFlags.SAMPLED == (sampled is None)
+    assert told[2] != f"{logical.span_id:016x}"
+
+
+def test_a_copy_of_a_call_without_a_span_has_none(tracing: Tracing, make_call: MakeCall) -> None:
+    """Nothing is traced that its call is not."""
+    call, copy = make_call(), make_call()
+    tracing.follow(call, copy, sampled=True)
+    assert one_try(tracing, copy) == copy.headers
