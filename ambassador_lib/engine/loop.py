@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,7 @@ class LoopWire:
         self._tls = stream.extra(TLSAttribute.ssl_object, None)
         self.alpn = self._tls.selected_alpn_protocol() if self._tls is not None else None
         self._stream = stream
+        self._thread = threading.get_ident()
         self._sock: socket.socket = stream.extra(SocketAttribute.raw_socket)
         self._patience = patience
 
@@ -192,8 +194,10 @@ class LoopWire:
             await anyio.aclose_forcefully(self._stream)
 
     def tls_session(self) -> ssl.SSLSession | None:
-        """Return the session that the next connection may resume."""
-        return self._tls.session if self._tls is not None else None
+        """Return the session that the next connection may resume; OpenSSL lets one thread at a time ask."""
+        if self._tls is None or threading.get_ident() != self._thread:
+            return None
+        return self._tls.session
 
     def abort(self) -> None:
         """Shut the socket down."""
