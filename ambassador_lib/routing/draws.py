@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..policy.model.core import FractionalPercent
+
 if TYPE_CHECKING:
     from ..call import Call
     from ..policy.model.balancing import RuntimeDouble
-    from ..policy.model.core import FractionalPercent, RuntimeFeatureFlag, RuntimeFractionalPercent
+    from ..policy.model.core import RuntimeFeatureFlag, RuntimeFractionalPercent
     from ..runtime.base import Random
 
 _INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
@@ -35,6 +37,8 @@ def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tup
 
 def percent(default: FractionalPercent, override: Any) -> tuple[int, int]:
     """Return numerator and denominator of a share that a runtime value may override."""
+    if isinstance(override, FractionalPercent):  # as policies hold it
+        return override.numerator, _DENOMINATORS[override.denominator]
     if isinstance(override, Mapping):
         name = override.get("denominator", "HUNDRED")
         return int(override.get("numerator", 0)), DENOMINATORS.get(str(name), 100)
