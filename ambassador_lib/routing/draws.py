@@ -38,7 +38,7 @@ def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tup
 def percent(default: FractionalPercent, override: Any) -> tuple[int, int]:
     """Return numerator and denominator of a share that a runtime value may override."""
     if isinstance(override, FractionalPercent):  # as policies hold it
-        return override.numerator, _DENOMINATORS[override.denominator]
+        return override.numerator, DENOMINATORS[override.denominator]
     if isinstance(override, Mapping):
         name = override.get("denominator", "HUNDRED")
         return int(override.get("numerator", 0)), DENOMINATORS.get(str(name), 100)
