@@ -422,7 +422,7 @@ OUTLIERS = [
         rule="5 error_matcher",
         upstreams={"a": 404},
         policy=boot(clusters=[cluster("a", **outlier(**EJECTING), **_matching(FOUR_HUNDREDS), **CALM)]),
-        calls=[times(5, get())],
+        calls=[times(5, get(), pause=0.02)],  # an ejection takes its time to Envoy's workers
         expect=[status(404, 404, 404, 503, 503), hits(a=3)],
     ),
     Scenario(

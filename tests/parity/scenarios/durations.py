@@ -184,13 +184,13 @@ STREAM_IDLE = [
         upstreams={"a": hang(), "b": 200},
         policy=boot(
             [
-                bootstrap_route("idle", "/idle", idle_timeout="0.1s"),
-                bootstrap_route("lasting", "/lasting", **lasting(max_stream_duration="0.1s")),
+                bootstrap_route("idle", "/idle", idle_timeout="0.4s"),
+                bootstrap_route("lasting", "/lasting", **lasting(max_stream_duration="0.4s")),
                 bootstrap_route("limited", "/limited"),
             ],
             [
                 cluster(name, ["a", "b"], **more, **outlier(consecutive_5xx=1, enforcing_consecutive_5xx=100))
-                for name, more in {"idle": {}, "lasting": {}, "limited": limited("0.1s")}.items()
+                for name, more in {"idle": {}, "lasting": {}, "limited": limited("0.4s")}.items()
             ],
         ),
         calls=[times(4, get("/idle")), times(4, get("/lasting")), times(4, get("/limited"))],
