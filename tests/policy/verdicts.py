@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .documents import HCM, ROUTER, ROUTER_TYPE, TYPE, added_header, document, health_check, protocol_options, tls
+from .verdicts_limits import LIMITS
 
 TAKEN = True
 REFUSED = False
@@ -415,6 +416,7 @@ def _eds(fields: str) -> str:
 
 
 CASES: dict[str, tuple[str, bool]] = {
+    **LIMITS,
     **_table("mirror", _MIRRORS, lambda value: document(route=f"cluster: c, request_mirror_policies: [{value}]")),
     **_table(
         "mirror of a host",
