@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from .tls import TlsSettings
 
 
+MAX_HEAD_SIZE = 80 * 1024
+"""Bytes of a response's head; llhttp, under Envoy, takes no more either."""
+MAX_HEADERS = 100
+"""Header lines of a response. Source: `HttpProtocolOptions.max_headers_count`, default 100."""
+
+
 class ConnectionGauge(Protocol):
     """Told of every connection that is opened and closed to one destination.
 
@@ -43,7 +49,8 @@ class Destination:
     TLS server name, `None` for none; `san` a name that the certificate must carry besides what `tls` demands
     (auto_san_validation); `protocol` is `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
     A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit), and
-    begins none when it is `max_age` seconds old (`max_connection_duration`).
+    begins none when it is `max_age` seconds old (`max_connection_duration`). `max_headers` lines and `max_head_size`
+    bytes bound a response's head; `proper_case` writes the names of headers as `X-Foo` over HTTP/1.1.
     """
 
     pool: str
@@ -58,6 +65,9 @@ class Destination:
     connect_timeout: float = 5.0
     idle_timeout: float | None = 3600.0
     max_requests: int = 0
+    max_headers: int = field(default=MAX_HEADERS, compare=False)
+    max_head_size: int = field(default=MAX_HEAD_SIZE, compare=False)
+    proper_case: bool = field(default=False, compare=False)
     max_age: float | None = field(default=None, compare=False)
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)

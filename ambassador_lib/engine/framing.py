@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from ..call import Header
-from ..errors import protocol_error
-from .wire import MAX_HEAD_SIZE, MAX_HEADERS
+
+if TYPE_CHECKING:
+    from .base import Destination
 
 
 def fixed_body(stream: Any) -> bytes | None:
@@ -41,9 +42,10 @@ def framed_headers(headers: list[Header], body: bytes | None, method: str = "GET
     return [*headers, (b"content-length", b"%d" % len(body))]
 
 
-def check_head(headers: list[Header]) -> None:
-    """Refuse a response's head that Envoy would."""
-    if len(headers) > MAX_HEADERS:
-        raise protocol_error(f"more than {MAX_HEADERS} response headers")
-    if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_SIZE:
-        raise protocol_error(f"response headers of more than {MAX_HEAD_SIZE} bytes")
+def excess(headers: list[Header], destination: Destination) -> str:
+    """Say by what a response's head is larger than Envoy takes; nothing where it is not."""
+    if len(headers) > destination.max_headers:
+        return f"more than {destination.max_headers} response headers"
+    if sum(len(name) + len(value) + 4 for name, value in headers) > destination.max_head_size:
+        return f"response headers of more than {destination.max_head_size} bytes"
+    return ""

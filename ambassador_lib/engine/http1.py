@@ -12,9 +12,10 @@ import httpx
 
 from ..call import Header
 from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, protocol_error
+from .base import MAX_HEAD_SIZE
 from .framing import fixed_body, framed_headers
-from .http1_head import accepted_headers
-from .wire import MAX_HEAD_SIZE, Head, Network, PeerReset, Wire
+from .http1_head import accepted_headers, proper_case
+from .wire import Head, Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange
@@ -28,10 +29,11 @@ SENT_AT_ONCE = 16 * 1024
 class Http1Connection:
     """Serves one exchange after the other."""
 
-    def __init__(self, wire: Wire, network: Network) -> None:
+    def __init__(self, wire: Wire, network: Network, max_head_size: int = MAX_HEAD_SIZE) -> None:
         self.wire = wire
         self.network = network
-        self.h11 = _new_state()
+        self.h11 = _new_state(max_head_size)
+        self._max_head_size = max_head_size
         self._is_old = False
         self._busy = False
         self._usable = True
@@ -52,7 +54,7 @@ class Http1Connection:
         elif self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
             self.h11.start_next_cycle()
         elif old and self.h11.our_state is h11.MUST_CLOSE and self.h11.their_state is h11.MUST_CLOSE:
-            self.h11 = _new_state()  # h11 ends every connection of HTTP/1.0
+            self.h11 = _new_state(self._max_head_size)  # h11 ends every connection of HTTP/1.0
         elif self.h11.our_state is not h11.IDLE:  # IDLE: given back before anything was sent
             self._usable = False
 
@@ -81,8 +83,8 @@ class Http1Connection:
         return self.wire.has_input()
 
 
-def _new_state() -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_SIZE)
+def _new_state(max_head_size: int) -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_size)
 
 
 class Http1Stream:
@@ -125,6 +127,8 @@ class Http1Stream:
             (b"host", exchange.authority.encode("latin-1")),
             *framed_headers(exchange.headers, body, exchange.method),
         ]
+        if exchange.destination.proper_case:
+            headers = [(proper_case(name), value) for name, value in headers]
         try:
             data = self._h11.send(h11.Request(method=exchange.method, target=exchange.target, headers=headers)) or b""
             if body is None:
@@ -223,7 +227,8 @@ class Http1Stream:
             raise protocol_error(str(error)) from error
         if isinstance(event, (h11.Response, h11.InformationalResponse)):
             rest = self._h11.trailing_data[0]
-            headers = accepted_headers(event, bytes(self._raw[: len(self._raw) - len(rest)]))
+            head = bytes(self._raw[: len(self._raw) - len(rest)])
+            headers = accepted_headers(event, head, self._exchange.destination)
             self._raw = bytearray(rest)  # what follows an informational response starts afresh
             if event.http_version != b"1.1":
                 self._judge_version(event, headers)

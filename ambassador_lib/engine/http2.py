@@ -25,9 +25,10 @@ from ..errors import (
     protocol_error,
     remote_reset,
 )
+from .base import MAX_HEAD_SIZE
 from .goaway import GoawayFilter
 from .http2_stream import Http2Stream
-from .wire import MAX_HEAD_SIZE, Network, PeerReset, Wire
+from .wire import Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange

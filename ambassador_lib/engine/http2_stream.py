@@ -23,7 +23,7 @@ from ..errors import (
     remote_reset,
 )
 from .blocking import step
-from .framing import check_head, fixed_body, framed_headers
+from .framing import excess, fixed_body, framed_headers
 from .wire import Head, Signal
 
 if TYPE_CHECKING:
@@ -54,14 +54,16 @@ class Http2Stream:
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
-        self._exchange.abortable(self.abort)
+        exchange = self._exchange
+        exchange.abortable(self.abort)
         await self._send()
         await self._connection.until(self, self._has_head)
         if self._head is None:
             assert self._error is not None, "a head or an error ends the wait"
             raise self._error
         headers = [header for header in self._head if not header[0].startswith(b":")]
-        check_head(headers)
+        if too_much := excess(headers, exchange.destination):
+            raise remote_reset(too_much)  # Envoy resets the stream itself, and tells it as if the peer had
         extensions = {
             "http_version": b"HTTP/2",
             "network_stream": self._connection.wire,

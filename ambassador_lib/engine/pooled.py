@@ -128,7 +128,7 @@ class PooledEngine:
         if destination.protocol == "http2" or (destination.protocol == "auto" and wire.alpn == "h2"):
             connection = Http2Connection(wire, self._network)
         else:
-            connection = Http1Connection(wire, self._network)
+            connection = Http1Connection(wire, self._network, destination.max_head_size)
         pooled = Pooled(connection, key, self._now)
         if destination.gauge is not None:
             destination.gauge.opened()

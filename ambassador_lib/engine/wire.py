@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from .base import Exchange
 
 READ_SIZE = 64 * 1024
-MAX_HEAD_SIZE = 80 * 1024
-"""Bytes of a response's head; llhttp, under Envoy, takes no more either."""
-MAX_HEADERS = 100
-"""Header lines of a response. Source: `HttpProtocolOptions.max_headers_count`, default 100."""
 PATIENCE = 300.0
 """Seconds that a wait may take where no deadline bounds it."""
 

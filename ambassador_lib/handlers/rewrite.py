@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..call import Answer, Call, Next
-from ..engine.base import Destination
+from ..engine.base import MAX_HEAD_SIZE, MAX_HEADERS, Destination
 from ..routing.normalize import strip_any_host_port
 from ..routing.rewrite import rewrite_host
 
@@ -29,6 +29,10 @@ class EndpointRewrite:
         self._max_requests = (options.max_requests_per_connection or 0) if options is not None else 0
         self._idle_timeout = options.idle_timeout if options is not None else None
         self._max_age = (options.max_connection_duration or None) if options is not None else None
+        self._max_headers = (options.max_headers_count if options is not None else None) or MAX_HEADERS
+        head_kb = options.max_response_headers_kb if options is not None else None
+        self._max_head_size = MAX_HEAD_SIZE if head_kb is None else head_kb * 1024
+        self._proper_case = options is not None and options.proper_case_words
         self._auto_sni = options is not None and options.auto_sni
         self._auto_san = options is not None and options.auto_san_validation
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
@@ -78,6 +82,9 @@ class EndpointRewrite:
             connect_timeout=5.0 if cluster.connect_timeout is None else cluster.connect_timeout,
             max_requests=self._max_requests,
             max_age=self._max_age,
+            max_headers=self._max_headers,
+            max_head_size=self._max_head_size,
+            proper_case=self._proper_case,
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _HPO = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_COMMON_OPTIONS = (
+    "idle_timeout", "max_requests_per_connection", "max_connection_duration", "max_stream_duration",
+    "max_headers_count", "max_response_headers_kb",
+)  # fmt: skip
 _TYPE = "type.googleapis.com/"
 
 
@@ -199,13 +203,28 @@ def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[s
         arguments["protocol"] = "auto"
     elif explicit is not None and explicit.get("http2_protocol_options") is not None:
         arguments["protocol"] = "http2"
+    for config in (parsed.get("auto_config"), explicit):
+        if config is not None:
+            _names_of_headers(builder, config, arguments)
     _common_options(builder, parsed, arguments)
+
+
+def _names_of_headers(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Read how HTTP/1.1 writes the names of headers."""
+    options = parsed.get("http_protocol_options")
+    form = options.get("header_key_format") if options is not None else None
+    if form is None:
+        return
+    if form.get("proper_case_words") is not None:
+        arguments["proper_case_words"] = True
+    elif not form.doubtful:
+        builder.fault(options.where("header_key_format"), "a format of header names must be chosen: proper_case_words")
 
 
 def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
     common = parsed.get("common_http_protocol_options")
     for name, value in common.fields.items() if common is not None else ():
-        if name in ("idle_timeout", "max_requests_per_connection", "max_connection_duration", "max_stream_duration"):
+        if name in _COMMON_OPTIONS:
             arguments[name] = value.value
         elif not value.broken:
             builder.warn(value.place, f"no effect: {name} is not applied to connections with upstreams")
@@ -259,6 +278,7 @@ def _deprecated_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any
         arguments["protocol"] = "http2"
     if (most := parsed.get("max_requests_per_connection")) is not None:
         arguments["max_requests_per_connection"] = most
+    _names_of_headers(builder, parsed, arguments)
     _common_options(builder, parsed, arguments)
     if not arguments:
         return None

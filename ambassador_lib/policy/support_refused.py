@@ -167,10 +167,12 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "custom": "string matchers that are extensions are not supported",
     },
     "envoy.config.core.v3.Http1ProtocolOptions": {
-        "header_key_format": "names of headers are sent in lower case, Envoy's default: other forms are not supported",
         "enable_trailers": "trailers are not passed on: httpx has no way to see them",
         "send_fully_qualified_url": "absolute URLs in request lines are not sent: that is a proxy's form",
         "ignore_http_11_upgrade": "protocol upgrades are not supported",
+    },
+    "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat": {
+        "stateful_formatter": "names of headers keep no case on their way through: use proper_case_words",
     },
     "envoy.config.core.v3.Http2ProtocolOptions": {
         "allow_connect": "CONNECT is not carried: httpx makes tunnels of its own",

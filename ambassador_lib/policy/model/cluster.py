@@ -268,7 +268,9 @@ class HttpProtocolOptions:
 
     `protocol` is `http1` (default), `http2` or `auto` (ALPN), from `explicit_http_config` / `auto_config`. A
     connection is given no further request when it is older than `max_connection_duration`; a try that lasts longer
-    than `max_stream_duration`, its body included, is broken off. 0 is none.
+    than `max_stream_duration`, its body included, is broken off. 0 is none. A response's head may have
+    `max_headers_count` lines (unset: 100) and `max_response_headers_kb` KiB (unset: 80, as much as Envoy's HTTP/1
+    parser takes). `proper_case_words` sends the names of headers as `X-Foo` over HTTP/1.1, from `header_key_format`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +289,9 @@ class HttpProtocolOptions:
     max_requests_per_connection: int | None = None
     max_connection_duration: float | None = None
     max_stream_duration: float | None = None
+    max_headers_count: int | None = None
+    max_response_headers_kb: int | None = None
+    proper_case_words: bool = False
     retry_policy: RetryPolicy | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
     outlier_detection: OutlierDetection | None = None
