@@ -25,8 +25,9 @@ from .handlers.retry import Retry
 from .policy.model import CircuitBreaker, Cluster
 from .routing.retry_rules import RetryRules
 from .runtime.afresh import after_fork
-from .stack import compose, watch_storage
+from .stack import compose
 from .telemetry.tracing import Tracing
+from .upstream.breaker_storage import watch_storage
 from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class PlainStack:
             retry,
             Breaker(upstream.breaker, self._runtime),
         ]
-        return _HostEntry(upstream, compose(handlers, self._send), watch_storage(upstream, options))
+        return _HostEntry(
+            upstream, compose(handlers, self._send), watch_storage(upstream, options.clock, options.random)
+        )
 
     async def _send(self, call: Call) -> httpx.Response:
         attempt, runtime = call.attempt, self._runtime

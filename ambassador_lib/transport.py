@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import pybreaker
     import tenacity
 
+    from .at_work import PolicyAtWork
     from .claims import Entry
     from .engine.base import Engine
     from .errors import PolicyError
     from .plain import PlainStack
     from .runtime.base import Clock, Random, Runtime
-    from .stack import Stack
 
-# The stack, its engines and what they stand on (tenacity, OpenTelemetry, httpcore) are imported with the first policy.
+# A policy at work and what it stands on (tenacity, OpenTelemetry, httpcore) are imported with the first policy.
 
 PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
 READY_TIMEOUT = 60.0
@@ -81,13 +81,13 @@ class _Ambassador:
         )
         self._runtime = self._make_runtime()
         self._closed = False
-        self._stack: Stack | None = None
+        self._at_work: PolicyAtWork | None = None
         self._plain = Once(self._make_plain)
         self._mocked = Once(self._make_mocked, drop=lambda made: made[0].close())
         self._own_passthrough = Once(self._make_passthrough)
         if self.policy is not None:
             self._engine = self._make_engine(inner)
-            self._stack = self._make_stack(self.policy, self._engine)
+            self._at_work = self._put_to_work(self.policy, self._engine)
 
     # What differs between the two transports.
 
@@ -105,16 +105,16 @@ class _Ambassador:
 
     # What does not.
 
-    def _make_stack(self, policy: Policy, engine: Engine) -> Stack:
-        from .stack import Stack
+    def _put_to_work(self, policy: Policy, engine: Engine) -> PolicyAtWork:
+        from .at_work import PolicyAtWork
 
-        return Stack(policy, self._runtime, engine, self._options)
+        return PolicyAtWork(policy, self._runtime, engine, self._options)
 
     @property
     def current_policy(self) -> Policy | None:
         """What is in force at this moment: the policy with the listeners, routes, clusters and endpoints that were
         discovered; `None` for the safe defaults."""
-        return None if self._stack is None else self._stack.policy
+        return None if self._at_work is None else self._at_work.policy
 
     @property
     def discovery_errors(self) -> Mapping[str, PolicyError]:
@@ -123,31 +123,31 @@ class _Ambassador:
         While a path is in here, what that file said before is still in force. Each of these is also logged to
         `ambassador_lib.discovery`.
         """
-        return {} if self._stack is None else dict(self._stack.subscriptions.errors)
+        return {} if self._at_work is None else self._at_work.discovery_errors
 
     def claims(self, url: httpx.URL) -> int:
         """Return the contract's rule by which the policy claims `url`: 1, 2, or 0 for not at all.
 
         Without a policy every HTTP URL is claimed, by rule 2.
         """
-        if self._stack is None:
+        if self._at_work is None:
             return 2 if url.scheme in ("http", "https") else 0
-        entry = self._stack.find(url)
+        entry = self._at_work.find(url)
         return 0 if entry is None else entry.rule
 
     def _entry(self, url: httpx.URL) -> Entry | None:
-        if self._stack is None:
+        if self._at_work is None:
             return None
-        entry = self._stack.find(url)
+        entry = self._at_work.find(url)
         if entry is None or self._inner is not None or pristine():
             return entry
         return self._mocked.get()[0].find(url)
 
-    def _make_mocked(self) -> tuple[Stack, Engine]:
+    def _make_mocked(self) -> tuple[PolicyAtWork, Engine]:
         """While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL."""
         assert self.policy is not None, "without a policy nothing claims a URL"
         engine = self._make_engine(self._passthrough())
-        return self._make_stack(self.policy, engine), engine
+        return self._put_to_work(self.policy, engine), engine
 
     def _passthrough(self) -> Any:
         return self._inner if self._inner is not None else self._own_passthrough.get()
@@ -173,8 +173,8 @@ class _Ambassador:
         """The way of a URL that nothing claims, where the policy's word is final (`unmatched="reject"`)."""
         if self._closed:
             raise _is_closed()
-        if self._unmatched == "reject" and self._stack is not None:
-            return self._stack.nobody
+        if self._unmatched == "reject" and self._at_work is not None:
+            return self._at_work.nobody
         return None
 
     def _make_plain(self) -> PlainStack:
@@ -188,8 +188,8 @@ class _Ambassador:
         if (plain := self._plain.made) is not None:
             plain.close()
         engines: list[Engine] = []
-        if self._stack is not None:
-            self._stack.close()
+        if self._at_work is not None:
+            self._at_work.close()
             if self._inner is None or self.closes_inner:
                 engines.append(self._engine)
         if (mocked := self._mocked.made) is not None:
@@ -245,8 +245,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
-        if self._stack is not None:
-            run_sync(self._stack.ready(timeout))
+        if self._at_work is not None:
+            run_sync(self._at_work.ready(timeout))
 
     def close(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
@@ -254,11 +254,11 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
             return
         for engine in self._close_stacks():
             run_sync(engine.close())
-        if self._stack is not None:
-            run_sync(self._stack.ended())
+        if self._at_work is not None:
+            run_sync(self._at_work.ended())
         if (passthrough := self._own_passthrough.made) is not None:
             passthrough.close()
-        if self._inner is not None and self._stack is None and self.closes_inner:
+        if self._inner is not None and self._at_work is None and self.closes_inner:
             self._inner.close()
 
 
@@ -301,8 +301,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
-        if self._stack is not None:
-            await self._stack.ready(timeout)
+        if self._at_work is not None:
+            await self._at_work.ready(timeout)
 
     async def aclose(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
@@ -310,11 +310,11 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             return
         for engine in self._close_stacks():
             await engine.close()
-        if self._stack is not None:
-            await self._stack.ended()
+        if self._at_work is not None:
+            await self._at_work.ended()
         if (passthrough := self._own_passthrough.made) is not None:
             await passthrough.aclose()
-        if self._inner is not None and self._stack is None and self.closes_inner:
+        if self._inner is not None and self._at_work is None and self.closes_inner:
             await self._inner.aclose()
 
 

@@ -136,12 +136,12 @@ class _Handle:
 
 
 def _upstream(manager: HttpConnectionManager, context: FilterContext) -> object:
-    router = manager.http_filters[-1].typed_config if manager.http_filters else None
-    if not isinstance(router, Router) or not router.upstream_http_filters:
+    filters = manager.router.upstream_http_filters
+    if not filters:
         return None
     from .upstream import UpstreamFilters  # stands on this module, and few policies have any
 
-    return UpstreamFilters(router.upstream_http_filters, context)
+    return UpstreamFilters(filters, context)
 
 
 def _handlers(layers: Iterable[Layer]) -> list[Handler]:

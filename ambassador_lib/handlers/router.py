@@ -10,7 +10,6 @@ from .._httpx import make_headers
 from ..algorithms.overrides import strict_fault, take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
-from ..policy.model import Router as RouterFilter
 from ..routing.mutations import set_lower_header
 
 if TYPE_CHECKING:
@@ -41,9 +40,8 @@ class Router:
         decorator = route.model.decorator
         told = "" if decorator is None or decorator.propagate is False else decorator.operation
         self._operation = told.encode()
-        filter_ = manager.http_filters[-1].typed_config if manager.http_filters else None
-        self._strict = filter_.strict_check_headers if isinstance(filter_, RouterFilter) else ()
-        self._respects_expected = isinstance(filter_, RouterFilter) and filter_.respect_expected_rq_timeout
+        self._strict = manager.router.strict_check_headers
+        self._respects_expected = manager.router.respect_expected_rq_timeout
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         local = self._route.local_response(call)

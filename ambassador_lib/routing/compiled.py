@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_timeout import StreamDuration
 from ..policy.model.core import FractionalPercent, Percent
-from ..policy.model.listener import Tracing
+from ..policy.model.listener import HttpConnectionManager, Tracing
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
 from .clusters import Choice, compile_pick
 from .draws import DENOMINATORS
@@ -30,6 +30,9 @@ DEFAULT_TIMEOUT = 15.0
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 """Bytes of a request body kept for retries. Source: `Listener.per_connection_buffer_limit_bytes`."""
+
+DEFAULT_IDLE_TIMEOUT = 300.0
+"""Seconds. Source: `HttpConnectionManager.stream_idle_timeout`."""
 
 _NOT_FOUND_STATUS = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}
 
@@ -236,6 +239,14 @@ class CompiledRoute:
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
+
+
+def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:
+    """Return a stream's idle timeout in seconds, `None` for none."""
+    idle = DEFAULT_IDLE_TIMEOUT if manager.stream_idle_timeout is None else manager.stream_idle_timeout
+    if route is not None and route.idle_timeout is not None:
+        idle = route.idle_timeout
+    return idle or None
 
 
 def _levels(

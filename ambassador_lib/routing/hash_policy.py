@@ -16,6 +16,7 @@ from .match import call_values, query_parameter
 from .regex import compile_substitution
 
 if TYPE_CHECKING:
+    from ..policy.model.cluster import Cluster
     from ..policy.model.hashing import HashPolicy
     from ..runtime.base import Random
 
@@ -33,6 +34,13 @@ def compile_hash_policy(policies: Sequence[HashPolicy], cookie_value: MakeCookie
     if not parts:
         return None
     return lambda call: combined((part(call), terminal) for part, terminal in parts)
+
+
+def cluster_hash(cluster: Cluster, random: Random) -> HashOf | None:
+    """Compile the cluster's own hash policy: the load balancer's, else that of its protocol options."""
+    options = cluster.http_protocol_options
+    policies = cluster.hash_policy or (options.hash_policy if options is not None else ())
+    return compile_hash_policy(policies, SessionCookie(random))
 
 
 def _compile(policy: HashPolicy, cookie_value: MakeCookie | None) -> HashOf:

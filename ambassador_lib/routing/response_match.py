@@ -9,6 +9,7 @@ from ..call import Header
 from .match import compile_values
 
 if TYPE_CHECKING:
+    from ..policy.model.cluster import Cluster
     from ..policy.model.matcher import HeaderMatcher
     from ..policy.model.matching import MatchPredicate
 
@@ -30,6 +31,13 @@ def compile_predicate(predicate: MatchPredicate) -> ResponseMatch:
     if predicate.http_response_headers_match is not None:
         return compile_headers(predicate.http_response_headers_match.headers, every=True)
     return lambda _status, _headers: predicate.any_match
+
+
+def cluster_errors(cluster: Cluster) -> ResponseMatch | None:
+    """Compile what the cluster counts as an error of its hosts, if it says."""
+    options = cluster.http_protocol_options
+    own = options.outlier_detection if options is not None else None
+    return None if own is None or cluster.outlier_detection is None else compile_predicate(own.error_matcher)
 
 
 def compile_headers(matchers: Sequence[HeaderMatcher], *, every: bool) -> ResponseMatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.route import Route, RouteConfiguration, RouteMatch
+from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
 from .match import Condition
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..runtime.base import Clock, Random
     from .local_reply import LocalReplyRewrite
 
+SHADOW = "shadow"
 _INDEX_FROM = 8
 """Routes from which on looking prefixes up beats trying one route after the other."""
 
@@ -118,6 +119,15 @@ class _Host:
         if forwarded_proto(call) == "https":
             return False
         return self.compiled.model.require_tls == "ALL" or not call.internal
+
+
+def shadow_route(*, runtime: Mapping[str, Any], random: Random, clock: Clock) -> CompiledRoute:
+    """Return the route of mirrored copies, which have none of their own: Envoy's defaults."""
+    everything = Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=SHADOW))
+    host = VirtualHost(name=SHADOW, domains=("*",), routes=(everything,))
+    config = RouteConfiguration(virtual_hosts=(host,), validate_clusters=False)
+    (route,) = RouteTable(config, runtime=runtime, random=random, clock=clock).routes
+    return route
 
 
 class _PrefixIndex:

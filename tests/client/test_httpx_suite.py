@@ -25,7 +25,7 @@ def skip_loudly(reason: str) -> None:
 @pytest.fixture
 def suite(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
     """httpx's test suite of the installed version, unpacked."""
-    cache = pytestconfig.cache
+    cache = getattr(pytestconfig, "cache", None)
     try:
         archive = httpx_suite.fetch(httpx.__version__, cache.mkdir("httpx") if cache else tmp_path)
     except httpx_suite.UnreachableError as error:

@@ -180,7 +180,7 @@ _LATE = """
 import sys
 import ambassador_lib.client
 from ambassador_lib._httpx import pristine
-names = ["httpcore", "anyio", "trio", "h2", "h11", "ambassador_lib.policy.model", "ambassador_lib.stack"]
+names = ["httpcore", "anyio", "trio", "h2", "h11", "ambassador_lib.policy.model", "ambassador_lib.at_work"]
 assert not [name for name in names if name in sys.modules]
 assert pristine()
 import httpcore

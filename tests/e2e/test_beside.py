@@ -42,12 +42,12 @@ def run(backend: str, policy: Document, *checks: Callable[[Any], bool]) -> Any:
     return anyio.run(main, backend=backend)
 
 
-def stack_of(client: Any) -> Any:
-    return client._ambassador()._stack
+def at_work(client: Any) -> Any:
+    return client._ambassador()._at_work
 
 
 def nothing_held(client: Any) -> bool:
-    clusters = stack_of(client).clusters.values()
+    clusters = at_work(client).clusters.values()
     taken = [
         (limits.active, limits.pending, limits.retries) for cluster in clusters for limits in cluster.limits.values()
     ]
@@ -70,7 +70,7 @@ def test_the_loser_of_a_race_is_broken_off(backend: str, policy_for: PolicyFor) 
             policy_for(upstream, route=route),
             nothing_held,
             lambda _: upstream.open_connections == 1,
-            lambda client: not stack_of(client)._racers._running(),
+            lambda client: not at_work(client).parts.racers._running(),
         )
         assert response.status_code == 200
         assert len(upstream.requests) == 2
@@ -92,13 +92,13 @@ def test_a_shadow_that_hangs_ends_with_the_client(backend: str, policy_for: Poli
         kept: list[Any] = []
 
         def keep(client: Any) -> bool:
-            kept[:] = [stack_of(client)]
+            kept[:] = [at_work(client)]
             return bool(shadow.requests)
 
         response = run(backend, policy, keep)
         assert response.status_code == 200
         assert time.monotonic() - begun < PATIENCE
-        assert not kept[0]._copies._running()
+        assert not kept[0].parts.copies._running()
         assert kept[0].clusters["shadow"].limits["DEFAULT"].active == 0
         latest = time.monotonic() + PATIENCE
         while shadow.open_connections:

@@ -119,7 +119,7 @@ def test_threads_call_while_everything_is_exchanged(files: Files) -> None:
         for thread in threads:
             thread.join(PATIENCE)
         assert client.discovery_errors == {}
-        upstream = client._ambassador()._stack.clusters["up"]
+        upstream = client._ambassador()._at_work.clusters["up"]
         assert [limits.active for limits in upstream.limits.values()] == [0, 0]
     assert set(results) == {"0", "1"}
     assert settled(before)

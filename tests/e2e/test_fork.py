@@ -44,7 +44,7 @@ with Client(sys.argv[1]) as client:
     threads = [threading.Thread(target=client.get, args=(url + "slow",)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    limits = client._ambassador()._stack.clusters["up"].limits["DEFAULT"]
+    limits = client._ambassador()._at_work.clusters["up"].limits["DEFAULT"]
     until = time.monotonic() + 10
     while limits.active < 2 and time.monotonic() < until:
         time.sleep(0.001)

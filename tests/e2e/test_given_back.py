@@ -24,7 +24,7 @@ OUTLIER: Document = {"outlier_detection": {"consecutive_5xx": 1, "max_ejection_p
 
 
 def cluster_of(client: Any) -> Any:
-    return client._ambassador()._stack.clusters["up"]
+    return client._ambassador()._at_work.clusters["up"]
 
 
 def assert_nothing_held(client: Any) -> None:

@@ -104,7 +104,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def nothing_held(spec: Spec) -> bool:
     """Every slot of every cluster is back."""
-    clusters = spec.transport._stack.clusters.values()
+    clusters = spec.transport._at_work.clusters.values()
     return all(
         (limits.active, limits.pending, limits.retries) == (0, 0, 0)
         for cluster in clusters

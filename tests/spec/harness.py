@@ -193,7 +193,7 @@ class Spec:
 
     @property
     def cluster(self) -> Any:
-        return self.transport._stack.clusters["c"]
+        return self.transport._at_work.clusters["c"]
 
     @property
     def endpoints(self) -> list[str]:

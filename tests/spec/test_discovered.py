@@ -57,7 +57,7 @@ class Files:
         beside.replace(self.folder / name)
         if self.spec.transport is not None:
             for _ in range(2):
-                self.spec.transport._stack.files.look()
+                self.spec.transport._at_work.parts.files.look()
 
     @property
     def errors(self) -> dict[str, str]:
@@ -191,7 +191,7 @@ def test_an_update_of_no_use_is_refused_and_the_last_one_stays(
             (files.folder / "x").write_bytes(b"\xff")
             (files.folder / "x").replace(files.folder / "eds.json")
             for _ in range(2):
-                spec.transport._stack.files.look()
+                spec.transport._at_work.parts.files.look()
         else:
             files.put_text("eds.json", text)
     assert words in files.errors["eds.json"]
@@ -328,10 +328,10 @@ def test_a_cluster_that_is_as_it_was_keeps_its_state(spec: Spec, files: Files) -
     """Only what changed is made anew."""
     files.put("cds.json", as_cluster("c", 1), as_cluster("d", 1))
     spec.given(with_clusters(files))
-    kept, changed = (spec.transport._stack.clusters[name] for name in ("c", "d"))
+    kept, changed = (spec.transport._at_work.clusters[name] for name in ("c", "d"))
     files.put("cds.json", as_cluster("c", 1), as_cluster("d", 2))
-    assert spec.transport._stack.clusters["c"] is kept
-    assert spec.transport._stack.clusters["d"] is not changed
+    assert spec.transport._at_work.clusters["c"] is kept
+    assert spec.transport._at_work.clusters["d"] is not changed
 
 
 def test_a_call_on_a_removed_cluster_is_finished(spec: Spec, files: Files) -> None:
@@ -387,7 +387,7 @@ def test_of_an_update_that_is_wrong_in_parts_the_rest_counts(spec: Spec, files: 
     bad = json.loads(json.dumps(as_cluster("c", 2)).replace("10.0.0.2", "localhost"))
     refused = as_cluster("x", 1, original_dst_lb_config={})
     files.put("cds.json", bad, as_cluster("new", 1), as_cluster("new", 2), refused)
-    assert sorted(spec.transport._stack.clusters) == ["c", "new"]
+    assert sorted(spec.transport._at_work.clusters) == ["c", "new"]
     told = files.errors["cds.json"].splitlines()
     assert ["is not an IP address" in told[0], "exists already" in told[1]] == [True, True]
     spec.get()
@@ -400,7 +400,7 @@ def test_an_update_that_breaks_the_schema_changes_nothing(spec: Spec, files: Fil
     files.put("cds.json", as_cluster("c", 1))
     spec.given(with_clusters(files))
     files.put("cds.json", as_cluster("new", 1), as_cluster("d", 1, connect_timeout="0s"))
-    assert sorted(spec.transport._stack.clusters) == ["c"]
+    assert sorted(spec.transport._at_work.clusters) == ["c"]
     assert "resources[1].connect_timeout: must be greater than 0s" in files.errors["cds.json"]
 
 
@@ -421,7 +421,7 @@ def test_a_discovered_cluster_may_discover_its_endpoints(spec: Spec, files: File
     assert list(files.errors) == ["eds.json"]
     files.put("cds.json")
     assert files.errors == {}
-    assert len(spec.transport._stack.files._followed) == 1
+    assert len(spec.transport._at_work.parts.files._followed) == 1
 
 
 def test_a_cluster_s_own_retry_policy_comes_and_goes_with_it(spec: Spec, files: Files) -> None:
@@ -491,7 +491,7 @@ def test_a_discovered_listener_may_discover_its_routes(spec: Spec, files: Files)
     files.put("rds.json", table(route("d")))
     assert spec.get().extensions["ambassador"].cluster == "d"
     files.put("lds.json")
-    assert len(spec.transport._stack.files._followed) == 1
+    assert len(spec.transport._at_work.parts.files._followed) == 1
 
 
 def test_a_listener_may_name_clusters_that_were_discovered(spec: Spec, files: Files) -> None:
@@ -548,7 +548,7 @@ def test_without_discovery_the_current_policy_is_the_policy(spec: Spec) -> None:
     spec.given(policy())
     assert spec.transport.current_policy == spec.transport.policy
     assert spec.transport.discovery_errors == {}
-    assert spec.transport._stack.files._watch is None
+    assert spec.transport._at_work.parts.files._watch is None
 
 
 def test_nothing_is_left_behind(spec: Spec, files: Files) -> None:
@@ -560,7 +560,7 @@ def test_nothing_is_left_behind(spec: Spec, files: Files) -> None:
     spec.close_transport()
     spec.transport = None
     dropped = AmbassadorTransport(policy(clusters=[eds(files)]), clock=BackgroundStands())
-    watch = dropped._stack.files._watch
+    watch = dropped._at_work.parts.files._watch
     del dropped
     gc.collect()
     assert watch.wait(10)

@@ -195,7 +195,7 @@ def test_requests_that_are_not_idempotent_are_not_hedged(spec: Spec, monkeypatch
 def test_without_room_for_more_tries_a_call_is_not_hedged(spec: Spec) -> None:
     """Beyond the bound the call is made as if the policy said nothing of hedging."""
     upstream = given(spec, hedged(), lambda _: 200)
-    spec.transport._stack._racers._limit = 0
+    spec.transport._at_work.parts.racers._limit = 0
     assert 200 == get(spec, upstream).status_code
 
 

@@ -115,8 +115,8 @@ async def upload() -> Any:
 
 
 def idle(transport: AsyncAmbassadorTransport, inner: Winding) -> None:
-    assert transport._stack is not None
-    cluster = transport._stack.clusters["c"]
+    assert transport._at_work is not None
+    cluster = transport._at_work.clusters["c"]
     limits = cluster.limits["DEFAULT"]
     assert (0, 0, 0) == (limits.active, limits.pending, limits.retries)
     assert [0, 0] == [host.active for host in cluster.hosts]

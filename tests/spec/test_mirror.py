@@ -129,7 +129,7 @@ def test_more_copies_than_can_run_are_dropped(spec: Spec) -> None:
     """Beyond the bound no copy is made, and the call does not notice."""
     upstream = Beside(lambda _, request: HANG if to_shadow(request) else 200)
     spec.given(mirrored(), upstream=upstream)
-    spec.transport._stack._copies._limit = 1
+    spec.transport._at_work.parts.copies._limit = 1
 
     def blocking() -> None:
         for _ in range(3):

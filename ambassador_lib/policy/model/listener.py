@@ -153,6 +153,12 @@ class HttpConnectionManager:
     access_log: tuple[AccessLog, ...] = ()
     request_id_extension: RequestIDExtension | None = None
 
+    @property
+    def router(self) -> Router:
+        """The terminal filter's settings, Envoy's defaults where there are none."""
+        last = self.http_filters[-1].typed_config if self.http_filters else None
+        return last if isinstance(last, Router) else Router()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:

@@ -1,0 +1,81 @@
+"""What the layers are made of: the policy, what all layers of a client share, and a connection manager's own parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .discovery.files import FileWatcher
+from .discovery.secrets import SecretStore
+from .discovery.subscription import Subscriptions
+from .filters.base import FilterContext
+from .routing.local_reply import LocalReplyRewrite
+from .routing.log_filters import LogFilters
+from .telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from .engine.base import Engine
+    from .options import Options
+    from .policy import Policy
+    from .policy.model import HttpConnectionManager, Listener
+    from .runtime.base import Runtime
+    from .telemetry.access_log import AccessLogs
+
+MOST_COPIES = 256
+"""Mirrored copies under way at once, in a client; more are dropped. A blocking client has a thread for each."""
+MOST_RACERS = 1024
+"""Hedged tries under way at once, in a client; beyond that calls are not hedged."""
+
+
+class Parts:
+    """Handed to all who make layers; closed with the client."""
+
+    def __init__(self, policy: Policy, runtime: Runtime, engine: Engine, options: Options) -> None:
+        self.policy = policy
+        self.runtime = runtime
+        self.engine = engine
+        self.options = options
+        self.tracing = Tracing(clock=options.clock, random=options.random)
+        self.files = FileWatcher(clock=options.clock, random=options.random)
+        self.subscriptions = Subscriptions(self.files)
+        self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)
+        self.copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
+        self.racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
+        self._log_filters = LogFilters(policy.runtime, options.random, options.clock)
+        self._logs: dict[int, AccessLogs] = {}
+
+    def filter_context(self, listener: Listener) -> FilterContext:
+        """Return what the filters of a listener may use."""
+        options, policy = self.options, self.policy
+        return FilterContext(
+            listener, self.runtime, options.clock, options.random, policy.runtime, policy.node, self.secrets
+        )
+
+    def replies(self, manager: HttpConnectionManager) -> LocalReplyRewrite:
+        """Return what the manager makes of replies of its own."""
+        return LocalReplyRewrite(manager.local_reply_config, self._log_filters, self.options.clock)
+
+    def access_logs(self, manager: HttpConnectionManager) -> AccessLogs | None:
+        """Return the manager's logs, made once: its files stay open over changes of its routes."""
+        if not manager.access_log:
+            return None
+        if id(manager) not in self._logs:
+            from .telemetry.access_log import AccessLogs  # few policies log
+
+            self._logs[id(manager)] = AccessLogs(manager.access_log, self._log_filters, self.options.clock)
+        return self._logs[id(manager)]
+
+    async def ended(self) -> None:
+        """Wait for a moment until what ran beside calls has ended."""
+        await self.copies.ended()
+        await self.racers.ended()
+
+    def stop(self) -> None:
+        """End what runs beside calls, and follow no file any more."""
+        self.copies.cancel()
+        self.racers.cancel()
+        self.files.stop()
+
+    def close_logs(self) -> None:
+        """Write what waits, and let go of the files."""
+        for logs in self._logs.values():
+            logs.close()
