@@ -93,11 +93,12 @@ def _inner(field: FieldDescriptor) -> str | None:
 
 def refused_types(schema: Schema) -> Mapping[str, str]:
     """Return the extensions that Envoy's schema has and no policy of ours may hold, with the reason of each."""
-    return {
+    known = {
         name: support.type_refusal(name)
         for name in sorted(schema.names)
-        if name.startswith("envoy.extensions.") and support.is_refused_extension(name)
+        if name.startswith(("envoy.extensions.", "envoy.config.trace.")) and support.is_refused_extension(name)
     }
+    return {**known, **support.TYPES_ELSEWHERE}
 
 
 def fields_set(parsed: ParsedMessage) -> Iterator[str]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from .messages import CLASSES, FIELDS
 from .support_ignored import IGNORED
-from .support_refused import REFUSED, REFUSED_VALUES, TYPE_REFUSALS
+from .support_refused import REFUSED, REFUSED_VALUES
+from .support_types import TYPE_REFUSALS, TYPES_ELSEWHERE
 
 __all__ = [
     "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES",
-    "STATS_FILTERS", "TRACERS", "Verdict", "field_support", "flattened_from", "is_opaque_type",
+    "STATS_FILTERS", "TRACERS", "TYPES_ELSEWHERE", "Verdict", "field_support", "flattened_from", "is_opaque_type",
     "is_refused_extension", "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
@@ -44,7 +45,6 @@ ADAPTED: dict[str, frozenset[str]] = {
         "envoy.config.listener.v3.Listener": "filter_chains listener_filters",
         "envoy.config.listener.v3.ListenerFilter": "name typed_config",
         "envoy.config.listener.v3.FilterChain": "filters name",
-        "envoy.config.listener.v3.FilterChainMatch": "",
         "envoy.config.listener.v3.Filter": "name typed_config",
         f"{_HCM}HttpConnectionManager": "common_http_protocol_options",
         "envoy.config.trace.v3.Tracing.Http": "name typed_config",

@@ -14,6 +14,8 @@ _DNS = "the DNS library decides"
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
+        "bootstrap_extensions default_socket_interface certificate_provider_instances": "extensions of the proxy are "
+        "not run; what refers to them is refused",
         "admin stats_flush_interval stats_flush_on_admin stats_config stats_sinks stats_eviction_interval "
         "enable_dispatcher_stats stats_server_version_override deferred_stat_options": "there is no admin interface "
         "and no stats sink in the process",
@@ -39,6 +41,10 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "tcp_backlog_size max_connections_to_accept_per_socket_event enable_mptcp ignore_global_conn_limit "
         "bypass_overload_manager": _SOCKET,
     },
+    "envoy.config.listener.v3.AdditionalAddress": {"socket_options": _SOCKET},
+    "envoy.config.listener.v3.ListenerFilter": {"filter_disabled": _SOCKET},
+    "envoy.config.core.v3.SocketAddress": {"ipv4_compat": _SOCKET},
+    "envoy.config.core.v3.Pipe": {"mode": _SOCKET},
     "envoy.config.listener.v3.FilterChain": {
         "transport_socket": "no TLS is spoken between the application and the policy, whatever the URL's scheme",
         "transport_socket_connect_timeout metadata": _SOCKET,

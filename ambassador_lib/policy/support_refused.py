@@ -1,10 +1,14 @@
-"""Fields, values and types of Envoy that are refused, with messages that name what is missing.
+"""Fields and values of Envoy that are refused, with messages that name what is missing.
 
 What stands neither here nor in the model is refused too, with a message that only says so.
 """
 
 from __future__ import annotations
 
+_BIND = "connections with upstreams are not bound to an address of their own"
+_CHAIN = "one filter chain without conditions is supported: a call's URL names the listener"
+_NAMED = "endpoints are named where they stand, in lb_endpoints"
+_INTERNAL = "internal listeners, which join parts of the proxy, are not supported"
 _SERVER = "xDS over gRPC and REST is not supported yet: only files (path_config_source)"
 _XDS = "xDS finds listeners, route tables, clusters and endpoints, from files; this is not supported yet"
 _FILTERS = "settings of HTTP filters are not supported yet: the router is the only filter"
@@ -21,8 +25,11 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "config_sources default_config_source xds_delegate_extension xds_config_tracker_extension": _SERVER,
         "hds_config": "health discovery is not supported",
         "tracing": "set tracing on the connection manager instead",
+        "header_prefix": "Envoy's own headers begin with x-envoy-, always",
+        "default_regex_engine": "regular expressions are RE2's, always",
     },
     "envoy.config.bootstrap.v3.ClusterManager": {
+        "upstream_bind_config": _BIND,
         "local_cluster_name": "zone aware routing is not supported yet",
         "load_stats_config": "reporting load to a management server is not supported",
     },
@@ -36,10 +43,31 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.listener.v3.Listener": {
         "fcds_config api_listener": _XDS,
-        "default_filter_chain filter_chain_matcher": "one filter chain without conditions is supported",
+        "default_filter_chain filter_chain_matcher": _CHAIN,
+        "deprecated_v1": "use bind_to_port",
+        "udp_listener_config": "HTTP/3 and UDP are not supported",
+        "internal_listener": _INTERNAL,
         "use_original_dst": "listener filters are not supported: the call's URL names the listener",
     },
+    "envoy.config.listener.v3.ListenerFilter": {"config_discovery": _SERVER},
+    "envoy.config.core.v3.Address": {"envoy_internal_address": _INTERNAL},
+    "envoy.config.core.v3.SocketAddress": {
+        "named_port": "services' names are not looked up: write the number as port_value",
+        "resolver_name": "resolvers of addresses are not supported: clusters of type STRICT_DNS resolve names",
+        "network_namespace_filepath": "network namespaces are not entered",
+    },
+    "envoy.config.endpoint.v3.LbEndpoint": {"endpoint_name": _NAMED},
+    "envoy.config.cluster.v3.OutlierDetection": {"monitors": "monitors that are extensions are not supported"},
+    "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor": {
+        "limit hits_addend": "limits of single descriptors are for the global rate limit, which is not supported",
+    },
+    "envoy.config.common.matcher.v3.MatchPredicate": {
+        "http_request_headers_match http_request_trailers_match http_response_trailers_match "
+        "http_request_generic_body_match http_response_generic_body_match": "a response is judged by its headers: "
+        "use http_response_headers_match",
+    },
     "envoy.config.listener.v3.FilterChain": {
+        "filter_chain_match": _CHAIN,
         "use_proxy_proto": "the PROXY protocol is not supported",
     },
     "envoy.config.listener.v3.Filter": {"config_discovery": _XDS},
@@ -102,7 +130,15 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.RetryPolicy": {
         "retry_options_predicates": "Envoy itself has none: such a predicate is code of its operator's own",
     },
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": {"named_endpoints": _NAMED},
+    "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": {
+        "use_resolvers_as_fallback": "the resolvers that are given are the ones that are asked",
+    },
     "envoy.config.cluster.v3.Cluster": {
+        "upstream_bind_config": _BIND,
+        "protocol_selection": "use typed_extension_protocol_options, with auto_config for a choice by ALPN",
+        "filters": "network filters of a cluster are not supported: HTTP goes straight to its connections",
+        "upstream_config": "HTTP is carried as HTTP: tunnels through an upstream are not supported",
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
         "transport_socket_matches",
         "original_dst_lb_config cleanup_interval": _ORIGINAL,
@@ -119,6 +155,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "grpc_health_check",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "header_validation_config": "header validation extensions are not supported",
         "use_downstream_protocol_config": "the application's protocol is httpx's: use explicit_http_config",
     },
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
@@ -197,79 +234,3 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
     },
     "envoy.config.core.v3.HealthCheck.HttpHealthCheck.codec_client_type": {"HTTP3": "HTTP/3 is not supported"},
 }
-
-# By name: why an HTTP filter cannot be in force here. Without it calls would be let through, changed or answered
-# otherwise, so none of them is passed over with a warning.
-_HTTP_FILTERS = {
-    "lua wasm golang ext_proc dynamic_modules": "is not supported: it runs code of the policy's own in the proxy",
-    "ext_authz": "is not supported: another service decides on each call",
-    "ratelimit rate_limit_quota": "is not supported: another service counts the calls; local_ratelimit counts its own",
-    "jwt_authn oauth2 basic_auth api_key_auth rbac csrf cors geoip ip_tagging": "is not supported: it is about who "
-    "calls, and here the caller is the application itself",
-    "dynamic_forward_proxy": "is not supported: it finds hosts by the name that is called; name them in clusters",
-    "original_src set_filter_state": "is not supported: there is no connection between the application and the policy",
-    "grpc_web grpc_http1_bridge grpc_http1_reverse_bridge grpc_json_transcoder grpc_json_reverse_transcoder "
-    "grpc_field_extraction connect_grpc_bridge proto_message_extraction proto_api_scrubber thrift_to_metadata": "is "
-    "not supported: it translates between gRPC and other forms",
-    "set_metadata header_to_metadata json_to_metadata": "is not supported: no metadata travels with a call here",
-    "on_demand": "is not supported: nothing is discovered while a call waits",
-    "composite match_delegate": "is not supported: filters are chosen by the levels of the route table alone",
-    "compressor": "is not supported: bodies are not encoded inside the process",
-    "stateful_session": "is not supported: it overrides the load balancer by a cookie or header",
-    "bandwidth_limit": "is not supported yet: the fault filter's response_rate_limit slows single responses down",
-    "cache cache_v2 file_system_buffer tap kill_request alternate_protocols_cache aws_lambda aws_request_signing "
-    "gcp_authn sxg squash checksum cdn_loop custom_response": "is not supported",
-}
-
-# Patterns of full type names, and what to say of the types.
-TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
-    *(
-        (rf"envoy\.extensions\.filters\.http\.({name})\.", rf"HTTP filter envoy.filters.http.\1 {reason}")
-        for names, reason in _HTTP_FILTERS.items()
-        for name in names.split()
-    ),
-    (
-        r"envoy\.extensions\.filters\.http\.(\w+)\.",
-        r"HTTP filter envoy.filters.http.\1 is known to Envoy but not supported by ambassador_lib",
-    ),
-    (
-        r"envoy\.extensions\.http\.injected_credentials\.(\w+)\.",
-        r"credentials of the kind \1 are not supported: only generic",
-    ),
-    (
-        r"envoy\.extensions\.compression\.(\w+)\.",
-        r"encoding and decoding of \1 is not supported: only decoding of gzip",
-    ),
-    (
-        r"envoy\.extensions\.filters\.network\.(\w+)\.",
-        r"network filter envoy.filters.network.\1 is not supported: only the HTTP connection manager",
-    ),
-    (r"envoy\.extensions\.transport_sockets\.quic\.", "HTTP/3 is not supported"),
-    (
-        r"envoy\.extensions\.transport_sockets\.(?:proxy_protocol|http_11_proxy|internal_upstream)\.v3\.(\w+)",
-        r"\1 is for connections through another proxy, which are not supported",
-    ),
-    (
-        r"envoy\.extensions\.transport_sockets\.starttls\.v3\.(\w+)",
-        r"\1 upgrades a connection in the middle, which HTTP never asks for",
-    ),
-    (
-        r"envoy\.extensions\.transport_sockets\.(\w+)\.v3\.(\w+)",
-        r"transport socket \2 (\1) is not supported: only UpstreamTlsContext and RawBuffer",
-    ),
-    (
-        r"envoy\.extensions\.retry\.host\.(\w+)\.",
-        r"retry host predicate \1 is not supported: only previous_hosts, omit_canary_hosts and omit_host_metadata",
-    ),
-    (
-        r"envoy\.extensions\.load_balancing_policies\.(\w+)\.",
-        r"load balancing policy \1 is not supported: use one that lb_policy can name",
-    ),
-    (r"envoy\.extensions\.retry\.priority\.(\w+)\.", r"retry priority \1 is not supported: only previous_priorities"),
-    (r"envoy\.extensions\.clusters\.(\w+)\.", r"clusters of type \1 are not supported yet"),
-    (r"envoy\.extensions\.network\.dns_resolver\.(\w+)\.", r"the DNS resolver \1 is not supported"),
-    (
-        r"envoy\.(?:config\.trace\.v3|extensions\.tracers\.\w+\.v\w+)\.(\w+)",
-        r"the tracer \1 is not supported: only OpenTelemetryConfig (W3C) and ZipkinConfig (B3)",
-    ),
-)

@@ -262,6 +262,9 @@ class Walk:
             return ParsedMessage(_ANY, place, doubtful=True)
         name = url.rpartition("/")[2]
         descriptor = self._schema.find(name)
+        if descriptor is None and name in support.TYPES_ELSEWHERE:
+            self.faults.append(at.fault(support.TYPES_ELSEWHERE[name]))
+            return ParsedMessage(_ANY, place, doubtful=True)
         if descriptor is None:
             near = self._schema.nearest(name)
             hint = f"did you mean {_ANY_PREFIX}{near}?" if near else ""

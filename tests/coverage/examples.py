@@ -79,7 +79,8 @@ def _refusal(envoy: str | None, path: pathlib.Path) -> str:
     if done.returncode == 0:
         return ""
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return lines[-1].rpartition("] ")[2][:200] if lines else f"status {done.returncode}"
+    said = lines[-1].rpartition("] ")[2] if lines else f"status {done.returncode}"
+    return said.replace(f"{path.resolve().parent}/", "")[:200]
 
 
 def page(results: list[Result]) -> str:

@@ -153,6 +153,12 @@ def test_one_mistake_is_one_fault() -> None:
     )
 
 
+def test_a_type_of_another_schema_is_refused_by_name() -> None:
+    """Envoy takes `TypedStruct` for any extension; it says nothing of the type that is meant."""
+    text = document().replace(HCM, f"{TYPE}xds.type.v3.TypedStruct", 1)
+    assert "free-form settings are not supported" in fault(text).message
+
+
 def test_an_unknown_type_is_told_apart_from_an_unsupported_one() -> None:
     """An `@type` that does not exist gets the nearest; one that Envoy knows is named as not supported yet."""
     misspelt = HCM.replace("HttpConnectionManager", "HttpConectionManager")
