@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
+from ..algorithms import runtime_value
 from ..algorithms.admission import ACCURACY, SuccessWindow, rejection_probability
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
 from ..call import Answer, Call, Header, Next
 from ..errors import LocalReply, LocalReplyError
 from ..policy.model import filters as model
-from ..routing.draws import runtime_flag, runtime_integer, runtime_number
+from ..routing.draws import runtime_flag, runtime_number
 from ..runtime.afresh import after_fork
 from .base import NOTHING, FilterContext, Layer, Reply, Scope
 
@@ -38,7 +39,7 @@ class AdmissionControl:
         self._threshold = min(1.0, max(0.01, _percent(config.sr_threshold, values, 95.0)))
         self._most = min(1.0, _percent(config.max_rejection_probability, values, 80.0))
         rate = config.rps_threshold
-        own = runtime_integer(values.get(rate.runtime_key)) if rate is not None else None
+        own = runtime_value.integer(values.get(rate.runtime_key), None) if rate is not None else None
         self._least_rate = own if own is not None else rate.default_value if rate is not None else 0
         http = config.success_criteria.http_criteria
         self._http = [(100, 500)] if http is None else [(one.start, one.end) for one in http.http_success_status]

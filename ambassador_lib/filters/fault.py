@@ -11,12 +11,13 @@ from typing import Any
 
 import httpx
 
+from ..algorithms import runtime_value
 from ..algorithms.token_bucket import TokenBucket
 from ..call import Call, Next
 from ..errors import FaultInjectedError, LocalReply
 from ..policy.model.core import FractionalPercent
 from ..policy.model.filters import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
-from ..routing.draws import drawn, header_integer, percent, runtime_integer
+from ..routing.draws import drawn, header_integer, percent
 from ..routing.match import compile_header_matcher
 from ..runtime.afresh import after_fork
 from .base import NOTHING, FilterContext, Layer, Scope, pause
@@ -74,10 +75,10 @@ class Settings:
 
     def number(self, field: str, default: int | None, call: Call | None = None) -> int | None:
         """Return a number, or the one that the runtime has under the key of `field`, or under the caller's own."""
-        value = runtime_integer(self._values.get(self._keys[field]))
+        value = runtime_value.integer(self._values.get(self._keys[field]), None)
         value = default if value is None else value
         own = None if call is None else _own_key(call, field)
-        number = None if own is None else runtime_integer(self._values.get(own))
+        number = None if own is None else runtime_value.integer(self._values.get(own), None)
         return value if number is None else number
 
     def share(self, field: str, default: FractionalPercent, call: Call) -> tuple[int, int]:

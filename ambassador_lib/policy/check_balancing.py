@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
+from ..algorithms.runtime_value import DENOMINATORS
 from .findings import Findings
 from .model.balancing import LbSubsetConfig
 from .model.cluster import CircuitBreakers, Cluster, ClusterLoadAssignment
@@ -13,8 +14,6 @@ from .model.cluster import CircuitBreakers, Cluster, ClusterLoadAssignment
 DEFAULT_MINIMUM_RING = 1024
 DEFAULT_MAXIMUM_RING = 8 * 1024 * 1024
 DEFAULT_TABLE_SIZE = 65537
-_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
-
 
 ROUTER_KEYS = frozenset({"upstream.use_retry", "upstream.base_retry_backoff_ms", "upstream.healthy_panic_threshold"})
 """Runtime keys that all clusters share."""
@@ -109,7 +108,7 @@ def check_drops(findings: Findings, policy: ClusterLoadAssignment.Policy) -> Non
         findings.fault(policy, "drop_overloads", f"{len(policy.drop_overloads)} categories: Envoy takes one")
     for drop in policy.drop_overloads:
         share = drop.drop_percentage
-        if share is not None and share.numerator > _DENOMINATORS[share.denominator]:
+        if share is not None and share.numerator > DENOMINATORS[share.denominator]:
             findings.fault(share, "numerator", "more than everything")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .match import compile_string
 from .mutations import HeaderMutation
+from .value_match import compile_string
 
 if TYPE_CHECKING:
     from ..call import Call, Header

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..algorithms import runtime_value
 from ..call import Call
 from ..runtime.base import Random
-from .draws import integer, random_value, runtime_integer
+from .draws import integer, random_value
 from .hash_policy import compile_hash_policy
 from .mutations import HeaderMutation, compile_request, compile_response
 
@@ -102,7 +103,7 @@ def _choice(weight: WeightedCluster.ClusterWeight, clock: Clock, route_match: Me
 
 def _weight(weight: WeightedCluster.ClusterWeight, prefix: str, runtime: Mapping[str, Any]) -> int:
     """Return the weight of an entry; the runtime key `<prefix>.<cluster>` overrides it."""
-    override = runtime_integer(runtime.get(f"{prefix}.{weight.name}")) if prefix else None
+    override = runtime_value.integer(runtime.get(f"{prefix}.{weight.name}"), None) if prefix else None
     return (weight.weight or 0) if override is None else override
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_timeout import StreamDuration
+from ..algorithms.runtime_value import DENOMINATORS
 from ..policy.model.core import FractionalPercent, Percent
 from ..policy.model.listener import HttpConnectionManager, Tracing
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
 from .clusters import Choice, compile_pick
-from .draws import DENOMINATORS
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mirrors import compile_mirrors

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..call import Call
 from .format import Render, compile_value
-from .match import REQUEST_LINE, compile_header_matcher, compile_query_matchers, query_parameter
+from .match import compile_header_matcher, compile_query_matchers
+from .request_parts import REQUEST_LINE, query_parameter
 
 if TYPE_CHECKING:
     from ..policy.model.core import Node

@@ -6,16 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.core import FractionalPercent
+from ..algorithms import runtime_value
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..policy.model.balancing import RuntimeDouble
-    from ..policy.model.core import RuntimeFeatureFlag, RuntimeFractionalPercent
+    from ..policy.model.core import FractionalPercent, RuntimeFeatureFlag, RuntimeFractionalPercent
     from ..runtime.base import Random
 
 _INTEGER = re.compile(rb"\s*([+-]?)0*([0-9]{1,20})\s*")
-DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
 def random_value(call: Call, random: Random) -> int:
@@ -37,15 +36,7 @@ def share(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any]) -> tup
 
 def percent(default: FractionalPercent, override: Any) -> tuple[int, int]:
     """Return numerator and denominator of a share that a runtime value may override."""
-    if isinstance(override, FractionalPercent):  # as policies hold it
-        return override.numerator, DENOMINATORS[override.denominator]
-    if isinstance(override, Mapping):
-        name = override.get("denominator", "HUNDRED")
-        return int(override.get("numerator", 0)), DENOMINATORS.get(str(name), 100)
-    number = runtime_integer(override)
-    if number is not None:
-        return number, 100
-    return default.numerator, DENOMINATORS[default.denominator]
+    return runtime_value.share(override) or (default.numerator, runtime_value.DENOMINATORS[default.denominator])
 
 
 def drawn(share: tuple[int, int], random: Random) -> bool:
@@ -61,17 +52,6 @@ def header_integer(call: Call, name: bytes) -> int | None:
     value = call.header(name)
     number = None if value is None else integer(value)
     return number if number is not None and number >= 0 else None
-
-
-def runtime_integer(value: object) -> int | None:
-    """Return a runtime value as the unsigned integer that Envoy reads, fractions cut off; `None` if it reads none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return int(number) if 0 <= number < 2**64 else None
 
 
 def runtime_flag(flag: RuntimeFeatureFlag | None, runtime: Mapping[str, Any]) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..algorithms.header_format import Operator, parse
 from ..call import Call, Header
-from .operators import Get, Value, getter
+from .operators import getter
+from .operators.base import Get, Value
 
 if TYPE_CHECKING:
     from ..policy.model.core import SubstitutionFormatString

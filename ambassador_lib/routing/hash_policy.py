@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ..algorithms.hashing import Hash, combined, xxhash64, xxhash64_of_all
 from ..call import Call
 from .internal import source_address
-from .match import call_values, query_parameter
 from .regex import compile_substitution
+from .request_parts import call_values, cookies_of, query_parameter
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster
@@ -84,7 +84,7 @@ def _cookie(policy: HashPolicy.Cookie, cookie_value: MakeCookie | None) -> HashO
     name = policy.name.encode()
 
     def hash_of(call: Call) -> Hash | None:
-        value = request_cookie(call, name)
+        value = cookies_of(call).get(name)
         if not value:
             if policy.ttl is None or cookie_value is None:
                 return None
@@ -94,18 +94,6 @@ def _cookie(policy: HashPolicy.Cookie, cookie_value: MakeCookie | None) -> HashO
         return xxhash64(value)
 
     return hash_of
-
-
-def request_cookie(call: Call, name: bytes) -> bytes:
-    """Return the value of a cookie, without its quotes; empty where there is none."""
-    for key, line in call.headers:
-        if key == b"cookie":
-            for pair in line.split(b";"):
-                own, equals, value = pair.strip().partition(b"=")
-                if equals and own == name:
-                    quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
-                    return value[1:-1] if quoted else value
-    return b""
 
 
 def set_cookie(policy: HashPolicy.Cookie, value: str) -> str:

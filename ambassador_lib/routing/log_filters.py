@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..algorithms import runtime_value
 from ..algorithms.grpc_status import CODES
 from ..call import Call, Header
 from ..policy.model.core import FractionalPercent
-from .draws import percent, runtime_integer
+from .draws import percent
 from .match import compile_header_matcher
-from .operators import grpc_status_of, response_code
+from .operators.response import grpc_status_of, response_code
 
 if TYPE_CHECKING:
     from ..policy.model.access_log import AccessLogFilter, ComparisonFilter, RuntimeFilter
@@ -64,7 +65,7 @@ class LogFilters:
     def _comparison(
         self, model: ComparisonFilter, measure: Callable[[Call, int, Sequence[Header]], int]
     ) -> LogCondition:
-        override = runtime_integer(self._runtime.get(model.value.runtime_key))
+        override = runtime_value.integer(self._runtime.get(model.value.runtime_key), None)
         limit = model.value.default_value if override is None else override
         compare = _COMPARISONS[model.op]
         return lambda call, status, headers: compare(measure(call, status, headers), limit)

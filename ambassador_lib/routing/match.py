@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_status import is_grpc
 from ..call import Call
-from ..policy.model.core import RuntimeFractionalPercent, StringMatcher
-from .draws import integer, random_value, share
-from .joined import REQUEST_HEADERS
+from ..policy.model.core import RuntimeFractionalPercent
+from .draws import random_value, share
 from .regex import compile_regex
+from .request_parts import call_values, cookies_of, query_parameter
+from .value_match import compile_string, compile_values
 
 if TYPE_CHECKING:
     from ..policy.model.matcher import HeaderMatcher, QueryParameterMatcher
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ..runtime.base import Random
 
 Condition = Callable[[Call], bool]
-ValueCondition = Callable[[bytes], bool]
 
 
 def always(_call: Call) -> bool:
@@ -150,38 +150,7 @@ def _without_parameters(condition: Condition) -> Condition:
     return matches
 
 
-# Strings.
-
-
-def compile_string(matcher: StringMatcher) -> ValueCondition:
-    """Compile a `StringMatcher` to a function of a value."""
-    fold = matcher.ignore_case
-
-    def folded(text: str) -> bytes:
-        return text.encode().lower() if fold else text.encode()
-
-    condition: ValueCondition
-    if matcher.exact is not None:
-        exact = folded(matcher.exact)
-        condition = exact.__eq__
-    elif matcher.prefix is not None:
-        prefix = folded(matcher.prefix)
-        condition = lambda value: value.startswith(prefix)  # noqa: E731
-    elif matcher.suffix is not None:
-        suffix = folded(matcher.suffix)
-        condition = lambda value: value.endswith(suffix)  # noqa: E731
-    elif matcher.contains is not None:
-        contains = folded(matcher.contains)
-        condition = lambda value: contains in value  # noqa: E731
-    elif matcher.safe_regex is not None:
-        matches = compile_regex(matcher.safe_regex.regex).fullmatch
-        return lambda value: matches(value) is not None  # ignore_case has no effect on expressions
-    else:
-        raise ValueError("a string matcher needs one of exact, prefix, suffix, contains, safe_regex")
-    return (lambda value: condition(value.lower())) if fold else condition
-
-
-# Headers.
+# Headers, cookies and query parameters.
 
 
 def compile_header_matcher(matcher: HeaderMatcher) -> Condition:
@@ -189,87 +158,6 @@ def compile_header_matcher(matcher: HeaderMatcher) -> Condition:
     values_of = call_values(matcher.name.lower())
     holds = compile_values(matcher)
     return lambda call: holds(values_of(call))
-
-
-def compile_values(matcher: HeaderMatcher) -> Callable[[list[bytes]], bool]:
-    """Compile a condition on all values that one header has.
-
-    A missing header fulfils no condition on a value, an inverted one neither, unless `treat_missing_header_as_empty`.
-    Of several values any may match; inverted, none may. Both verified against Envoy 1.40.
-    """
-    invert, missing_is_empty = matcher.invert_match, matcher.treat_missing_header_as_empty
-    condition = _value_condition(matcher)
-    if condition is None:
-        wanted = (matcher.present_match is not False) != invert
-        return lambda values: (bool(values) or missing_is_empty) == wanted
-
-    def holds(values: list[bytes]) -> bool:
-        if not values:
-            if not missing_is_empty:
-                return False
-            values = [b""]
-        return any(map(condition, values)) != invert
-
-    return holds
-
-
-def _value_condition(matcher: HeaderMatcher) -> ValueCondition | None:
-    """Return the condition on a single value, `None` if only presence counts."""
-    if matcher.range_match is not None:
-        return _in_range(matcher.range_match.start, matcher.range_match.end)
-    string = matcher.string_match or _deprecated_form(matcher)
-    return None if string is None else compile_string(string)
-
-
-def _deprecated_form(matcher: HeaderMatcher) -> StringMatcher | None:
-    """Return what an old matcher is written as now; an empty value asks for presence only (verified for exact)."""
-    if matcher.safe_regex_match is not None:
-        return StringMatcher(safe_regex=matcher.safe_regex_match)
-    old = (matcher.exact_match, matcher.prefix_match, matcher.suffix_match, matcher.contains_match)
-    if not any(old):
-        return None
-    exact, prefix, suffix, contains = (value or None for value in old)
-    return StringMatcher(exact=exact, prefix=prefix, suffix=suffix, contains=contains)
-
-
-def _in_range(start: int, end: int) -> ValueCondition:
-    def matches(value: bytes) -> bool:
-        number = integer(value)
-        return number is not None and start <= number < end
-
-    return matches
-
-
-def call_values(name: str) -> Callable[[Call], list[bytes]]:
-    """Return how to get all values of a request header."""
-    of_call = REQUEST_LINE.get(name)
-    if of_call is not None:
-        return lambda call: [of_call(call)]
-    key = name.encode()
-    if key in REQUEST_HEADERS:
-
-        def joined(call: Call) -> list[bytes]:
-            values = [value for header, value in call.headers if header == key]
-            return values if len(values) < 2 else [b",".join(filter(None, values))]
-
-        return joined
-    return lambda call: [value for header, value in call.headers if header == key]
-
-
-def scheme_of(call: Call) -> str:
-    """Return `:scheme` as Envoy has it: a valid `x-forwarded-proto` beats the listener's own scheme."""
-    proto = (call.header(b"x-forwarded-proto") or b"").lower()
-    return proto.decode() if proto in (b"http", b"https") else call.scheme
-
-
-REQUEST_LINE: dict[str, Callable[[Call], bytes]] = {
-    ":authority": lambda call: call.authority.encode("latin-1"),
-    ":method": lambda call: call.method.encode(),
-    ":path": lambda call: call.target.encode("latin-1"),
-    ":scheme": lambda call: scheme_of(call).encode(),
-    "host": lambda call: call.authority.encode("latin-1"),
-}
-"""Names that conditions and command operators use like headers."""
 
 
 def _fraction_condition(fraction: RuntimeFractionalPercent, runtime: Mapping[str, Any], random: Random) -> Condition:
@@ -285,23 +173,6 @@ def _is_grpc(call: Call) -> bool:
     return is_grpc(call.header(b"content-type"))
 
 
-# Cookies.
-
-
-def cookies_of(call: Call) -> dict[bytes, bytes]:
-    """Return the call's cookies; the first of a name counts, and quotes around a value do not."""
-    found: dict[bytes, bytes] = {}
-    for name, line in call.headers:
-        if name == b"cookie":
-            for pair in line.split(b";"):
-                key, mark, value = pair.strip().partition(b"=")
-                if mark:
-                    if len(value) >= 2 and value.startswith(b'"') and value.endswith(b'"'):
-                        value = value[1:-1]
-                    found.setdefault(key, value)
-    return found
-
-
 def _cookies_condition(matchers: tuple[CookieMatcher, ...]) -> Condition:
     """All must hold; a cookie that is missing fulfils an inverted condition only (verified)."""
     conditions = [(one.name.encode(), compile_string(one.string_match), one.invert_match) for one in matchers]
@@ -313,18 +184,6 @@ def _cookies_condition(matchers: tuple[CookieMatcher, ...]) -> Condition:
         )
 
     return matches
-
-
-# Query parameters.
-
-
-def query_parameter(target: str, name: str) -> str | None:
-    """Return the first value of a query parameter as it was written, `None` if there is none."""
-    for parameter in target.partition("?")[2].split("&"):
-        key, _, value = parameter.partition("=")
-        if key == name:
-            return value
-    return None
 
 
 def compile_query_matchers(matchers: tuple[QueryParameterMatcher, ...]) -> Condition:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..algorithms.grpc_status import grpc_message, grpc_status, is_grpc
 from .format import Render, compile_format
-from .match import scheme_of
+from .request_parts import scheme_of
 from .rewrite import compile_path_rewrite, rewrite_path
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..call import Header
-from .match import compile_values
+from .value_match import compile_values
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster

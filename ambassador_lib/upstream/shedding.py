@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..algorithms.runtime_value import share
+from ..algorithms.runtime_value import DENOMINATORS, share
 from ..errors import LocalReply, LocalReplyError
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import ClusterLoadAssignment
     from ..runtime.base import Random
-
-_DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 
 
 class Shedding:
@@ -32,7 +30,7 @@ class Shedding:
         policy = assignment.policy if assignment is not None else None
         drops = policy.drop_overloads if policy is not None else ()
         given = drops[0].drop_percentage if drops else None
-        dropped = (0, 100) if given is None else (given.numerator, _DENOMINATORS[given.denominator])
+        dropped = (0, 100) if given is None else (given.numerator, DENOMINATORS[given.denominator])
         return cls(random, maintenance, dropped) if maintenance[0] or dropped[0] else None
 
     def check(self) -> None:
