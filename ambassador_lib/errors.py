@@ -295,9 +295,14 @@ def protocol_error(message: str) -> UpstreamResetError:
     return UpstreamResetError(f"protocol error: {message}", reply=reply)
 
 
-def remote_reset(message: str, *, refused: bool = False) -> UpstreamResetError:
-    """An HTTP/2 stream reset: 503 UR. `refused`: REFUSED_STREAM, or GOAWAY below the stream."""
+def remote_reset(message: str, *, refused: bool = False, connect: bool = False) -> UpstreamResetError:
+    """An HTTP/2 stream reset: 503 UR. `refused`: REFUSED_STREAM, or GOAWAY below the stream; `connect`: CONNECT_ERROR.
+
+    Envoy tells each of these two by a name of its own.
+    """
     reason = "remote refused stream reset" if refused else "remote reset"
+    if connect:
+        reason = "remote error with CONNECT request"
     error = UpstreamResetError(message, reply=_reset_reply(reason, "UR", reason.replace(" ", "_")))
     error.refused = refused
     return error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..policy.model.cluster import DnsResolutionConfig
 from ..policy.model.core import SocketAddress
-from .resolver import Answer, Family, NoSuchName, ResolveFailed, unique
+from .resolver import Answer, Family, NoSuchName, ResolveFailed, loopback, unique
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver as DnsResolver
@@ -47,7 +47,7 @@ class NameserverResolver:
 
     async def resolve(self, name: str, family: Family) -> Answer:
         """Ask for A and AAAA records at the same time where both are wanted; one that succeeds is enough."""
-        known = in_hosts_file(self._hosts_file, name, family)
+        known = in_hosts_file(self._hosts_file, name, family) or loopback(name, family)
         if known:
             return Answer(known)
         questions = [self._ask(name, record_type) for record_type in _RECORD_TYPES[family]]

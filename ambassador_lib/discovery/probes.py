@@ -78,7 +78,7 @@ def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettin
     config = host.health_check_config
     if config is not None:
         if config.address is not None and config.address.socket_address is not None:
-            address = config.address.socket_address.address
+            address, port = config.address.socket_address.address, config.address.socket_address.port_value
         port = config.port_value or port
     plain = Destination(
         pool=f"{cluster.name}/health-check",

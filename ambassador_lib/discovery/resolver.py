@@ -157,8 +157,26 @@ _SOCKET_FAMILIES = {"V4": socket.AF_INET, "V6": socket.AF_INET6, "BOTH": socket.
 _NOT_FOUND = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)}
 
 
+_LOOPBACK = {"V4": ("127.0.0.1",), "V6": ("::1",), "BOTH": ("::1", "127.0.0.1")}
+
+
+def loopback(name: str, family: Family) -> tuple[str, ...]:
+    """Return the loopback's addresses if `name` means it (RFC 6761 section 6.3): for where nobody else knows them."""
+    name = name.lower().removesuffix(".")
+    return _LOOPBACK[family] if name == "localhost" or name.endswith(".localhost") else ()
+
+
 def system_lookup(name: str, family: Family) -> Answer:
-    """Call `getaddrinfo`; blocks."""
+    """Call `getaddrinfo`; blocks. Where it has no address for localhost, there is one all the same, as for Envoy."""
+    try:
+        return _system_lookup(name, family)
+    except (NoSuchName, ResolveFailed):
+        if known := loopback(name, family):
+            return Answer(known)
+        raise
+
+
+def _system_lookup(name: str, family: Family) -> Answer:
     try:
         infos = socket.getaddrinfo(name, None, _SOCKET_FAMILIES[family], socket.SOCK_STREAM)
     except socket.gaierror as error:

@@ -225,11 +225,12 @@ def _status(head: list[Header]) -> int:
 
 
 def _told_by(code: int | None) -> UpstreamResetError:
-    """Tell what the peer's RST_STREAM means; one code has a name of its own in Envoy."""
+    """Tell what the peer's RST_STREAM means; three codes have names of their own in Envoy."""
     message = f"stream reset by the upstream: {code!r}"
     if code == h2.errors.ErrorCodes.PROTOCOL_ERROR:
         return protocol_error(message)
-    return remote_reset(message, refused=code == h2.errors.ErrorCodes.REFUSED_STREAM)
+    codes = h2.errors.ErrorCodes
+    return remote_reset(message, refused=code == codes.REFUSED_STREAM, connect=code == codes.CONNECT_ERROR)
 
 
 def _reset(state: h2.connection.H2Connection, stream_id: int) -> None:

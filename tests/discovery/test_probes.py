@@ -113,8 +113,9 @@ def probe(
         config = options.get("config")
         endpoint = kit.endpoint("127.0.0.1", port, hostname="ep.test", health_check_config=config)
         if options.get("elsewhere"):
-            where = Address(socket_address=SocketAddress(address="127.0.0.1"))
-            config = Endpoint.HealthCheckConfig(port_value=port, address=where)
+            of_address = options["elsewhere"] == "port of the address"
+            where = Address(socket_address=SocketAddress(address="127.0.0.1", port_value=port if of_address else 9))
+            config = Endpoint.HealthCheckConfig(port_value=0 if of_address else port, address=where)
             endpoint = kit.endpoint("127.0.0.9", 9, health_check_config=config)
         cluster = kit.cluster([endpoint], name="billing", transport_socket=socket, health_checks=(check,))
         upstream = kit.upstream(cluster)
@@ -178,9 +179,10 @@ def test_an_endpoint_can_name_its_own_host(kit: Any) -> None:
     assert "host: mine.test" in [line.lower() for line in upstream.requests[0]]
 
 
-def test_an_endpoint_can_be_checked_elsewhere(kit: Any) -> None:
-    """`health_check_config.port_value` and `.address` say where."""
-    assert probe(kit, http(), HttpUpstream(reply(200)).serve, elsewhere=True) == [PASSED]
+@pytest.mark.parametrize("elsewhere", ["port of the address", "port of its own"])
+def test_an_endpoint_can_be_checked_elsewhere(kit: Any, elsewhere: str) -> None:
+    """`health_check_config.address` says where; its port gives way to `port_value`."""
+    assert probe(kit, http(), HttpUpstream(reply(200)).serve, elsewhere=elsewhere) == [PASSED]
 
 
 RANGES = {

@@ -61,6 +61,30 @@ def test_errors(lookups: Any, raised: Exception, error: type[Exception]) -> None
         asyncio.run(SystemResolver(SystemClock()).resolve("a.test", "V4"))
 
 
+@pytest.mark.parametrize(
+    ("name", "family", "addresses"),
+    [
+        ("localhost", "V6", ("::1",)),
+        ("LocalHost.", "V4", ("127.0.0.1",)),
+        ("db.localhost", "BOTH", ("::1", "127.0.0.1")),
+        ("notlocalhost", "V4", None),
+    ],
+)
+def test_localhost_has_both_loopback_addresses(lookups: Any, name: str, family: Any, addresses: Any) -> None:
+    """Where the system knows no address of the family for localhost, it is the loopback's, as RFC 6761 has it."""
+
+    def getaddrinfo(*arguments: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    lookups(getaddrinfo)
+    asked = SystemResolver(SystemClock()).resolve(name, family)
+    if addresses is None:
+        with pytest.raises(NoSuchName):
+            asyncio.run(asked)
+    else:
+        assert asyncio.run(asked) == Answer(addresses)
+
+
 def test_a_lookup_that_hangs_is_given_up_and_its_answer_used_later(kit: Any, lookups: Any) -> None:
     """The wait is bounded; the next lookup joins the thread that still hangs, and takes its answer."""
     release = threading.Event()

@@ -228,6 +228,7 @@ def test_deadline_of_the_reader_leaves_the_others_alone(mode: Mode) -> None:
         (h2.errors.ErrorCodes.NO_ERROR, "remote_reset", False),
         (h2.errors.ErrorCodes.INTERNAL_ERROR, "remote_reset", False),
         (h2.errors.ErrorCodes.PROTOCOL_ERROR, "protocol_error", False),
+        (h2.errors.ErrorCodes.CONNECT_ERROR, "remote_error_with_CONNECT_request", False),
     ],
 )
 def test_stream_reset_before_the_head(mode: Mode, code: Any, reason: str, refused: bool) -> None:

@@ -190,6 +190,16 @@ HTTP2 = [
         policy=_H2,
     ),
     _one(
+        "stream_reset_connect_error",
+        "CONNECT_ERROR has a reason of its own",
+        Upstream(reset(code=10), kind="http2"),
+        503,
+        PREFIX + "remote error with CONNECT request",
+        Re(_BEFORE + r"\{remote_error_with_CONNECT_request.*\}"),
+        "UR",
+        policy=_H2,
+    ),
+    _one(
         "stream_refused",
         "REFUSED_STREAM",
         Upstream(reset(code=REFUSED_STREAM), kind="http2"),

@@ -84,9 +84,25 @@ def grpc(status: int | None = 0, message: str = "", *, in_headers: bool = False,
     return Reply(headers=[kind], body=b"\0\0\0\0\0", trailers=told, **fields)
 
 
-Script = int | Reply | Sequence[Any] | Mapping[str, Any] | Callable[[Request], Any]
-"""A status; a reply; a list, one a request, the last repeats; a dict by path (`"*"` for the rest), where lists count
-by path; or a function of the request that returns any of these."""
+@dataclass(frozen=True)
+class Names:
+    """What a name server answers to every question: addresses of either family, a code (3: NXDOMAIN), or nothing.
+
+    `ttl` is in seconds.
+    """
+
+    addresses: Sequence[str] = ()
+    code: int = 0
+    ttl: int = 30
+    silent: bool = False
+
+
+NXDOMAIN = Names(code=3)
+SERVFAIL = Names(code=2)
+
+Script = int | Reply | Names | Sequence[Any] | Mapping[str, Any] | Callable[[Request], Any]
+"""A status; a reply; what a name server says; a list, one a request, the last repeats; a dict by path (`"*"` for the
+rest), where lists count by path; or a function of the request that returns any of these."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,8 @@ class Upstream:
     """One upstream.
 
     - `kind`: `http1`, `http2` (prior knowledge, or ALPN under TLS), `refused` (the port is taken, nobody listens),
-      `backlog` (its backlog is full: connecting neither succeeds nor fails).
+      `backlog` (its backlog is full: connecting neither succeeds nor fails), `dns` (a name server over UDP: `script` is
+      a `Names`, the requests' methods are A and AAAA).
     - `health`: the script of requests whose path is `health_path`; they are recorded apart (`checks`).
     - `greeting`: what becomes of a new connection: `reset`, `close`, `hang`, or bytes that answer whatever comes.
     - `idle`: seconds after which a kept connection is closed.
@@ -116,7 +133,7 @@ class Upstream:
     """
 
     script: Script = 200
-    kind: Literal["http1", "http2", "refused", "backlog"] = "http1"
+    kind: Literal["http1", "http2", "refused", "backlog", "dns"] = "http1"
     tls: Tls | None = None
     health: Script | None = None
     health_path: str = "/health"

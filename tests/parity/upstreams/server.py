@@ -15,7 +15,7 @@ from typing import Any
 
 import h2.exceptions
 
-from . import http1, http2
+from . import dns, http1, http2
 from .records import Request
 from .replies import Reply, Script, Upstream, answer
 from .wire import SILENCE, Gone, Wire
@@ -44,6 +44,7 @@ class Server:
         self._wires: set[Wire] = set()
         self._fillers: list[socket.socket] = []
         self._listening: asyncio.Server | None = None
+        self._questions: asyncio.DatagramTransport | None = None
         self._socket = reserve(upstream.host, port)
         self.port: int = self._socket.getsockname()[1]
 
@@ -53,6 +54,8 @@ class Server:
         """Begin to listen, unless it is declared otherwise."""
         if self.upstream.kind == "backlog":
             self._fill_backlog()
+        elif self.upstream.kind == "dns":
+            self._farm.do(self._answer_questions())
         elif self.upstream.kind != "refused":
             self.revive()
 
@@ -81,7 +84,15 @@ class Server:
                 self._serve, sock=self._socket, ssl=self._context(), backlog=1024, limit=1 << 20
             )
 
+    async def _answer_questions(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._questions, _ = await loop.create_datagram_endpoint(
+            lambda: dns.NameServer(self), local_addr=(self.upstream.host, self.port)
+        )
+
     async def _kill(self) -> None:
+        if self._questions is not None:
+            self._questions.close()
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.close()
