@@ -80,6 +80,10 @@ class Attempt:
         else:
             self._releases.append(release)
 
+    def interim_received(self) -> None:
+        """Note that a 1xx has come before the response."""
+        self.interim = True
+
     def finish(self) -> None:
         """Give back all that the try took, last taken first; safe to call again."""
         releases, self._releases = self._releases, None

@@ -13,11 +13,10 @@ import httpx
 
 from ..algorithms.health import CheckResult
 from ..call import Deadline, Header
-from ..engine.base import Destination, Engine, Exchange
-from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
+from ..engine.base import Destination, Exchange
 from ..policy.model.cluster import Cluster, HealthCheck
 from ..upstream.host import Host
-from .probes import USER_AGENT, NetworkParts, add_header, authority_of
+from .probe_parts import USER_AGENT, EngineProbe, NetworkParts, add_header, authority_of, question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +28,7 @@ FRAME = struct.Struct(">BI")
 MAX_ANSWER = 64 * 1024
 
 
-class GrpcProbe:
+class GrpcProbe(EngineProbe):
     """Asks over gRPC. Whatever a host answers but SERVING is a refusal: unhealthy at once."""
 
     outlives_timeouts = True
@@ -45,39 +44,12 @@ class GrpcProbe:
         *,
         reuse: bool,
     ) -> None:
+        super().__init__(target, parts, reuse=reuse)
         self._authority = authority_of(host, config.authority, cluster)
         self._headers = _headers(config, timeout, host)
         service = config.service_name.encode()
         message = b"\x0a" + _varint(len(service)) + service if service else b""
         self._message = FRAME.pack(0, len(message)) + message
-        self._target = target
-        self._parts = parts
-        self._reuse = reuse
-        self._engine: Engine | None = None
-
-    async def check(self, deadline: Deadline) -> CheckResult:
-        """Ask once and judge the answer."""
-        if self._engine is None:
-            self._engine = self._parts.engine()
-        try:
-            response = await self._engine.send(self._exchange(deadline))
-            try:
-                result = await self._judge(response)
-            finally:
-                await response.aclose()
-        except DeadlineExpired:
-            return CheckResult.TIMED_OUT
-        except (UpstreamConnectError, UpstreamResetError, httpx.TransportError):
-            return CheckResult.UNREACHABLE
-        if not self._reuse:
-            await self.close()
-        return result
-
-    async def close(self) -> None:
-        """Drop the connection."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.close()
 
     async def _judge(self, response: httpx.Response) -> CheckResult:
         kind = response.headers.get("content-type", "")
@@ -93,19 +65,14 @@ class GrpcProbe:
         return CheckResult.PASSED if status == b"0" and _is_serving(bytes(body)) else CheckResult.REFUSED
 
     def _exchange(self, deadline: Deadline) -> Exchange:
-        scheme = "http" if self._target.tls is None else "https"
-        return Exchange(
+        return question(
+            self._target,
+            deadline,
             method="POST",
-            scheme=scheme,
             authority=self._authority,
-            target=PATH,
+            path=PATH,
             headers=list(self._headers),
-            stream=httpx.ByteStream(self._message),
-            destination=self._target,
-            deadline=deadline,
-            on_connected=_nothing,
-            url=httpx.URL(scheme=scheme, host=self._target.address, port=self._target.port),
-            extensions={},
+            body=self._message,
         )
 
 
@@ -170,7 +137,3 @@ def _varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
-
-
-def _nothing() -> None:
-    """Nobody needs to know when a check's connection is there."""

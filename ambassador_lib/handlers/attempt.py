@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -25,6 +27,7 @@ from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
 if TYPE_CHECKING:
     from ..filters.upstream import UpstreamFilters
     from ..routing.response_match import ResponseMatch
+    from ..routing.retry_rules import RetryRules
     from ..runtime.base import Runtime
     from ..telemetry.tracing import Tracing
     from ..upstream.upstream import Upstream
@@ -57,7 +60,7 @@ class SendAttempt:
         self._judged_by_origin = upstream.outlier is not None and (
             upstream.outlier.settings.split_external_local_origin_errors
         )
-        self._is_error = is_error
+        self._verdict = _status if is_error is None else partial(_error, is_error)
         self._detects_degraded = upstream.outlier is not None and upstream.outlier.settings.detect_degraded_hosts
         self._health_checked = upstream.health_checked
         self._milliseconds: dict[float, bytes] = {}
@@ -99,12 +102,6 @@ class SendAttempt:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
         return response
 
-    def _verdict(self, call: Call, response: httpx.Response) -> Outcome:
-        """What outlier detection counts the response as."""
-        if self._is_error is None:
-            return _status(call, response)
-        return 500 if self._is_error(response.status_code, response.headers.raw) else 200
-
     def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
         def on_connected() -> None:
             self._connected(call)
@@ -125,14 +122,9 @@ class SendAttempt:
         )
         rules = call.retry_rules
         if rules.conditions:
-            attempt = call.attempt
-
-            def on_interim() -> None:
-                attempt.interim = True
-
-            exchange.on_interim = on_interim
-        if rules.conditions and not isinstance(call.body, httpx.ByteStream):
-            exchange.is_retried = lambda status, headers: rules.response_retried(status, headers) is not None
+            exchange.on_interim = call.attempt.interim_received
+            if not isinstance(call.body, httpx.ByteStream):
+                exchange.is_retried = partial(_is_retried, rules)
         if call.on_exchange is not None:
             call.on_exchange(exchange)
         return exchange
@@ -209,6 +201,15 @@ def _filtered(call: Call, filters: UpstreamFilters, headers: list[Header]) -> li
     sent = call.headers.copy()
     call.headers = [header for header in sent if header[0] != EXPECTED]
     return sent
+
+
+def _is_retried(rules: RetryRules, status: int, headers: Sequence[Header]) -> bool:
+    return rules.response_retried(status, headers) is not None
+
+
+def _error(is_error: ResponseMatch, _call: Call, response: httpx.Response) -> Outcome:
+    """What outlier detection counts where the cluster says what an error is."""
+    return 500 if is_error(response.status_code, response.headers.raw) else 200
 
 
 def _status(call: Call, response: httpx.Response) -> Outcome:

@@ -13,7 +13,7 @@ import trustme
 from ambassador_lib.algorithms.health import CheckResult
 from ambassador_lib.call import Deadline
 from ambassador_lib.discovery.health_check import _probes_of
-from ambassador_lib.discovery.probes import payload
+from ambassador_lib.discovery.probe_parts import payload
 from ambassador_lib.discovery.static import static_hosts
 from ambassador_lib.engine.transport_sockets import TransportSockets
 from ambassador_lib.policy.model.cluster import Endpoint, HealthCheck, TransportSocket
