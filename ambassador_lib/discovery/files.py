@@ -7,8 +7,10 @@ looks every now and then, as one watch on the control thread, which runs only wh
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import stat
 import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -119,8 +121,15 @@ class FollowedFile:
 
 
 def _content_of(path: str) -> bytes:
-    with open(path, "rb") as file:
+    """Read a file; a pipe or a device at its place, which might never end, is an `OSError` at once."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
         return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody writes to opens, too
 
 
 def _state_of(path: str) -> _Mark:

@@ -161,6 +161,23 @@ def test_a_file_that_cannot_be_read_is_told_of(tmp_path: pathlib.Path, caplog: p
     file.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_at_the_path_holds_nobody_up(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where nobody writes, reading would never end: at the start it is an error, later on it is said once."""
+    pipe, path = tmp_path / "pipe", tmp_path / "eds.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        FollowedFile(os.fspath(pipe)).read()
+    path.write_text("one")
+    file = followed(path)
+    os.replace(pipe, path)
+    assert settled(file) == []
+    assert [record.message for record in caplog.records] == [f"{path} cannot be read: it is no regular file"]
+    moved(path, "two")
+    assert settled(file) == ["two"]
+    file.close()
+
+
 def test_the_first_reading_fails_without_a_file(tmp_path: pathlib.Path) -> None:
     """Whoever follows a file must have it."""
     with pytest.raises(FileNotFoundError):
