@@ -177,7 +177,7 @@ class Walk:
     def _value(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
         if not is_repeated(field):
             return self._single(field, node, place, acts=acts)
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if _is_map(field):
             return self._map(field, node, place, acts=acts)
         if not isinstance(node.value, list):
             raise Unreadable(f"expected a list, not {kind(node.value)}")
@@ -289,7 +289,13 @@ def _join(path: str, name: str) -> str:
 
 
 def _default(field: FieldDescriptor) -> Any:
+    if _is_map(field):
+        return FrozenDict()
     return () if is_repeated(field) else _default_single(field)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 def _default_single(field: FieldDescriptor) -> Any:

@@ -61,6 +61,8 @@ def from_python(value: Any, name: str, path: str = "", depth: int = 0) -> Node:
     if depth > _DEEPEST:
         raise _unreadable(name, _TOO_DEEP)
     if isinstance(value, Mapping):
+        for key in value:
+            _check_text(key, name, path)
         entries = {
             str(key): from_python(item, name, f"{path}.{key}" if path else str(key), depth + 1)
             for key, item in value.items()
@@ -69,6 +71,7 @@ def from_python(value: Any, name: str, path: str = "", depth: int = 0) -> Node:
     if isinstance(value, (list, tuple)):
         items = enumerate(value)
         return Node([from_python(item, name, f"{path}[{index}]", depth + 1) for index, item in items], name, name)
+    _check_text(value, name, path)
     if value is None or isinstance(value, (bool, str)):
         return Node(value, name, name)
     if isinstance(value, int):
@@ -80,6 +83,15 @@ def from_python(value: Any, name: str, path: str = "", depth: int = 0) -> Node:
     kind = type(value).__name__
     article = "an" if kind[:1].lower() in "aeiou" else "a"
     raise PolicyError([PolicyFault(name, path, f"{article} {kind} cannot stand in a policy: {value!r}")])
+
+
+def _check_text(value: object, name: str, path: str) -> None:
+    """Refuse half of a pair that UTF-16 has for one character: nothing can be sent or compared with it."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        raise PolicyError([PolicyFault(name, path, f"{value!r} is no text: it cannot be written as UTF-8")]) from None
 
 
 def plain_scalar(text: str) -> bool | int | str | None:

@@ -79,6 +79,18 @@ def test_a_wrong_type_names_both() -> None:
     assert "expected a mapping" in fault(document(route="cluster: c, retry_policy: [a]")).message
 
 
+def test_a_map_of_the_wrong_type_is_one_fault() -> None:
+    """What could not be read is a fault, and stands for an empty map in what else is checked."""
+    found = fault(document(vhost='name: v, domains: ["*"], typed_per_filter_config: 1e3'))
+    assert found.message == "expected a mapping, not '1e3'"
+
+
+@pytest.mark.parametrize("given", [{"node": {"id": "\ud800"}}, {"node": {"metadata": {"\ud800": 1}}}])
+def test_text_that_cannot_be_written_is_a_fault(given: dict[str, object]) -> None:
+    """A parsed document may hold what no file can."""
+    assert "no text" in fault(given).message
+
+
 def test_an_unquoted_boolean_for_a_string_says_to_quote_it() -> None:
     """`name: no` is a boolean to Envoy; the help says how to write the string."""
     found = fault(document(vhost='name: no, domains: ["*"]'))
