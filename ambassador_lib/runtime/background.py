@@ -6,6 +6,7 @@ Its twin for event loops is `loop_background`. Both are bounded, and `cancel` en
 from __future__ import annotations
 
 import contextvars
+import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
@@ -18,6 +19,8 @@ IDLE = 5.0
 """Seconds for which a thread without work is kept."""
 PATIENCE = 1.0
 """Seconds that work which was told to end may take to do so."""
+
+_log = logging.getLogger("ambassador_lib.background")
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 """Makes the coroutine; it sees to its own errors."""
@@ -72,14 +75,19 @@ class Threads:
         with self._lock:
             if self._free > 0:
                 self._free -= 1
-            elif self._threads < self._limit:
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
-                self._threads += 1
-            else:
+            elif self._threads >= self._limit or not self._begin_thread():
                 return None
             self._jobs.add(job)
             self._queue.put(job)
         return job
+
+    def _begin_thread(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError:  # the system gives no more of them, or the interpreter ends
+            return False
+        self._threads += 1
+        return True
 
     def _run(self) -> None:
         own = self._queue  # of this process: a fork has another
@@ -129,6 +137,8 @@ class _ThreadJob:
         assert work is not None, "a job runs once"
         try:
             self._context.run(run_sync, work())
+        except BaseException:  # noqa: BLE001 - told to whom it concerns; the thread is for others, too
+            _log.debug("work beside a call has failed", exc_info=True)
         finally:
             self._done.set()
 

@@ -59,7 +59,14 @@ class Tasks:
 class _AsyncioJob:
     def __init__(self, work: Work, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._task = loop.create_task(work(), name=name)
+        self._has_begun = self._is_cancelled = False
+        self._task = loop.create_task(self._run(work), name=name)
+
+    async def _run(self, work: Work) -> None:
+        self._has_begun = True
+        if self._is_cancelled:
+            self._task.cancel()
+        await work()
 
     def is_over(self) -> bool:
         return self._task.done() or self._loop.is_closed()
@@ -67,10 +74,16 @@ class _AsyncioJob:
     def cancel(self) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the task with it
             if asyncio.get_running_loop() is self._loop:
-                self._task.cancel()
+                self._cancel()
                 return
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        """Break it off, once it has begun: a task that has not would never give back what it is to look after."""
+        self._is_cancelled = True
+        if self._has_begun:
+            self._task.cancel()
 
     async def ended(self) -> bool:
         if self._loop is asyncio.get_running_loop():

@@ -57,6 +57,46 @@ def test_work_sees_its_starters_context() -> None:
     assert ["mine"] == seen
 
 
+def test_without_more_threads_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no thread, it is as where the bound is reached: the caller goes on without."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> None:
+        raise AssertionError("there is no thread for it")
+
+    threads = Threads(1, "test")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert threads.start(work, nothing) is None
+    ran = []
+
+    async def later() -> None:
+        ran.append(1)
+
+    job = threads.start(later, nothing)
+    assert job is not None
+    assert run_sync(job.ended())
+    assert ran == [1]
+
+
+def test_a_thread_outlives_what_goes_wrong_in_it() -> None:
+    """Work that fails in an unforeseen way leaves its thread to the next."""
+
+    async def leave() -> None:
+        raise SystemExit
+
+    async def work() -> None:
+        pass
+
+    threads = Threads(1, "test")
+    for one in (leave, work):
+        while (job := threads.start(one, nothing)) is None:
+            pass  # the thread has told of its end, and is not free yet
+        assert run_sync(job.ended())
+
+
 def test_a_forked_child_begins_without_threads() -> None:
     """What the parent's threads held is forgotten, the whole bound is free again."""
     threads, go = Threads(1, "test"), threading.Event()
@@ -99,6 +139,27 @@ def test_tasks_are_bounded_and_cancelled(mode: str) -> None:
 
     anyio.run(main, backend=mode)
     assert 2 == len(ended)
+
+
+@pytest.mark.parametrize("mode", ["asyncio", "trio"])
+def test_work_that_is_cancelled_at_once_cleans_up(mode: str) -> None:
+    """It begins all the same: what it was given to look after would never be given back otherwise."""
+    ended = []
+
+    async def main() -> None:
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(1)
+
+        tasks = Tasks(1, "test")
+        tasks.start(work, nothing)
+        tasks.cancel()
+        await tasks.ended()
+
+    anyio.run(main, backend=mode)
+    assert [1] == ended
 
 
 def fed() -> FedBody:
