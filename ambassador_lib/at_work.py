@@ -149,7 +149,7 @@ class PolicyAtWork:
             listener,
             rule,
             partial(ChooseRoute, self.clusters, unrouted, random=self._options.random),
-            partial(self._stack.listener_chain, listener, filters),
+            partial(self._stack.listener_chain, listener, filters, self.parts.access_logs(manager)),
             partial(self._compile_routes, listener, filters),
         )
         made.use(manager.route_config or RouteConfiguration())

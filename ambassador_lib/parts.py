@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from .discovery.files import FileWatcher
@@ -41,7 +42,7 @@ class Parts:
         self.copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
         self.racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
         self._log_filters = LogFilters(policy.runtime, options.random, options.clock)
-        self._logs: dict[int, AccessLogs] = {}
+        self._logs: weakref.WeakSet[AccessLogs] = weakref.WeakSet()
 
     def filter_context(self, listener: Listener) -> FilterContext:
         """Return what the filters of a listener may use."""
@@ -55,14 +56,14 @@ class Parts:
         return LocalReplyRewrite(manager.local_reply_config, self._log_filters, self.options.clock)
 
     def access_logs(self, manager: HttpConnectionManager) -> AccessLogs | None:
-        """Return the manager's logs, made once: its files stay open over changes of its routes."""
+        """Make the manager's logs; whoever holds them keeps their files open."""
         if not manager.access_log:
             return None
-        if id(manager) not in self._logs:
-            from .telemetry.access_log import AccessLogs  # few policies log
+        from .telemetry.access_log import AccessLogs  # few policies log
 
-            self._logs[id(manager)] = AccessLogs(manager.access_log, self._log_filters, self.options.clock)
-        return self._logs[id(manager)]
+        logs = AccessLogs(manager.access_log, self._log_filters, self.options.clock)
+        self._logs.add(logs)
+        return logs
 
     async def ended(self) -> None:
         """Wait for a moment until what ran beside calls has ended."""
@@ -77,5 +78,5 @@ class Parts:
 
     def close_logs(self) -> None:
         """Write what waits, and let go of the files."""
-        for logs in self._logs.values():
+        for logs in list(self._logs):
             logs.close()

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .policy.model import Cluster, HttpConnectionManager, Listener, RetryPolicy
     from .routing.compiled import CompiledRoute
     from .runtime.gate import Gate
+    from .telemetry.access_log import AccessLogs
     from .upstream.aggregate import Aggregate
     from .upstream.upstream import Upstream
 
@@ -87,9 +88,11 @@ class Stack:
 
     # --- once a request: a listener's chain -------------------------------------------------------------------------
 
-    def listener_chain(self, listener: Listener, filters: FilterChain, choose_route: ChooseRoute) -> Next:
+    def listener_chain(
+        self, listener: Listener, filters: FilterChain, logs: AccessLogs | None, choose_route: ChooseRoute
+    ) -> Next:
         """Return the way in, down to the choice of a route, which has the next chain."""
-        observe, local_replies = self.outermost(listener.http_connection_manager)
+        observe, local_replies = self.outermost(listener.http_connection_manager, logs)
         return compose(
             [
                 observe,
@@ -110,12 +113,12 @@ class Stack:
             _end,
         )
 
-    def outermost(self, manager: HttpConnectionManager) -> tuple[Observe, LocalReplies]:
+    def outermost(self, manager: HttpConnectionManager, logs: AccessLogs | None = None) -> tuple[Observe, LocalReplies]:
         """Return the two layers that every call passes, be it claimed by anything or not."""
         options, parts = self._options, self._parts
         return (
             # Outermost, so that whatever happens below is told and given back.
-            Observe(self._runtime, parts.tracing, as_response=options.as_response, logs=parts.access_logs(manager)),
+            Observe(self._runtime, parts.tracing, as_response=options.as_response, logs=logs),
             # Above all that may refuse; below observe, which tells of the reply.
             LocalReplies(
                 manager,

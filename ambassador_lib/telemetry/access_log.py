@@ -6,13 +6,14 @@ Source: `HttpConnectionManager.access_log`.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..policy.model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutAccessLog
 from ..routing.format import Render, compile_format, compile_json, compile_text
 from ..routing.respond import read
-from ..runtime.log_writer import LogFile, close_log, open_log
+from ..runtime.log_writer import LogFile, abandon_log, close_log, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +31,14 @@ _log = logging.getLogger("ambassador_lib.access_log")
 
 
 class AccessLogs:
-    """The logs of one connection manager."""
+    """The logs of one connection manager; their files are let go with the last call or listener that logs to them."""
 
     def __init__(self, models: Iterable[AccessLog], filters: LogFilters, clock: Clock) -> None:
         self._entries = [_Entry(model, filters, clock) for model in models if model.typed_config is not None]
         self._complained = False
+        self._ends = [weakref.finalize(self, abandon_log, entry.file) for entry in self._entries]
+        for end in self._ends:
+            end.atexit = False
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -54,7 +58,8 @@ class AccessLogs:
     def close(self) -> None:
         """Write what waits, and let go of the files."""
         entries, self._entries = self._entries, []
-        for entry in entries:
+        for entry, end in zip(entries, self._ends, strict=True):
+            end.detach()
             close_log(entry.file)
 
 

@@ -76,6 +76,58 @@ def test_a_file_that_cannot_be_opened_is_told_once(tmp_path: Path, caplog: pytes
     assert path.read_bytes() == b"2\n"
 
 
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+
+
+@needs_pipes
+def test_a_pipe_that_nobody_reads_loses_its_own_lines_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread that writes for all never waits for a reader."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe, file = open_log(str(tmp_path / "pipe")), open_log(str(tmp_path / "log"))
+    pipe.write(b"lost\n")
+    file.write(b"written\n")
+    close_log(file)
+    assert (tmp_path / "log").read_bytes() == b"written\n"
+    assert pipe.lost == 1
+    assert len(caplog.records) == 1
+    close_log(pipe)
+
+
+@needs_pipes
+def test_a_full_pipe_keeps_its_lines_for_later(tmp_path: Path) -> None:
+    """A reader that stops for a while holds nobody up, and finds whole lines in their order."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+        log = log_writer.LogFile(str(path))
+        text = [b"%d %s\n" % (number, b"x" * 999) for number in range(200)]
+        log._lines.extend(text)
+        log.drain()
+        log._lines.append(b"last\n")
+        found = b""
+        while not found.endswith(b"last\n"):
+            found += reader.read(1 << 16)
+            log.drain()
+        log.close()
+    assert found == b"".join((*text, b"last\n"))
+    assert log.lost == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="needs pipes that do not block")
+def test_a_standard_stream_that_does_not_block_is_no_busy_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the other end may have set it so; what does not fit waits."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    monkeypatch.setitem(log_writer._STREAMS, "/dev/stdout", writer)
+    log = log_writer.LogFile("/dev/stdout")
+    log._lines.append(b"x" * (1 << 20) + b"\n")
+    log.drain()
+    log.close()
+    assert log.lost == 1
+    os.close(reader)
+    os.close(writer)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_writes_its_own_lines_only(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from ambassador_lib import AmbassadorTransport, NoHealthyUpstreamError, NoRouteError, PolicyError
 from ambassador_lib.errors import LocalReplyError
 from ambassador_lib.policy import Policy
+from ambassador_lib.runtime import log_writer
 from ambassador_lib.testing.clock import FakeClock
 
 from . import documents
@@ -462,6 +463,31 @@ def test_listeners_come_change_and_go(spec: Spec, files: Files) -> None:
     assert spec.read(response) == b"x"
     with pytest.raises(NoRouteError):
         spec.get()
+
+
+def test_access_logs_come_and_go_with_their_listener(spec: Spec, files: Files) -> None:
+    """A listener in another's place logs to its own file; a file is let go with the last call that is logged to it."""
+
+    def logging_to(name: str) -> dict[str, Any]:
+        path = os.fspath(files.folder / name)
+        return {"name": "x", "typed_config": {"@type": f"{documents.TYPE}.access_loggers.file.v3.FileAccessLog",
+                "path": path, "log_format": {"text_format_source": {"inline_string": "%PATH%\n"}}}}  # fmt: skip
+
+    def in_use() -> list[str]:
+        gc.collect()
+        return [pathlib.Path(path).name for path, file in log_writer._writer._files.items() if file.users]
+
+    files.put("lds.json", as_listener(vhost(), manager={"access_log": [logging_to("0.log")]}))
+    spec.given(by_lds(files))
+    for number in range(1, 4):
+        response = spec.request("GET", f"/{number}", stream=True)
+        files.put("lds.json", as_listener(vhost(), manager={"access_log": [logging_to(f"{number}.log")]}))
+        assert spec.read(response) == b"x"
+        del response
+    spec.get("/4")
+    log_writer._writer.flush()
+    assert [(files.folder / f"{number}.log").read_text() for number in range(4)] == ["/1\n", "/2\n", "/3\n", "/4\n"]
+    assert in_use() == ["3.log"]
 
 
 def test_listeners_that_cannot_be_are_refused_one_by_one(spec: Spec, files: Files) -> None:
