@@ -41,7 +41,7 @@ ORDER: dict[str, set[str]] = {
     "discovered": {"discovery", "errors", "live", "policy"},
     "stack": {
         "call", "claims", "engine", "errors", "filters", "handlers", "live", "parts", "policy", "routing", "runtime",
-        "upstream",
+        "telemetry", "upstream",
     },
     "at_work": {
         "call", "claims", "discovered", "discovery", "engine", "errors", "filters", "handlers", "live", "options",

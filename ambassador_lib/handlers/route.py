@@ -47,7 +47,7 @@ class ChooseRoute:
         if route is None:
             return self._unrouted(call)
         if route.redirects is not None:
-            return self._follow_redirects(call, route)
+            return self._follow_redirects(call, route, routes)
         return self._go(call, route, routes)
 
     def sampling(self, call: Call) -> Tracing | None:
@@ -58,12 +58,11 @@ class ChooseRoute:
         _, route = table.find(call)
         return None if route is None else route.tracing
 
-    async def _follow_redirects(self, call: Call, route: CompiledRoute) -> httpx.Response:
-        """Choose again, as for a new call, as often as an answer sends the call elsewhere."""
+    async def _follow_redirects(self, call: Call, route: CompiledRoute, routes: Routes) -> httpx.Response:
+        """Choose again, among the same routes, as often as an answer sends the call elsewhere."""
         call.redirection = Redirection(call.scheme)
+        call.find_route = routes.table.find
         while True:
-            routes = self.routes
-            call.find_route = routes.table.find
             try:
                 return await self._go(call, route, routes)
             except Redirected:

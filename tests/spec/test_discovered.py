@@ -275,6 +275,19 @@ def test_a_call_under_way_keeps_its_route(spec: Spec, files: Files) -> None:
     assert (caught.value.response.status_code, caught.value.call.flags) == (503, ["NC"])
 
 
+def test_a_redirect_is_followed_while_routes_change(spec: Spec, files: Files) -> None:
+    """A call keeps to the routes that it began with, wherever an answer sends it."""
+    files.put("rds.json", table(route(name="old", internal_redirect_policy={})))
+    spec.given(policy(by_rds(files)), lambda _request: changed(), 200, 200)
+
+    def changed() -> httpx.Response:
+        files.put("rds.json", table(route(name="new", internal_redirect_policy={})))
+        return httpx.Response(302, headers={"location": "http://127.0.0.1:15001/final"})
+
+    assert spec.get("/x").extensions["ambassador"].route == "old"
+    assert spec.get("/x").extensions["ambassador"].route == "new"
+
+
 def test_a_table_may_ask_for_clusters_that_are_there(spec: Spec, files: Files) -> None:
     """`validate_clusters` makes an unknown cluster a reason to refuse the table; discovered clusters are known."""
     files.put("rds.json", table(route("c")))
