@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-SEQUENCE = 0x30
 EXTENSIONS = 0xA3
 VERSION = 0xA0
 BOOLEAN = 0x01

@@ -1,7 +1,7 @@
 """Values with command operators (`%REQ(x)%`), compiled to functions of the call: header values, bodies, log lines.
 
 What is not set renders empty in headers (semantics 1.6), as a dash in bodies and access logs, as `null` in JSON.
-`algorithms/header_format.py` parses, `operators.py` finds the values.
+`algorithms/header_format.py` parses, `operators/` finds the values.
 """
 
 from __future__ import annotations

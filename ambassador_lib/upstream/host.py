@@ -17,7 +17,7 @@ from ..algorithms.labels import NAMESPACE
 if TYPE_CHECKING:
     from ..policy.model.cluster import Endpoint
     from ..policy.model.core import Metadata
-    from .outlier import HostMonitor
+    from .host_monitor import HostMonitor
 
 
 class HealthFlag(enum.IntFlag):
