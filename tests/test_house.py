@@ -58,7 +58,7 @@ ORDER: dict[str, set[str]] = {
     "testing": set(),
     "__init__": {"call", "client", "errors", "policy", "transport"},
 }  # fmt: skip
-SHARED_BY_FILTERS = {"base", "chain", "registry", "upstream"}
+SHARED_BY_FILTERS = {"base", "chain", "coded", "registry", "upstream"}
 WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}
 """Rooms where something may wait; everybody else asks the runtime."""
 CLOCKS_AND_DICE = {"time.sleep", "time.time", "time.monotonic", "random.random", "random.randrange", "random.choice"}

@@ -26,3 +26,7 @@ class Inflater:
             return b""
         self._broken = bool(self._decoder.unconsumed_tail) or self._decoder.eof
         return decoded
+
+    def finish(self) -> bytes:
+        """Return nothing: all that can be decoded has been."""
+        return b""

@@ -63,11 +63,12 @@ class Scope:
 
 
 class Reply:
-    """A response on its way back. `headers` are changed in place; `response` is `None` for a local reply."""
+    """A response on its way back. `headers` are changed in place; a local reply has a `body` and no `response`."""
 
-    __slots__ = ("headers", "response", "status")
+    __slots__ = ("body", "headers", "response", "status")
 
-    def __init__(self, status: int, headers: list[Header], response: httpx.Response | None) -> None:
+    def __init__(self, status: int, headers: list[Header], response: httpx.Response | None, body: bytes = b"") -> None:
+        self.body = body
         self.status = status
         self.headers = headers
         self.response = response

@@ -5,7 +5,7 @@ Source: `envoy.extensions.filters.http.decompressor.v3.Decompressor`; semantics 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from ..policy.model import filters as model
 from ..routing.draws import runtime_flag
 from ..routing.mutations import set_lower_header
 from .base import FilterContext, Layer, Reply, Scope
+from .coded import CodedBody
 
 ENCODING = b"gzip"
 _BODILESS = frozenset((204, 304))
@@ -51,7 +52,7 @@ class Decompressor:
         if self._decodes_requests and _is_encoded(call.headers, self._request) and content_of(call.body) != b"":
             decoder = self._make()
             body = content_of(call.body)
-            call.body = DecodedBody(call.body, decoder) if body is None else httpx.ByteStream(decoder.feed(body))
+            call.body = CodedBody(call.body, decoder) if body is None else httpx.ByteStream(decoder.feed(body))
             call.headers[:] = [*_decoded(call.headers), (b"transfer-encoding", b"chunked")]
         return next(call)
 
@@ -61,34 +62,8 @@ class Decompressor:
         if response is None or call.method == "HEAD" or reply.status in _BODILESS:
             return
         if _is_encoded(reply.headers, self._response):
-            response.stream = DecodedBody(response.stream, self._make())
+            response.stream = CodedBody(response.stream, self._make())
             reply.headers[:] = [*_decoded(reply.headers), (b"transfer-encoding", b"chunked")]
-
-
-class DecodedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that is decoded while it is read, of whichever kind the one below is."""
-
-    def __init__(self, stream: Any, decoder: Inflater) -> None:
-        self._stream = stream
-        self._decoder = decoder
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            if decoded := self._decoder.feed(chunk):
-                yield decoded
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            if decoded := self._decoder.feed(chunk):
-                yield decoded
-
-    def close(self) -> None:
-        """Close the stream below."""
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        """Close the stream below."""
-        await self._stream.aclose()
 
 
 def _ask(call: Call) -> None:

@@ -48,6 +48,9 @@ class FilterReplies:
         if responds:
             self._shape(call, reply)
             call.code = reply.status
-            shown = Reply(reply.status, reply.headers, None)
+            body = reply.body.encode("utf-8", "surrogateescape")
+            shown = Reply(reply.status, reply.headers, None, body)
             for respond in responds:
                 respond(call, shown)
+            if shown.body is not body:
+                reply.body = shown.body.decode("utf-8", "surrogateescape")

@@ -10,6 +10,7 @@ from ..algorithms import header_format
 from .check_routes import check_added
 from .check_secrets import check_secret
 from .findings import Findings
+from .model.extra_requests import TypedExtensionConfig
 from .model.filters import (
     HTTP_FILTERS,
     PER_ROUTE,
@@ -17,9 +18,12 @@ from .model.filters import (
     UPSTREAM_FILTERS,
     AdaptiveConcurrency,
     AdmissionControl,
+    Compressor,
+    CompressorPerRoute,
     CredentialInjector,
     Decompressor,
     Generic,
+    GzipCompressor,
     GzipDecompressor,
     HeaderMutation,
     HeaderMutationPerRoute,
@@ -111,9 +115,26 @@ def _check_decompressor(findings: Findings, config: Decompressor) -> None:
         findings.fault(config.decompressor_library, "typed_config", message)
 
 
+def _check_compressor(findings: Findings, config: Compressor) -> None:
+    _check_encoder(findings, config.compressor_library)
+
+
+def _check_encoder(findings: Findings, extension: TypedExtensionConfig) -> None:
+    library = extension.typed_config
+    if library is not None and not isinstance(library, GzipCompressor):
+        findings.fault(extension, "typed_config", f"{type(library).__name__} encodes nothing")
+
+
+def _check_compressor_level(findings: Findings, config: CompressorPerRoute) -> None:
+    if config.overrides is not None and config.overrides.compressor_library is not None:
+        _check_encoder(findings, config.overrides.compressor_library)
+
+
 _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
     AdaptiveConcurrency: _check_gradient,
     AdmissionControl: _check_admission,
+    Compressor: _check_compressor,
+    CompressorPerRoute: _check_compressor_level,
     CredentialInjector: _check_credential,
     Decompressor: _check_decompressor,
     HeaderMutation: _check_mutations,
@@ -197,7 +218,7 @@ def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:
     for config in given:
         if isinstance(config, LocalRateLimit):
             yield from (one.runtime_key for one in (config.filter_enabled, config.filter_enforced) if one is not None)
-        if isinstance(config, AdaptiveConcurrency | AdmissionControl | Decompressor):
+        if isinstance(config, AdaptiveConcurrency | AdmissionControl | Compressor | Decompressor):
             yield from _keys_below(config)
         if isinstance(config, HTTPFault):
             yield from (getattr(config, field.name) for field in fields(config) if field.name.endswith("_runtime"))

@@ -128,6 +128,7 @@ NEWER_FIELDS = {
     "envoy.config.route.v3.RedirectAction.path_rewrite": "a format for a redirect's path is not supported: use "
     "path_redirect, prefix_rewrite or regex_rewrite",
     "envoy.config.core.v3.HealthCheck.name": "",
+    "envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig.weaken_etag_on_compress": "",
     "envoy.extensions.http.injected_credentials.generic.v3.Generic.header_value_prefix": "",
 }
 """With the reason why a field is refused; empty: it is taken."""
@@ -136,6 +137,7 @@ NEWER_BOOLEANS = frozenset(
     {
         "envoy.config.cluster.v3.OutlierDetection.detect_degraded_hosts",
         "envoy.config.core.v3.WatchedDirectory.watch_modify",
+        "envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig.weaken_etag_on_compress",
     }
 )
 """Those that are booleans; the others are strings."""

@@ -18,7 +18,6 @@ _HTTP_FILTERS = {
     "set_metadata header_to_metadata json_to_metadata": "is not supported: no metadata travels with a call here",
     "on_demand": "is not supported: nothing is discovered while a call waits",
     "composite match_delegate": "is not supported: filters are chosen by the levels of the route table alone",
-    "compressor": "is not supported: bodies are not encoded inside the process",
     "stateful_session": "is not supported: it overrides the load balancer by a cookie or header",
     "bandwidth_limit": "is not supported yet: the fault filter's response_rate_limit slows single responses down",
     "cache cache_v2 file_system_buffer": "is not supported: nothing is kept of what passes through",
@@ -46,7 +45,7 @@ TYPE_REFUSALS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"envoy\.extensions\.compression\.(\w+)\.",
-        r"encoding and decoding of \1 is not supported: only decoding of gzip",
+        r"encoding and decoding of \1 is not supported: only of gzip",
     ),
     (
         r"envoy\.extensions\.common\.matching\.v3\.(\w+)",

@@ -58,5 +58,5 @@ def test_a_request_is_decoded(spec: Spec) -> None:
 
 def test_other_libraries_are_refused() -> None:
     """brotli and zstd need more than Python has."""
-    with pytest.raises(PolicyError, match="brotli is not supported: only decoding of gzip"):
+    with pytest.raises(PolicyError, match="brotli is not supported: only of gzip"):
         Policy.parse(decoding("brotli.decompressor.v3.Brotli"))

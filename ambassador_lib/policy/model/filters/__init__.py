@@ -9,6 +9,7 @@ from __future__ import annotations
 from .adaptive_concurrency import AdaptiveConcurrency, GradientControllerConfig
 from .admission_control import AdmissionControl
 from .buffer import Buffer, BufferPerRoute
+from .compressor import Compressor, CompressorPerRoute, GzipCompressor
 from .credential_injector import CredentialInjector, Generic
 from .decompressor import Decompressor, GzipDecompressor
 from .fault import FaultAbort, FaultDelay, FaultRateLimit, HTTPFault
@@ -35,6 +36,8 @@ __all__ = [
     "AdmissionControl",
     "Buffer",
     "BufferPerRoute",
+    "Compressor",
+    "CompressorPerRoute",
     "CredentialInjector",
     "Decompressor",
     "FaultAbort",
@@ -42,6 +45,7 @@ __all__ = [
     "FaultRateLimit",
     "Generic",
     "GradientControllerConfig",
+    "GzipCompressor",
     "GzipDecompressor",
     "HTTPFault",
     "HeaderMutation",
@@ -61,6 +65,7 @@ PER_ROUTE: dict[type, type | None] = {
     AdaptiveConcurrency: None,
     AdmissionControl: None,
     Buffer: BufferPerRoute,
+    Compressor: CompressorPerRoute,
     CredentialInjector: None,
     Decompressor: None,
     HTTPFault: HTTPFault,
