@@ -48,6 +48,27 @@ _GZIP = {
 }  # fmt: skip
 
 
+_GZIP_COMPRESSOR = {
+    "": TAKEN, "memory_level: 0": REFUSED, "memory_level: 1": TAKEN, "memory_level: 10": REFUSED,
+    "window_bits: 8": REFUSED, "window_bits: 15": TAKEN, "window_bits: 16": REFUSED, "chunk_size: 4095": REFUSED,
+    "chunk_size: 65536": TAKEN, "chunk_size: 65537": REFUSED, "compression_level: BEST_SPEED": TAKEN,
+    "compression_level: COMPRESSION_LEVEL_9": TAKEN, "compression_level: 10": REFUSED,
+    "compression_strategy: RLE": TAKEN, "compression_strategy: 5": REFUSED,
+}  # fmt: skip
+_RESPONSES = {
+    "": TAKEN, "uncompressible_response_codes: [200, 599]": TAKEN, "uncompressible_response_codes: [199]": REFUSED,
+    "uncompressible_response_codes: [600]": REFUSED, "uncompressible_response_codes: [404, 404]": REFUSED,
+    "weaken_etag_on_compress: true": TAKEN, "weaken_etag_on_compress: 1": REFUSED, "status_header_enabled: true": TAKEN,
+    'common_config: {min_content_length: 0, content_type: [""]}': TAKEN,
+    "common_config: {enabled: {default_value: true}}": TAKEN,
+}  # fmt: skip
+_COMPRESSOR_LEVELS = {
+    "": REFUSED, "disabled: true": TAKEN, "disabled: false": REFUSED, "overrides: {}": TAKEN,
+    "overrides: {response_direction_config: {remove_accept_encoding_header: true}}": TAKEN,
+    "overrides: {compressor_library: {name: g}}": REFUSED,
+}  # fmt: skip
+
+
 def _filtered(kind: str, config: str) -> str:
     typed = f'{{"@type": {TYPE}envoy.extensions.filters.http.{kind}, {config}}}'
     return document(filters=f"{{name: f, typed_config: {typed}}}, {ROUTER}")
@@ -72,6 +93,17 @@ def _gzip(config: str) -> str:
     return _filtered("decompressor.v3.Decompressor", f"decompressor_library: {library}")
 
 
+def _compressor(config: str, library: str = "", level: str | None = None) -> str:
+    typed = f'{{"@type": {TYPE}envoy.extensions.compression.gzip.compressor.v3.Gzip, {library}}}'
+    given = f"compressor_library: {{name: g, typed_config: {typed}}}, {config}"
+    kind = f"{TYPE}envoy.extensions.filters.http.compressor.v3.Compressor"
+    filters = f'{{name: f, typed_config: {{"@type": {kind}, {given}}}}}, {ROUTER}'
+    if level is None:
+        return document(filters=filters)
+    settings = f'typed_per_filter_config: {{f: {{"@type": {kind}PerRoute, {level}}}}}'
+    return document(filters=filters, on_route=settings)
+
+
 LIMITS: dict[str, tuple[str, bool]] = {
     **{f"stream {value}": (document(route=f"cluster: c, {value}"), taken) for value, taken in _STREAMS.items()},
     **{f"router {value}": (_router(value), taken) for value, taken in _ROUTERS.items()},
@@ -81,4 +113,14 @@ LIMITS: dict[str, tuple[str, bool]] = {
     },
     **{f"gradient {value}": (_gradient(value), taken) for value, taken in _GRADIENTS.items()},
     **{f"gzip {value}": (_gzip(value), taken) for value, taken in _GZIP.items()},
+    **{f"gzip compressor {value}": (_compressor("", value), taken) for value, taken in _GZIP_COMPRESSOR.items()},
+    **{
+        f"compressor responses {value}": (_compressor(f"response_direction_config: {{{value}}}"), taken)
+        for value, taken in _RESPONSES.items()
+    },
+    **{
+        f"compressor level {value}": (_compressor("", level=value), taken)
+        for value, taken in _COMPRESSOR_LEVELS.items()
+    },
+    "compressor without a library": (_filtered("compressor.v3.Compressor", ""), REFUSED),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from ..bootstrap import Document, boot, cluster, direct, http2, http_filter, retry, route, typed
 from ..look import bodies, got, got_each, hits, received, see, sent_each, status
