@@ -6,7 +6,7 @@ Source: `envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurren
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from ..algorithms.gradient import INFINITY, Gradient, GradientController
@@ -35,7 +35,7 @@ class AdaptiveConcurrency:
 
     def start_afresh(self) -> None:
         """Begin to measure; in a forked child, anew."""
-        self._lock = Lock()
+        self._lock = RLock()  # the garbage collector may end a call in here
         self.controller = GradientController(self._settings, self._now(), self._random)
 
     def prepare(self, config: Any) -> None:

@@ -6,7 +6,7 @@ Source: `envoy.extensions.filters.http.fault.v3.HTTPFault`; semantics 9.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import httpx
@@ -39,13 +39,13 @@ class Fault:
     def __init__(self, config: HTTPFault, context: FilterContext) -> None:
         self.context = context
         self.active = 0
-        self.lock = Lock()
+        self.lock = RLock()  # the garbage collector may end a call in here
         self._settings = self.prepare(config)
         after_fork(self)
 
     def start_afresh(self) -> None:
         """In a forked child: the calls are the parent's."""
-        self.lock = Lock()
+        self.lock = RLock()
         self.active = 0
 
     def prepare(self, config: HTTPFault) -> Settings:

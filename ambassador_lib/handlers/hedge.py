@@ -113,7 +113,7 @@ class Race:
             return await self._alone()
         while True:
             await self._wait()
-            for racer in self._take_finished():
+            while (racer := self._take_finished()) is not None:
                 answer = await self._judge(racer)
                 if answer is not None:
                     await self._dismiss_others()
@@ -212,10 +212,10 @@ class Race:
             self._call.keep_up(racer.view)
         self._wake()
 
-    def _take_finished(self) -> list[Racer]:
+    def _take_finished(self) -> Racer | None:
+        """Take one: what is left is given back by `end`, should this one's be the answer."""
         with self._lock:
-            finished, self._finished = self._finished, []
-        return finished
+            return self._finished.pop(0) if self._finished else None
 
     # --- judging ----------------------------------------------------------------------------------------------------
 
@@ -232,7 +232,11 @@ class Race:
             raise outcome
         reason = self._retry.why(self._rules, outcome) if self._may_retry(racer) else None
         if reason is not None and not racer.retried:
-            self._schedule(racer, outcome, reason)
+            try:
+                self._schedule(racer, outcome, reason)
+            except BaseException:  # a strategy of the application's raised
+                await self._drop(racer)
+                raise
         failed = reason is not None or isinstance(outcome, AmbassadorError)
         if failed and (self._running or self._finished or self._retry_at is not None):
             await self._drop(racer)

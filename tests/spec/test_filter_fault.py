@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from ambassador_lib import FaultInjectedError, LocalReplyError
+from ambassador_lib.call import Call
+from ambassador_lib.filters.fault import Fault, _Charge
+from ambassador_lib.policy.model.filters import HTTPFault
 
 from .harness import Body, Hang, Spec, told
 from .test_filters import ALWAYS, FORWARD, aborted, fault, filtered
@@ -134,6 +138,16 @@ def test_no_more_than_so_many_suffer_at_a_time(spec: Spec) -> None:
     assert [] == flags(spec.get(headers={"x-slow": "1"}))
     spec.close(first)
     assert ["DI"] == flags(spec.get(headers={"x-slow": "1"}))
+
+
+def test_a_call_that_ends_inside_of_anothers_count_gives_back() -> None:
+    """The garbage collector may end an abandoned call wherever it likes, in this very thread."""
+    filter_ = Fault(HTTPFault(), SimpleNamespace(values={}))  # type: ignore[arg-type]
+    call = Call(httpx.Request("GET", "http://x/"), 0.0, "/")
+    assert _Charge(filter_, 1, call).take()
+    with filter_.lock:
+        call.finish()
+    assert filter_.active == 0
 
 
 def test_the_runtime_overrides(spec: Spec) -> None:

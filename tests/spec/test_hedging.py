@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+import tenacity
 
 from ambassador_lib import RouteTimeoutError, UpstreamResetError
+from ambassador_lib.handlers.hedge import Race
 from ambassador_lib.handlers.retry import Retry
 from ambassador_lib.testing.clock import FakeRandom
 
@@ -122,6 +125,46 @@ def test_a_bad_answer_is_dropped_while_another_try_is_pending(spec: Spec) -> Non
     response = settle(spec, blocking if spec.is_blocking else loop, release_late, lambda: nothing_held(spec))
     assert 200 == response.status_code
     assert [200, 503] == [attempt.status for attempt in story(response).attempts]
+
+
+def test_of_two_answers_at_once_the_other_is_given_back(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both tries have ended when the call looks: what the one holds that does not count is not forgotten."""
+    upstream = given(spec, hedged(), lambda number: HANG if number == 1 else 200)
+    answer, wait = upstream._answer, Race._wait
+
+    def second_releases(number: int, request: httpx.Request) -> int | str:
+        outcome = answer(number, request)
+        if number == 2:
+            upstream.release()
+        return outcome
+
+    async def until_both_have_ended(race: Race) -> None:
+        await wait(race)
+        for _ in range(1000):
+            if len(race._running) < 2 or len(race._finished) == 2:
+                return
+            if spec.is_blocking:
+                time.sleep(0.001)  # noqa: ASYNC251 - for the other thread; no loop is here
+            else:
+                await anyio.lowlevel.checkpoint()
+
+    upstream._answer = second_releases
+    monkeypatch.setattr(Race, "_wait", until_both_have_ended)
+    assert 200 == get(spec, upstream).status_code
+    assert [True, True] == [body.closed > 0 for body in upstream.answers]
+
+
+def test_a_strategy_that_raises_leaves_nothing_behind(spec: Spec) -> None:
+    """The answer that it was asked about is closed."""
+
+    def refuse(_state: tenacity.RetryCallState) -> bool:
+        raise ZeroDivisionError
+
+    upstream = given(spec, hedged(), lambda _number: 503, retry=tenacity.Retrying(stop=refuse))
+    with pytest.raises(ZeroDivisionError):
+        get(spec, upstream)
+    assert nothing_held(spec)
+    assert [True] == [body.closed > 0 for body in upstream.answers]
 
 
 def test_a_try_that_breaks_off_ends_the_call_only_as_the_last(spec: Spec) -> None:
