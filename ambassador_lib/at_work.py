@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .routing.compiled import CompiledRoute
     from .routing.retry_rules import RetryRules
     from .runtime.base import Runtime
+    from .upstream.plan import Locality
+    from .upstream.zones import FindPeers
 
 
 async def _no_route(call: Call) -> httpx.Response:
@@ -106,6 +108,7 @@ class PolicyAtWork:
             breaker_storage=options.breaker_storage,
             health_checked=parts.engine.dials,
             runtime=self._policy.runtime,
+            zone=self._zone_for(cluster),
         )
         discovery = start_discovery(
             upstream,
@@ -118,6 +121,15 @@ class PolicyAtWork:
         chain, below = self._stack.cluster_chain(upstream, discovery.gate, sockets)
         watches = watch_storage(upstream, options.clock, options.random)
         return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), watches)
+
+    def _zone_for(self, cluster: Cluster) -> tuple[Locality, FindPeers] | None:
+        """Return where the application is and who is like it, for clusters other than its own."""
+        manager, node = self._policy.cluster_manager, self._policy.node
+        name = manager.local_cluster_name if manager is not None else ""
+        if not name or name == cluster.name or node is None or node.locality is None:
+            return None
+        own = node.locality
+        return (own.region, own.zone, own.sub_zone), partial(self.clusters.get, name)
 
     def _start_aggregate(self, cluster: Cluster) -> ClusterAtWork:
         options, gate = self._options, Gate()

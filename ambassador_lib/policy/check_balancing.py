@@ -15,7 +15,13 @@ DEFAULT_MINIMUM_RING = 1024
 DEFAULT_MAXIMUM_RING = 8 * 1024 * 1024
 DEFAULT_TABLE_SIZE = 65537
 
-ROUTER_KEYS = frozenset({"upstream.use_retry", "upstream.base_retry_backoff_ms", "upstream.healthy_panic_threshold"})
+ZONE_KEYS = (
+    "upstream.zone_routing.enabled", "upstream.zone_routing.min_cluster_size",
+    "upstream.zone_routing.force_local_zone.min_size",
+)  # fmt: skip
+ROUTER_KEYS = frozenset(
+    {"upstream.use_retry", "upstream.base_retry_backoff_ms", "upstream.healthy_panic_threshold", *ZONE_KEYS}
+)
 """Runtime keys that all clusters share."""
 
 _BREAKER_KEYS = (
@@ -125,10 +131,5 @@ def _warn_unused(findings: Findings, cluster: Cluster) -> None:
     hashes = cluster.lb_policy in ("RING_HASH", "MAGLEV")
     if common is not None and common.consistent_hashing_lb_config is not None and not hashes:
         findings.warn(common, "consistent_hashing_lb_config", f"no effect: lb_policy is {cluster.lb_policy}")
-    zone = common.zone_aware_lb_config if common is not None else None
-    if zone is not None:
-        for field in ("routing_enabled", "min_cluster_size"):
-            if getattr(zone, field) is not None:
-                findings.warn(zone, field, "no effect: there is no local_cluster_name")
     if cluster.lb_subset_config is not None and not cluster.lb_subset_config.subset_selectors:
         findings.warn(cluster.lb_subset_config, "subset_selectors", "no effect: without selectors there are no subsets")

@@ -14,6 +14,7 @@ from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
 from .check_secrets import check_secrets
 from .check_sources import check_source
+from .check_zones import check_zones
 from .findings import Findings, Places
 from .runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
 
@@ -51,6 +52,7 @@ def collect(policy: Policy, places: Places) -> Findings:
     for source in (dynamic.lds_config, dynamic.cds_config) if dynamic is not None else ():
         if source is not None:
             check_source(findings, source)
+    check_zones(findings, policy)
     check_metadata(findings, policy)
     _check_runtime(findings, policy)
     return findings

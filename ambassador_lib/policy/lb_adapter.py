@@ -225,6 +225,8 @@ class _Reader:
                 routing_enabled=None if enabled is None else self._builder.build(enabled),
                 min_cluster_size=zone.get("min_cluster_size"),
                 fail_traffic_on_panic=bool(zone.get("fail_traffic_on_panic")),
+                force_local_zone_min_size=_forced(zone),
+                locality_basis=zone.get("locality_basis") or "HEALTHY_HOSTS_NUM",
             )
             self._common(zone_aware_lb_config=settings)
 
@@ -234,6 +236,15 @@ class _Reader:
             common = CommonLbConfig()
             self._builder.places.note(common, self._chosen)
         self._arguments["common_lb_config"] = self._builder.replace(common, **changes)
+
+
+def _forced(zone: ParsedMessage) -> int | None:
+    """Return from how many hosts on all stays in the own zone; the newer of the two fields that say so counts."""
+    forced = zone.get("force_local_zone")
+    if forced is not None:
+        least: int | None = forced.get("min_size")
+        return 1 if least is None else least
+    return 1 if zone.get("force_locality_direct_routing") else None
 
 
 def _first(chosen: ParsedMessage) -> ParsedMessage | None:

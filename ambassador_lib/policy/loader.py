@@ -76,7 +76,8 @@ def _policy(root: Node, warnings: list[PolicyFault]) -> Policy:
     runtime = read_runtime(builder, bootstrap)
     node = builder.build(bootstrap.get("node")) if bootstrap.get("node") is not None else None
     dynamic = _dynamic_resources(builder, bootstrap)
-    parts = (listeners, clusters, runtime, node, dynamic, _built(builder, resources, "secrets"))
+    manager = builder.build(bootstrap.get("cluster_manager")) if bootstrap.get("cluster_manager") is not None else None
+    parts = (listeners, clusters, runtime, node, dynamic, manager, _built(builder, resources, "secrets"))
     policy = Policy.__new__(Policy)
     policy._set(*parts, ())  # noqa: SLF001 - the checks below know places, __init__'s do not
     found = collect(policy, builder.places)

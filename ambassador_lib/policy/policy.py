@@ -12,7 +12,7 @@ from .policy_warning import PolicyWarning
 if TYPE_CHECKING:
     from .model.cluster import Cluster
     from .model.core import FractionalPercent, Node
-    from .model.dynamic import DynamicResources
+    from .model.dynamic import ClusterManager, DynamicResources
     from .model.listener import Listener
     from .model.tls import Secret
 
@@ -34,6 +34,7 @@ class Policy:
     runtime: Mapping[str, bool | int | str | FractionalPercent]
     node: Node | None
     dynamic_resources: DynamicResources | None
+    cluster_manager: ClusterManager | None
     secrets: tuple[Secret, ...] = field(repr=False)
     warnings: tuple[PolicyWarning, ...] = field(init=False, compare=False, repr=False)
 
@@ -46,23 +47,28 @@ class Policy:
         node: Node | None = None,
         dynamic_resources: DynamicResources | None = None,
         secrets: Iterable[Secret] = (),
+        cluster_manager: ClusterManager | None = None,
     ) -> None:
         from .loader import check
         from .written import read_written
 
-        parts, places = read_written(listeners, clusters, runtime, node, dynamic_resources, secrets)
+        parts, places = read_written(listeners, clusters, runtime, node, dynamic_resources, cluster_manager, secrets)
         self._set(*parts, ())
         object.__setattr__(self, "warnings", check(self, places))
 
     def _set(self, *values: object) -> None:
-        names = ("listeners", "clusters", "runtime", "node", "dynamic_resources", "secrets", "warnings")
+        names = (
+            "listeners", "clusters", "runtime", "node", "dynamic_resources", "cluster_manager", "secrets", "warnings",
+        )  # fmt: skip
         for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
 
     def in_force(self, listeners: tuple[Listener, ...], clusters: tuple[Cluster, ...]) -> Policy:
         """Return this policy with other listeners and clusters, which have been checked already."""
         copy = Policy.__new__(Policy)
-        kept = (self.runtime, self.node, self.dynamic_resources, self.secrets, self.warnings)
+        kept = (
+            self.runtime, self.node, self.dynamic_resources, self.cluster_manager, self.secrets, self.warnings,
+        )  # fmt: skip
         copy._set(listeners, clusters, *kept)  # noqa: SLF001
         return copy
 

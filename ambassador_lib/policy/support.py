@@ -38,7 +38,6 @@ ADAPTED: dict[str, frozenset[str]] = {
     for message, fields in {
         "envoy.config.bootstrap.v3.Bootstrap": "static_resources dynamic_resources layered_runtime node "
         "typed_dns_resolver_config dns_resolution_config use_tcp_for_dns_lookups cluster_manager",
-        "envoy.config.bootstrap.v3.ClusterManager": "",
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters secrets",
         "envoy.config.bootstrap.v3.LayeredRuntime": "layers",
         "envoy.config.bootstrap.v3.RuntimeLayer": "name static_layer",
@@ -68,7 +67,9 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_LB}.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": "slow_start_config",
         f"{_LB}.common.v3.LocalityLbConfig": "zone_aware_lb_config locality_weighted_lb_config",
         f"{_LB}.common.v3.LocalityLbConfig.LocalityWeightedLbConfig": "",
-        f"{_LB}.common.v3.LocalityLbConfig.ZoneAwareLbConfig": "routing_enabled min_cluster_size fail_traffic_on_panic",
+        f"{_LB}.common.v3.LocalityLbConfig.ZoneAwareLbConfig": "routing_enabled min_cluster_size fail_traffic_on_panic "
+        "force_locality_direct_routing force_local_zone locality_basis",
+        f"{_LB}.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone": "min_size",
         f"{_LB}.common.v3.SlowStartConfig": "slow_start_window aggression min_weight_percent",
         f"{_LB}.common.v3.ConsistentHashingLbConfig": "use_hostname_for_hashing hash_balance_factor hash_policy",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
@@ -163,6 +164,10 @@ _FLATTENED = {
 CHOICES = {
     f"{_HPO}.protocol": ("http1", "http2", "auto"),
     "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig.selection_method": ("N_CHOICES", "FULL_SCAN"),
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig.locality_basis": (
+        "HEALTHY_HOSTS_NUM",
+        "HEALTHY_HOSTS_WEIGHT",
+    ),
     f"{_HCM}HttpConnectionManager.Tracing.provider": ("opentelemetry", "zipkin"),
 }
 

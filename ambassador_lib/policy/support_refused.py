@@ -30,7 +30,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     },
     "envoy.config.bootstrap.v3.ClusterManager": {
         "upstream_bind_config": _BIND,
-        "local_cluster_name": "zone aware routing is not supported yet",
         "load_stats_config": "reporting load to a management server is not supported",
     },
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {

@@ -21,7 +21,7 @@ from .findings import Places
 from .model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutAccessLog
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
-from .model.dynamic import DynamicResources
+from .model.dynamic import ClusterManager, DynamicResources
 from .model.filters import HTTP_FILTERS, SETTINGS
 from .model.listener import HttpFilter, Listener, RequestIDExtension, Router, UpstreamCodec, UuidRequestIdConfig
 from .model.route import (
@@ -84,6 +84,11 @@ class Written:
         """Return the files that bring more."""
         read = self._value(given, DynamicResources | None, None, Place(_AT, "dynamic_resources"))
         return typing.cast("DynamicResources | None", read.kept)
+
+    def cluster_manager(self, given: object) -> ClusterManager | None:
+        """Return the cluster manager's settings."""
+        read = self._value(given, ClusterManager | None, None, Place(_AT, "cluster_manager"))
+        return typing.cast("ClusterManager | None", read.kept)
 
     def runtime(self, given: object) -> FrozenDict[Any]:
         """Return the runtime's values by key."""
@@ -335,6 +340,7 @@ def read_written(
     runtime: Mapping[str, Any] | None,
     node: Node | None,
     dynamic_resources: DynamicResources | None,
+    cluster_manager: ClusterManager | None,
     secrets: Iterable[Secret],
 ) -> tuple[tuple[Any, ...], Places]:
     """Return the parts of a policy in the form of a file's, and their places; raise `PolicyError` if they are none."""
@@ -345,6 +351,7 @@ def read_written(
         written.runtime(runtime),
         written.node(node),
         written.dynamic_resources(dynamic_resources),
+        written.cluster_manager(cluster_manager),
         written.sequence("secrets", secrets, Secret),
     )
     if written.faults:

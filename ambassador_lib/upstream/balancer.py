@@ -22,6 +22,7 @@ from .host import EXCLUDED, Host
 from .pickers import Picker, by_locality, by_share, cyclic, full_scan, least_request, nobody, uniform, weighted
 from .plan import Locality, LocalityWeights, Members, Plan, Source
 from .subsets import Subsets
+from .zones import FindPeers, Zones
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
@@ -43,6 +44,7 @@ class Balancer:
         *,
         now: Callable[[], float],
         runtime: Mapping[str, Any] = _NO_RUNTIME,
+        zone: tuple[Locality, FindPeers] | None = None,
     ) -> None:
         self._policy = cluster.lb_policy
         self._random = random
@@ -58,8 +60,13 @@ class Balancer:
         threshold = common.healthy_panic_threshold if common is not None else None
         own = DEFAULT_PANIC_THRESHOLD if threshold is None else int(threshold.value)
         self.panic_threshold = min(100, int(number(runtime.get("upstream.healthy_panic_threshold"), own)))
-        zone = common.zone_aware_lb_config if common is not None else None
-        self._fails_in_panic = zone is not None and zone.fail_traffic_on_panic
+        by_zone = common.zone_aware_lb_config if common is not None else None
+        self._fails_in_panic = by_zone is not None and by_zone.fail_traffic_on_panic
+        self._zones = None
+        if zone is not None:
+            self._zones = Zones(
+                by_zone, *zone, random=random, runtime=runtime, panic_threshold=self.panic_threshold
+            )  # fmt: skip
         self._by_locality = common is not None and common.locality_weighted_lb_config is not None
         self._hashing = Hashing(cluster, random) if self._policy in ("RING_HASH", "MAGLEV") else None
         self.hashes = self._hashing is not None
@@ -144,7 +151,14 @@ class Balancer:
                 shares.append(share)
                 pickers.append(self.among(chosen, (*source, locality)))
         if not pickers:
-            return self.among(hosts, source)
+            usual = self.among(hosts, source)
+            if self._zones is None or not hosts or hosts[0].priority:
+                return usual
+            return self._zones.picker(
+                members,
+                usual,
+                lambda zone: self.among(tuple(host for host in hosts if host.locality == zone), (*source, zone)),
+            )
         return pickers[0] if len(pickers) == 1 else by_locality(pickers, shares, self._random)
 
     def _availability(self, members: Sequence[Host], usable: tuple[Host, ...]) -> Fraction:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
     from .lb_context import LbContext
+    from .plan import Locality
+    from .zones import FindPeers
 
 __all__ = ["Outcome", "Upstream"]
 
@@ -42,7 +44,8 @@ class Upstream:
     """One cluster at work.
 
     `health_checked=False` says that nobody runs the cluster's active health checks (a foreign engine underneath), so
-    that hosts are not held unhealthy until their first check.
+    that hosts are not held unhealthy until their first check. `zone` is where the application is, and what finds the
+    cluster that it is part of.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Upstream:
         breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None = None,
         health_checked: bool = True,
         runtime: Mapping[str, Any] = _NO_RUNTIME,
+        zone: tuple[Locality, FindPeers] | None = None,
     ) -> None:
         self.cluster = cluster
         self.name = cluster.name
@@ -76,7 +80,7 @@ class Upstream:
         self._runtime = runtime
         self.shedding = Shedding.of(cluster.name, cluster.load_assignment, runtime, random)
         """What refuses requests before a host is picked, if anything does."""
-        self._balancer = Balancer(cluster, random, now=self._now, runtime=runtime)
+        self._balancer = Balancer(cluster, random, now=self._now, runtime=runtime, zone=zone)
         self.hashes = self._balancer.hashes
         """Whether a pick wants the request's hash."""
         self.subsets = self._balancer.subsets

@@ -33,6 +33,7 @@ from ambassador_lib.policy import (
     UpstreamTlsContext,
     VirtualHost,
 )
+from ambassador_lib.policy.model.dynamic import ClusterManager
 
 from .documents import document, tls
 
@@ -214,3 +215,18 @@ def test_an_empty_policy_is_a_policy() -> None:
     """Nothing is a valid policy: everything passes through."""
     assert Policy() == Policy.parse("{}")
     assert Policy().warnings == ()
+
+
+def test_a_local_cluster_written_in_python_is_held_to_envoys_rules() -> None:
+    """It must be among the policy's clusters."""
+    with pytest.raises(PolicyError, match="the local cluster 'us' must be among"):
+        Policy(cluster_manager=ClusterManager(local_cluster_name="us"))
+
+
+def test_a_local_cluster_without_a_place_has_no_effect() -> None:
+    """Without `node.locality` nothing is local, and the policy's author is told."""
+    policy = Policy(
+        clusters=[Cluster(name="us")],
+        cluster_manager=ClusterManager(local_cluster_name="us"),
+    )
+    assert any("node.locality" in warning.message for warning in policy.warnings)

@@ -31,6 +31,7 @@ FLATTENED = {
     },
     "envoy.config.cluster.v3.Cluster": {"aggregate", "circuit_breaker", "hash_policy"},
     "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"selection_method"},
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig": {"force_local_zone_min_size", "locality_basis"},
 }  # fmt: skip
 
 

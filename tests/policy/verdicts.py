@@ -719,6 +719,12 @@ CASES: dict[str, tuple[str, bool]] = {
     "runtime layer twice": (document(top=_LAYER % "{name: a, static_layer: {}}, {name: a, static_layer: {}}"), REFUSED),
     "runtime layer without kind": (document(top=_LAYER % "{name: a}"), REFUSED),
     "node": (document(top="node: {id: a, cluster: b}"), TAKEN),
+    "local cluster": (document(top="cluster_manager: {local_cluster_name: c}"), TAKEN),
+    "local cluster that is missing": (document(top="cluster_manager: {local_cluster_name: d}"), REFUSED),
+    "local cluster with priorities": (
+        document(top="cluster_manager: {local_cluster_name: c}", locality="priority: 1"),
+        REFUSED,
+    ),
     "admin with an unknown field": (document(top="admin: {adress: {}}"), REFUSED),
 }
 """By name: a document, and whether Envoy takes it."""

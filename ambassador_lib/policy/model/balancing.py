@@ -35,13 +35,16 @@ class CommonLbConfig:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class ZoneAwareLbConfig:
-        """Unset: 100 %, 6 hosts. The last three come from the newer form alone.
+        """Load stays in the own zone. Unset: 100 %, 6 hosts. `force_local_zone_min_size` (hosts there; unset: never)
+        and `locality_basis` (HEALTHY_HOSTS_NUM or HEALTHY_HOSTS_WEIGHT) are the newer form's alone.
         Source: `Cluster.CommonLbConfig.ZoneAwareLbConfig`."""
 
         PROTO: ClassVar[str] = f"{_CLUSTER}.CommonLbConfig.ZoneAwareLbConfig"
         routing_enabled: Percent | None = None
         min_cluster_size: int | None = None
         fail_traffic_on_panic: bool = False
+        force_local_zone_min_size: int | None = None
+        locality_basis: str = "HEALTHY_HOSTS_NUM"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class ConsistentHashingLbConfig:

@@ -1,4 +1,4 @@
-"""Resources that are discovered and not written down (`Bootstrap.dynamic_resources`)."""
+"""The bootstrap beside its static resources: what is discovered, and settings of the cluster manager."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from typing import ClassVar
 
 from .cluster import DnsResolutionConfig
 from .core import ConfigSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterManager:
+    """Which cluster the application is part of: with it, load stays in the zone of `Node.locality`.
+    Source: `envoy.config.bootstrap.v3.ClusterManager`."""
+
+    PROTO: ClassVar[str] = "envoy.config.bootstrap.v3.ClusterManager"
+    local_cluster_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
