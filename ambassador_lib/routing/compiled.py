@@ -16,7 +16,14 @@ from .mirrors import compile_mirrors
 from .mutations import HeaderMutation, compile_request, compile_response
 from .redirects import compile_redirects
 from .respond import Answer, compile_answer, frame
-from .rewrite import compile_host_rewrite, compile_path_format, compile_path_rewrite, rewrite_host, rewrite_path
+from .rewrite import (
+    as_sent,
+    compile_host_rewrite,
+    compile_path_format,
+    compile_path_rewrite,
+    rewrite_host,
+    rewrite_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,7 +225,7 @@ class CompiledRoute:
             for level in choice.request:
                 level.apply(headers, call, 0, ())
             # Told nobody: Envoy adds neither x-envoy-original-host nor x-forwarded-host here.
-            call.authority = choice.weight.host_rewrite_literal or call.authority
+            call.authority = as_sent(choice.weight.host_rewrite_literal or "") or call.authority
         for level in self._request:
             level.apply(headers, call, 0, ())
         if self._host_rewrite is not None:

@@ -10,6 +10,7 @@ from .draws import random_value, share
 from .internal import local_address
 from .mutations import append_to_header, compile_request, set_lower_header
 from .normalize import port_start
+from .rewrite import as_sent
 
 if TYPE_CHECKING:
     from ..call import Call, Header
@@ -30,7 +31,7 @@ class Mirror:
         self._cluster_header = policy.cluster_header.lower().encode()
         fraction = policy.runtime_fraction
         self._share = None if fraction is None else share(fraction, runtime)
-        self._literal = policy.host_rewrite_literal
+        self._literal = as_sent(policy.host_rewrite_literal)
         self._suffix = "" if policy.disable_shadow_host_suffix_append else SUFFIX
         self._changes = [compile_change(one, clock, compile_request) for one in policy.request_headers_mutations]
 

@@ -23,6 +23,11 @@ HostRewrite = Callable[[Call], str | None]
 """Names the new host, `None` to leave it."""
 
 
+def as_sent(text: str) -> str:
+    """Return a policy's text as calls hold theirs: a character for each byte on the wire."""
+    return text.encode().decode("latin-1")
+
+
 def compile_path_format(path_rewrite: str, clock: Clock) -> Callable[[Call], str | None] | None:
     """Compile a format for the whole path; the query is kept. Unset values are empty, and so is no rewrite."""
     if not path_rewrite:
@@ -57,6 +62,7 @@ def compile_path_rewrite(
 
 def _prefix_rewrite(match: RouteMatch, replacement: str) -> PathRewrite:
     """Swap the matched prefix; with `path` and `safe_regex` the whole path is what matched."""
+    replacement = as_sent(replacement)
     prefix = match.prefix if match.prefix is not None else match.path_separated_prefix
     if prefix is None:
 
@@ -83,7 +89,8 @@ def rewrite_path(call: Call, target: str | None, *, keep_original: bool) -> None
         return
     if keep_original:
         set_lower_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
-    call.target = target
+    # What is not ASCII cannot stand on the request's line; here each character is a byte.
+    call.target = target if target.isascii() else "".join(c if c.isascii() else f"%{ord(c):02X}" for c in target)
 
 
 def compile_host_rewrite(action: RouteAction, clock: Clock) -> HostRewrite | None:
@@ -92,7 +99,7 @@ def compile_host_rewrite(action: RouteAction, clock: Clock) -> HostRewrite | Non
         render = compile_text(action.host_rewrite, clock)
         return lambda call: render(call, 0, ()).decode("latin-1") or None
     if action.host_rewrite_literal:
-        literal = action.host_rewrite_literal
+        literal = as_sent(action.host_rewrite_literal)
         return lambda _call: literal
     if action.host_rewrite_header:
         name = action.host_rewrite_header.lower().encode()

@@ -263,3 +263,23 @@ def test_local_replies_of_a_route_are_mutated_too(spec: Spec, local_replies: Any
         response = error.response  # type: ignore[attr-defined]
     assert response is not None
     assert ["route", "vhost", "config"] == response.headers.get_list("x-level")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"prefix_rewrite": "/é→"},
+        {"path_rewrite": "/é→"},
+        {"regex_rewrite": {"pattern": {"regex": "^/$"}, "substitution": "/é→"}},
+    ],
+)
+def test_a_path_that_is_rewritten_to_more_than_ascii_is_encoded(spec: Spec, action: dict[str, Any]) -> None:
+    """It could not be sent as it is: the request's line is ASCII."""
+    spec.given(bootstrap(route=action), 200).get("/")
+    assert spec.upstream.seen[0].url.raw_path == b"/%C3%A9%E2%86%92"
+
+
+def test_a_host_beyond_ascii_is_sent_as_it_is_written(spec: Spec) -> None:
+    """A policy's text is UTF-8."""
+    spec.given(bootstrap(route={"host_rewrite_literal": "é→"}), 200).get("/")
+    assert dict(spec.upstream.seen[0].headers.raw)[b"host"] == "é→".encode()
