@@ -5,10 +5,11 @@ Source: `envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurren
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 
+from ..algorithms import runtime_value
 from ..algorithms.gradient import INFINITY, Gradient, GradientController
 from ..call import Answer, Call, Next
 from ..errors import LocalReply, LocalReplyError
@@ -18,6 +19,9 @@ from ..routing.draws import runtime_flag
 from ..runtime.afresh import after_fork
 from .base import NOTHING, STATUS, FilterContext, Layer, Scope
 
+_KEYS = "adaptive_concurrency.gradient_controller."
+"""What the names of the runtime values begin with that take the settings' places."""
+
 
 class AdaptiveConcurrency:
     """The filter of one listener; all its routes share one limit."""
@@ -26,7 +30,7 @@ class AdaptiveConcurrency:
         self._now = context.runtime.now
         self._random = context.random.random
         self._enabled = runtime_flag(config.enabled, context.values)
-        self._settings = _settings(config.gradient_controller_config)
+        self._settings = _settings(config.gradient_controller_config, context.values)
         status = config.concurrency_limit_exceeded_status
         code = 503 if status is None else STATUS.get(status.code, 0)
         self._status = code if code >= 400 else 503
@@ -67,20 +71,33 @@ class AdaptiveConcurrency:
                 controller.broken_off()
 
 
-def _settings(config: model.GradientControllerConfig) -> Gradient:
+def _settings(config: model.GradientControllerConfig, values: Mapping[str, Any]) -> Gradient:
     limit, least = config.concurrency_limit_params, config.min_rtt_calc_params
+
+    def number(key: str, given: int) -> int:
+        return runtime_value.integer(values.get(_KEYS + key), given)
+
+    def seconds(key: str, given: float) -> float:
+        own = runtime_value.integer(values.get(_KEYS + key), None)
+        return given if own is None else max(own, 1) / 1000
+
+    def share(key: str, percent: Percent | None, default: float) -> float:
+        own = runtime_value.number(values.get(_KEYS + key), default if percent is None else percent.value)
+        return min(max(own, 0.0), 100.0) / 100
+
+    measured = INFINITY if least.interval is None else least.interval
     return Gradient(
-        update_interval=limit.concurrency_update_interval,
-        most=1000 if limit.max_concurrency_limit is None else limit.max_concurrency_limit,
-        least=3 if least.min_concurrency is None else least.min_concurrency,
-        percentile=_share(config.sample_aggregate_percentile, 50),
-        measure_interval=INFINITY if least.interval is None else least.interval,
-        measured_requests=50 if least.request_count is None else least.request_count,
-        jitter=_share(least.jitter, 15),
-        buffer=_share(least.buffer, 25),
+        update_interval=seconds("sample_rtt_calc_interval_ms", limit.concurrency_update_interval),
+        most=number(
+            "max_concurrency_limit", 1000 if limit.max_concurrency_limit is None else limit.max_concurrency_limit
+        ),
+        least=number("min_concurrency", 3 if least.min_concurrency is None else least.min_concurrency),
+        percentile=share("sample_aggregate_percentile", config.sample_aggregate_percentile, 50),
+        measure_interval=measured if measured == INFINITY else seconds("min_rtt_calc_interval_ms", measured),
+        measured_requests=number(
+            "min_rtt_aggregate_request_count", 50 if least.request_count is None else least.request_count
+        ),
+        jitter=share("jitter", least.jitter, 15),
+        buffer=share("min_rtt_buffer", least.buffer, 25),
         fixed_latency=least.fixed_value,
     )
-
-
-def _share(percent: Percent | None, default: float) -> float:
-    return (default if percent is None else percent.value) / 100

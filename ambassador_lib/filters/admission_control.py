@@ -83,19 +83,26 @@ class AdmissionControl:
         """Count what came of it; what was refused here is no sample."""
         if call.report.details == DENIED:
             return
-        success = self._is_success(reply)
-        if success is not None:
-            now = self._now()
-            with self._lock:
-                self._window.record(now, success=success)
+        if not is_grpc(_first(reply.headers, b"content-type")):
+            self._record(success=any(start <= reply.status < end for start, end in self._http))
+        elif (status := _first(reply.headers, b"grpc-status")) is not None:
+            self._record(success=self._is_grpc_success(status))
+        elif reply.response is not None and (trailers := reply.response.extensions.get("trailers")) is not None:
+            call.defer(lambda: self._ended(trailers))
 
-    def _is_success(self, reply: Reply) -> bool | None:
-        if is_grpc(_first(reply.headers, b"content-type")):
-            status = _first(reply.headers, b"grpc-status")
-            if status is None:  # it is in the trailers, which are not seen here
-                return None
-            return natural(status.decode("latin-1")) in self._grpc
-        return any(start <= reply.status < end for start, end in self._http)
+    def _ended(self, trailers: list[Header]) -> None:
+        """Count a gRPC call whose body has ended; one that was broken off has no trailers, and is no sample."""
+        if trailers:
+            status = _first(trailers, b"grpc-status")
+            self._record(success=status is not None and self._is_grpc_success(status))
+
+    def _record(self, *, success: bool) -> None:
+        now = self._now()
+        with self._lock:
+            self._window.record(now, success=success)
+
+    def _is_grpc_success(self, status: bytes) -> bool:
+        return natural(status.decode("latin-1")) in self._grpc
 
 
 def _percent(value: Any, values: Any, default: float) -> float:

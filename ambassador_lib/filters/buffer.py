@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import httpx
 
-from ..call import Call, Deadline, Next
-from ..errors import DeadlineExpired, LocalReply, LocalReplyError, stream_idle_timeout
+from ..call import INFINITY, Call, Deadline, Next
+from ..errors import DeadlineExpired, LocalReply, LocalReplyError, expired, stream_idle_timeout
 from ..policy.model import filters as model
 from ..runtime.base import Runtime
 from ..runtime.recording import Recording
@@ -48,35 +48,59 @@ class _Buffered:
             size = sum(map(len, call.body))
             if size > self._limit:
                 raise _too_large(self._limit)
+            if call.header(b"transfer-encoding") is not None:  # an earlier filter has made another body of it
+                _tell_length(call, size)
         else:
             await self._take_in(call)
         call.buffered = self._limit  # what is here once can be sent again, whatever the connection's limit
         return await next(call)
 
     async def _take_in(self, call: Call) -> None:
-        runtime = self._runtime
-        deadline = Deadline(runtime.now() + self._idle)
+        """Read the body, for as long as the stream's idle timeout and the bounds of the whole stream allow."""
+        runtime, bounded = self._runtime, call.has_rare_bounds
+        deadline = call.deadline if bounded else Deadline(runtime.now() + self._idle)
 
-        def in_time() -> None:
-            if runtime.now() >= deadline.at:  # nobody could interrupt what took so long
+        def in_time() -> float:
+            now = runtime.now()
+            if now >= deadline.at:  # nobody could interrupt what took so long
                 raise DeadlineExpired
+            return now
+
+        def on_wait() -> None:
+            in_time()
+            if bounded:
+                call.wait_for_application()
 
         def on_chunk() -> None:
-            in_time()
+            now = in_time()
             if not recording.can_replay:
                 raise _too_large(self._limit)
-            deadline.set(runtime.now() + self._idle)
+            if bounded:
+                call.touch(now)
+            else:
+                deadline.set(now + self._idle)
 
-        recording = Recording(self._limit, on_wait=in_time, on_chunk=on_chunk, on_end=in_time)
+        def on_end() -> None:
+            now = in_time()
+            if bounded:
+                call.request_ended = now  # the route's timeout begins with the router
+                call.request_at = INFINITY
+                call.touch(now)
+
+        recording = Recording(self._limit, on_wait=on_wait, on_chunk=on_chunk, on_end=on_end)
         try:
             await runtime.within(deadline, runtime.drain(runtime.replayable(call.body, recording)))
         except DeadlineExpired:
-            raise stream_idle_timeout(request_complete=False) from None
+            raise (expired(call) if bounded else stream_idle_timeout(request_complete=False)) from None
         body = b"".join(recording.chunks)
         call.body = httpx.ByteStream(body)
         if call.header(b"content-length") is None:
-            kept = [header for header in call.headers if header[0] != b"transfer-encoding"]
-            call.headers[:] = [*kept, (b"content-length", b"%d" % len(body))]
+            _tell_length(call, len(body))
+
+
+def _tell_length(call: Call, size: int) -> None:
+    kept = [header for header in call.headers if header[0] != b"transfer-encoding"]
+    call.headers[:] = [*kept, (b"content-length", b"%d" % size)]
 
 
 def _too_large(limit: int) -> LocalReplyError:

@@ -143,7 +143,10 @@ _CHECKS: dict[type, Callable[[Findings, Any], None]] = {
 }
 """By class: what Envoy checks of a filter's configuration, wherever it stands, beyond its schema."""
 
-_PREFIXES: dict[type, tuple[str, ...]] = {HTTPFault: ("fault.http.",)}
+_PREFIXES: dict[type, tuple[str, ...]] = {
+    AdaptiveConcurrency: ("adaptive_concurrency.gradient_controller.",),
+    HTTPFault: ("fault.http.",),
+}
 """By class: families of runtime keys that a filter reads without being told."""
 
 

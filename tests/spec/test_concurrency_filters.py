@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from ambassador_lib import LocalReplyError
@@ -68,6 +69,39 @@ def test_nothing_is_refused_that_is_not_drawn(spec: Spec) -> None:
     """A share is a share: who draws above it passes."""
     spec.given(admission(), 500, random=Draws(9_999), local_replies="response")
     assert [500] * 20 == [spec.get().status_code for _ in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("trailers", "refused"),
+    [
+        ([(b"grpc-status", b"14")], True),
+        ([(b"grpc-status", b"5")], False),
+        ([(b"x", b"y")], True),
+        ([], False),
+    ],
+)
+def test_a_grpc_status_in_the_trailers_counts(spec: Spec, trailers: Any, refused: object) -> None:
+    """It is known with the end of the body; without trailers nothing is."""
+    grpc = {"content-type": "application/grpc"}
+    answers = [
+        httpx.Response(200, headers=grpc, stream=Body(b"x"), extensions={"trailers": trailers}) for _ in range(2)
+    ]
+    spec.given(admission(), *answers, random=Draws(0), local_replies="response")
+    spec.get()
+    assert ("denied_by_admission_control" == story(spec.get()).details) is refused
+    spec.assert_nothing_held()
+
+
+def test_runtime_values_take_the_place_of_settings(spec: Spec) -> None:
+    """One request at once in place of three, by `adaptive_concurrency.gradient_controller.*`."""
+    policy = adaptive({"concurrency_update_interval": "1s"}, {"interval": "60s"})
+    layer = {"adaptive_concurrency.gradient_controller.min_concurrency": 1}
+    policy["layered_runtime"] = {"layers": [{"name": "own", "static_layer": layer}]}
+    spec.given(policy, httpx.Response(200, stream=Body(b"x")), 200, local_replies="response")
+    held = spec.get(stream=True)
+    assert 503 == spec.get().status_code
+    spec.close(held)
+    assert 200 == spec.get().status_code
 
 
 def test_the_limit_is_held_until_the_body_has_ended(spec: Spec) -> None:

@@ -10,7 +10,8 @@ import pytest
 from ambassador_lib import LocalReplyError
 
 from .documents import TYPE
-from .harness import Spec, told
+from .harness import Spec, story, told
+from .test_durations import upload
 from .test_filters import FORWARD, filtered
 
 KIND = f"{TYPE}.filters.http.buffer.v3.Buffer"
@@ -109,3 +110,21 @@ def test_what_is_buffered_can_be_sent_again(spec: Spec) -> None:
     spec.given(filtered(buffer(3_000_000), route=retry), 503, 200, retry_safety="policy")
     assert 200 == spec.post(content=b"x" * 2_000_000).status_code
     assert [2_000_000] * 2 == [len(body) for body in spec.upstream.bodies]
+
+
+@pytest.mark.parametrize(
+    ("parts", "details"),
+    [
+        ({"manager": {"request_timeout": "1s"}}, "request_overall_timeout"),
+        ({"route": {"max_stream_duration": {"max_stream_duration": "1s"}}}, "max_duration_timeout"),
+        ({"route": {"idle_timeout": "0.5s"}}, "stream_idle_timeout"),
+    ],
+)
+def test_what_bounds_the_stream_bounds_the_body(spec: Spec, parts: Any, details: str) -> None:
+    """A body that takes too long to come is a 408 before anything is sent; one in time is sent."""
+    spec.given(filtered(buffer(1000), **parts), local_replies="response")
+    assert 200 == spec.post(**upload(spec, pause=0.2)).status_code
+    response = spec.post(**upload(spec, pause=0.6))
+    assert (408, details) == (response.status_code, story(response).details)
+    assert 1 == len(spec.upstream.seen)
+    spec.assert_nothing_held()

@@ -124,6 +124,14 @@ def test_a_grpc_request_gets_trailers_only(spec: Spec, failure: Failure) -> None
 
 
 @every_failure
+def test_a_grpc_head_is_told_the_status_alone(spec: Spec, failure: Failure) -> None:
+    """Neither a message nor a length."""
+    response = replied(spec, failure, "HEAD", headers={"content-type": "application/grpc"})
+    assert (200, "application/grpc") == (response.status_code, response.headers["content-type"])
+    assert {"grpc-status"} == {"grpc-status", "grpc-message", "content-length"} & set(response.headers)
+
+
+@every_failure
 def test_a_failure_can_be_copied_and_pickled(spec: Spec, failure: Failure) -> None:
     """Exceptions travel through process pools and loggers."""
     error = raised(spec, failure)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import Document, boot, http_filter, route, runtime
+from ..bootstrap import Document, boot, cluster, http2, http_filter, route, runtime
 from ..expect import Between
 from ..look import bodies, details, flags, got, hits, status, tally
 from ..model import Scenario, get, pause, post, times, together
-from ..upstreams.replies import Reply
+from ..upstreams.replies import Reply, Upstream
 
 ON = {"default_value": True, "runtime_key": "switch"}
 SURE: Document = {"sr_threshold": {"default_value": {"value": 100}, "runtime_key": "sr"}}
@@ -229,5 +229,61 @@ SCENARIOS = [
         ),
         calls=[times(3, get())],
         expect=[status(200, 200, 200), flags("-", "-", "-"), details(*["via_upstream"] * 3)],
+    ),
+    *(
+        Scenario(
+            f"adaptive_concurrency_runtime_{key}",
+            "a runtime value takes the place of a setting",
+            rule="9.5 runtime",
+            upstreams={"a": Reply(delay=0.2)},
+            policy=boot(
+                filters=[adaptive(SOON, {"interval": "60s", "min_concurrency": 2})],
+                **runtime(**{f"adaptive_concurrency__gradient_controller__{key}": 1}),
+            ),
+            calls=[together(get(), count=4)],
+            expect=[tally({200: passed, 503: 4 - passed})],
+        )
+        for key, passed in (("min_concurrency", 1), ("min_concurrency_limit", 2))
+    ),
+    Scenario(
+        "adaptive_concurrency_runtime_requests",
+        "how many requests are measured, and how much latency is allowed, may be runtime values",
+        rule="9.5 runtime",
+        upstreams={"a": Reply(delay=0.1)},
+        policy=boot(
+            filters=[adaptive({"concurrency_update_interval": "60s"}, {"interval": "60s"})],
+            **runtime(
+                adaptive_concurrency__gradient_controller__min_rtt_aggregate_request_count=3,
+                adaptive_concurrency__gradient_controller__sample_rtt_calc_interval_ms=200,
+                adaptive_concurrency__gradient_controller__max_concurrency_limit=4,
+            ),
+        ),
+        # 3, measured; then 4 instead of 5
+        calls=[together(get(), count=3), pause(0.05), together(get(), count=3), pause(0.3), together(get(), count=7)],
+        expect=[tally({200: 10, 503: 3})],
+    ),
+    *(
+        Scenario(
+            f"admission_control_grpc_trailers_{name}",
+            "the status of a gRPC answer may be in its trailers; an answer without one counts as nothing",
+            rule="9.6 grpc",
+            upstreams={
+                "a": Upstream(
+                    Reply(headers={"content-type": "application/grpc"}, body=b"x", trailers=trailers), kind="http2"
+                )
+            },
+            policy=boot(
+                clusters=[cluster(**http2())],
+                filters=[admission(**at_most(100), **SURE)],
+            ),
+            calls=[times(60, post("/", b"x", {"content-type": "application/grpc", "te": "trailers"}))],
+            expect=[hits(a=seen)],
+        )
+        for name, trailers, seen in (
+            ("failure", {"grpc-status": "14"}, Between(1, 40)),
+            ("success", {"grpc-status": "5"}, 60),
+            ("nonsense", {"x": "y"}, Between(1, 40)),
+            ("missing", {}, 60),
+        )
     ),
 ]

@@ -769,6 +769,26 @@ SCENARIOS = [
             details("via_upstream", "request_payload_too_large", "via_upstream", "request_payload_too_large"),
         ],
     ),
+    *(
+        Scenario(
+            f"buffer_and_{name}",
+            "what bounds the stream bounds the taking in of the body",
+            rule="2, 9.8 buffer",
+            policy=boot([route(**action)], filters=[buffer(1000)], manager=bound),
+            calls=[post("/", None, chunks=[b"x"] * 6, pause=0.15)],
+            expect=[status(408), hits(a=0), details(why)],
+        )
+        for name, bound, action, why in (
+            ("request_timeout", {"request_timeout": "0.4s"}, {}, "request_overall_timeout"),
+            (
+                "max_stream_duration",
+                {},
+                {"max_stream_duration": {"max_stream_duration": "0.4s"}},
+                "max_duration_timeout",
+            ),
+            ("idle_timeout", {"stream_idle_timeout": "0.1s"}, {}, "stream_idle_timeout"),
+        )
+    ),
     Scenario(
         "buffer_per_route",
         "a route turns the filter off, or sets another limit",

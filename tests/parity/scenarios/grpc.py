@@ -7,7 +7,7 @@ from typing import Any
 from ..bootstrap import Document, boot, cluster, direct, http2, outlier, retry, route, runtime
 from ..expect import Between, Re
 from ..look import bodies, flags, got, got_each, hits, lines, sent, spread, status
-from ..model import Scenario, get, post, times
+from ..model import Call, Scenario, get, post, times
 from ..upstreams.replies import Reply, Upstream, grpc, hang, reset
 
 CALL = {"content-type": "application/grpc", "te": "trailers"}
@@ -49,6 +49,17 @@ SCENARIOS = [
                 None, "a%25b %C3%BC",
             ),
             got_each("content-type", *["application/grpc"] * 5), flags("UF", "UH", "UT", "NR", "-"),
+        ],
+    ),
+    Scenario(
+        "grpc_local_reply_to_head",
+        "a HEAD is told the status alone: no message, no length",
+        rule="12.2",
+        policy=boot([direct(403, "text", "/direct"), route("empty", "/empty")], [cluster("empty", [])]),
+        calls=[Call("/direct", "HEAD", CALL), Call("/empty", "HEAD", CALL)],
+        expect=[
+            status(200, 200), got_each("grpc-status", "7", "14"), got_each("grpc-message", None, None),
+            got_each("content-length", None, None), got_each("content-type", *["application/grpc"] * 2),
         ],
     ),
     Scenario(
