@@ -78,9 +78,14 @@ class LoopRuntime:
         return RecordedBody(stream, recording)
 
     async def drain(self, stream: Any) -> None:
-        """Read a request's body to its end."""
-        async for _ in stream:
-            pass
+        """Read a request's body to its end; where that fails, nobody will."""
+        try:
+            async for _ in stream:
+                pass
+        except BaseException:
+            if isinstance(stream, RecordedBody):
+                await stream.abandon()
+            raise
 
     def pace_body(self, response: httpx.Response, pace: Pace) -> None:
         """Let a response's body through no faster than `pace` allows."""

@@ -101,6 +101,12 @@ class RecordedBody(httpx.AsyncByteStream):
             recording.wait()
         recording.end()
 
+    async def abandon(self) -> None:
+        """Close the application's iterator: nobody will read on."""
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
     async def _next_chunk(self) -> bytes | None:
         try:
             return await anext(self._source, None)
