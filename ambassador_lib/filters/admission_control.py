@@ -6,7 +6,7 @@ Source: `envoy.extensions.filters.http.admission_control.v3.AdmissionControl`; s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from ..algorithms import runtime_value
@@ -50,7 +50,7 @@ class AdmissionControl:
 
     def start_afresh(self) -> None:
         """Begin to count; in a forked child, anew."""
-        self._lock = Lock()
+        self._lock = RLock()  # a call that is collected ends in whatever thread, while it is held
         self._window = SuccessWindow(self._length)
 
     def prepare(self, config: Any) -> None:
