@@ -185,11 +185,13 @@ def frame(
     if is_grpc(call.header(b"content-type")):
         code = grpc_status(status) if grpc is None else grpc
         headers = [header for header in headers if header[0] != b"content-type"]
-        headers += [(b"content-type", b"application/grpc"), (b"grpc-status", b"%d" % code)]
-        if call.method == "HEAD":  # verified: neither a length nor a message
-            return 200, headers, b""
-        headers.append((b"content-length", b"0"))
-        if body:
+        told_all = call.method != "HEAD"  # which is told neither a length nor a message (verified)
+        headers += [
+            *([(b"content-length", b"0")] if told_all else ()),
+            (b"content-type", b"application/grpc"),
+            (b"grpc-status", b"%d" % code),
+        ]
+        if body and told_all:
             headers.append((b"grpc-message", grpc_message(body.decode("utf-8", "replace"))))
         return 200, headers, b""
     if not body:
