@@ -5,6 +5,7 @@ The first policy of a list counts, as in Envoy, where every type that the schema
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from .parsed import ParsedMessage, Value
 
 if TYPE_CHECKING:
     from .build import Builder
+    from .model.cluster import ClusterLoadAssignment
 
 _LB = "envoy.extensions.load_balancing_policies"
 _WEIGHTED = f"{_LB}.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin"
@@ -108,10 +110,23 @@ class _Reader:
             self._arguments["round_robin_lb_config"] = RoundRobinLbConfig(slow_start_config=slow_start)
         self._locality(config.get("locality_lb_config"))
 
-    def _client_side_weighted(self, config: ParsedMessage) -> None:
-        message = "client_side_weighted_round_robin reads no load reports of endpoints: all weigh as the policy says"
-        self._builder.warn(config.place, message)
+    def _client_side_weighted(self, config: ParsedMessage, *, by_locality: bool = False) -> None:
+        if self._has_choice(by_locality=by_locality):
+            message = "client_side_weighted_round_robin is not supported yet where it has several endpoints to weigh"
+            self._builder.fault(config.place, message, "load reports of endpoints are not read: use round_robin")
         self._round_robin(config)
+
+    def _has_choice(self, *, by_locality: bool) -> bool:
+        """Whether reports of load could move traffic: between endpoints of one priority, or of one locality."""
+        if self._arguments.get("type", "STATIC") not in ("STATIC", "LOGICAL_DNS"):
+            return True  # who knows how many there will be
+        assignment: ClusterLoadAssignment | None = self._arguments.get("load_assignment")
+        counts: Counter[object] = Counter()
+        for endpoints in assignment.endpoints if assignment is not None else ():
+            # Localities without any weight are one pool.
+            place = endpoints.locality if by_locality and endpoints.load_balancing_weight else None
+            counts[endpoints.priority, place] += len(endpoints.lb_endpoints)
+        return any(count > 1 for count in counts.values())
 
     def _least_request(self, config: ParsedMessage) -> None:
         bias = config.get("active_request_bias")
@@ -199,7 +214,7 @@ class _Reader:
         if picking.name != _WEIGHTED:
             self._builder.fault(inner.place, "wrr_locality takes client_side_weighted_round_robin alone")
             return
-        self._client_side_weighted(picking)
+        self._client_side_weighted(picking, by_locality=True)
         self._common(locality_weighted_lb_config=CommonLbConfig.LocalityWeightedLbConfig())
 
     def _slow_start(self, config: ParsedMessage) -> SlowStartConfig | None:

@@ -172,3 +172,30 @@ def test_the_model_mirrors_envoy() -> None:
         newer = {field for field in fields if f"{message}.{field}" in NEWER_FIELDS}
         assert set(fields) - FLATTENED.get(message, set()) - newer <= set(schema.fields(descriptor)), message
         assert not {f"{message}.{field}" for field in fields} & (IGNORED.keys() | REFUSED.keys())
+
+
+_WEIGHTED = "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "refused"),
+    [("STATIC", "", False), ("STATIC", "127.0.0.2", True), ("STRICT_DNS", "", True)],
+)
+def test_weights_by_load_reports_are_refused_where_they_would_matter(kind: str, more: str, refused: bool) -> None:
+    """Of one endpoint no report can move traffic; of several, or of a name with several addresses, it can."""
+    config = {"@type": f"type.googleapis.com/{_WEIGHTED}"}
+    endpoints = [
+        {"endpoint": {"address": {"socket_address": {"address": address, "port_value": 80}}}}
+        for address in ("127.0.0.1", more)
+        if address
+    ]
+    cluster = {
+        "name": "c", "type": kind, "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": endpoints}]},
+        "load_balancing_policy": {"policies": [{"typed_extension_config": {"name": "x", "typed_config": config}}]},
+    }  # fmt: skip
+    try:
+        Policy.parse({"static_resources": {"clusters": [cluster]}})
+    except PolicyError as error:
+        assert refused and "several endpoints to weigh" in str(error)
+    else:
+        assert not refused
