@@ -130,7 +130,7 @@ class _Reader:
 
     def _least_request(self, config: ParsedMessage) -> None:
         bias = config.get("active_request_bias")
-        full = config.get("selection_method") == "FULL_SCAN" or config.get("enable_full_scan") is True
+        full = config.get("selection_method") == "FULL_SCAN"  # enable_full_scan is no longer read by Envoy either
         self._arguments["lb_policy"] = "LEAST_REQUEST"
         self._arguments["least_request_lb_config"] = LeastRequestLbConfig(
             choice_count=config.get("choice_count"),
