@@ -24,7 +24,8 @@ demo: $(READY)
 	$(BIN)/python -m examples.billing.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/parity
+	$(BIN)/python -m pytest tests/parity -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

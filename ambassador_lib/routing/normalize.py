@@ -76,6 +76,12 @@ def port_start(authority: str) -> int | None:
     return None if at < 0 or at < authority.rfind("]") or at + 1 == len(authority) else at
 
 
+def without_port(authority: str) -> str:
+    """Return the host alone; a bare colon goes, too. Source: `RouteConfiguration.ignore_port_in_host_matching`."""
+    at = authority.rfind(":")
+    return authority if at < authority.rfind("]") or at < 0 else authority[:at]
+
+
 def strip_any_host_port(authority: str) -> str:
     """Cut the port off. Source: `HttpConnectionManager.strip_any_host_port`."""
     return authority[: port_start(authority)]

@@ -9,7 +9,7 @@ from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMa
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
 from .match import Condition
-from .normalize import port_start
+from .normalize import without_port
 from .respond import TlsRedirect, forwarded_proto
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class RouteTable:
         return self._domains.find_named(self._name(name)) is not None
 
     def _name(self, authority: str) -> str:
-        return authority[: port_start(authority)] if self._ignore_port else authority
+        return without_port(authority) if self._ignore_port else authority
 
     def __repr__(self) -> str:
         return f"<RouteTable {self.model.name!r}: {len(self.virtual_hosts)} virtual hosts, {len(self.routes)} routes>"

@@ -76,11 +76,11 @@ HOSTS = [
     ),
     Scenario(
         "host_port_ignored_on_demand",
-        "ignore_port_in_host_matching drops the port for matching only",
+        "ignore_port_in_host_matching drops the port for matching only, and a bare colon as well",
         rule="1.4 ignore_port_in_host_matching",
         policy=boot(hosts=[_host("exact", "foo.com"), _host("any", "*")], table={"ignore_port_in_host_matching": True}),
-        calls=_to("foo.com:8080", "foo.org:8080"),
-        expect=[bodies("exact", "any")],
+        calls=_to("foo.com:8080", "foo.org:8080", "foo.com:"),
+        expect=[bodies("exact", "any", "exact")],
     ),
     Scenario(
         "host_star_inside_is_literal",
