@@ -93,6 +93,7 @@ class Wire:
         names = [value for part in subject for key, value in part if key == "commonName"]
         return {
             "version": session.version(),
+            "cipher": (session.cipher() or ("",))[0],
             "alpn": session.selected_alpn_protocol(),
             "sni": getattr(session, "heard_name", None),
             "client": names[0] if names else None,
