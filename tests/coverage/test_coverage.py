@@ -11,10 +11,11 @@ from ambassador_lib.policy import Policy
 from ambassador_lib.policy.coverage import BOOTSTRAP, NO_EFFECT, NOTED, REFUSED, SAME, Coverage, covered, refused_types
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.support_notes import NOTES
+from tests.parity.suite import bootstraps, everything
 
 from . import examples
 from .listed import Listed
-from .page import render, shown_by
+from .page import PAGE, render, shown_by
 
 LINES = covered(envoy())
 BY_NAME = {line.name: line for line in LINES}
@@ -38,6 +39,18 @@ def test_the_list_reaches_from_the_bootstrap_to_the_leaves() -> None:
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.sni",
     ):
         assert BY_NAME[name].verdict == SAME
+
+
+def test_the_page_is_what_the_loader_says() -> None:
+    """docs/coverage.md is stale as soon as a table, a note or a scenario changes: `python -m tests.coverage.page`."""
+    assert PAGE.read_text() == render(shown_by(bootstraps())), "run python -m tests.coverage.page"
+
+
+def test_every_difference_on_purpose_is_on_the_page_of_differences() -> None:
+    """A scenario that differs as meant names a heading of docs/parity.md."""
+    headings = {line[3:] for line in (PAGE.parent / "parity.md").read_text().splitlines() if line.startswith("## ")}
+    named = {scenario.differs.heading for scenario in everything().values() if scenario.differs is not None}
+    assert named <= headings
 
 
 def test_notes_are_about_fields_that_exist() -> None:
