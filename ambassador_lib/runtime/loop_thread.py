@@ -9,17 +9,24 @@ from contextlib import suppress
 
 STRAYS_TIMEOUT = 1.0
 """Seconds that a task which outlived its watch has to clean up."""
+WARM_UP_TIMEOUT = 5.0
+"""Seconds that whoever starts the thread waits for its imports."""
 
 
 class LoopThread:
-    """A daemon thread that runs an event loop until it is retired and its last watch has ended."""
+    """A daemon thread that runs an event loop until it is retired and its last watch has ended.
+
+    Whoever starts it waits for its imports: a fork in the middle of one would leave the child half a module for ever.
+    """
 
     def __init__(self) -> None:
         self.jobs = 0
         self.retired = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ambassador_lib-control", daemon=True)
+        self._warm = threading.Event()
         self._thread.start()
+        self._warm.wait(WARM_UP_TIMEOUT)
 
     @property
     def is_current(self) -> bool:
@@ -43,11 +50,22 @@ class LoopThread:
     def _run(self) -> None:
         loop = self._loop
         try:
+            try:
+                loop.run_until_complete(_warm_up())
+            finally:
+                self._warm.set()
             loop.run_forever()
             loop.run_until_complete(_end_strays())
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+
+
+async def _warm_up() -> None:
+    import anyio  # brings its parts, the one for asyncio among them, when they are first used
+
+    with anyio.move_on_after(1):
+        await anyio.sleep(0)  # noqa: ASYNC115 - what is wanted is the import that it makes
 
 
 async def _end_strays() -> None:
