@@ -198,7 +198,7 @@ def frame(
         headers = [header for header in headers if header[0] != b"content-type"]
     elif all(name != b"content-type" for name, _ in headers):
         headers.append((b"content-type", body_type))
-    if status in _BODILESS:
+    if status in _BODILESS or (call.method == "HEAD" and not body):  # Envoy does not say that nothing would follow
         return status, headers, b""
     headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, b"" if call.method == "HEAD" else body

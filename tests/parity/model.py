@@ -222,10 +222,15 @@ class Look:
 @dataclass(frozen=True)
 class Differs:
     """A difference that is meant: `heading` is the section of docs/parity.md that gives the reason, `looks` replace
-    the scenario's of the same names where the library is concerned."""
+    the scenario's of the same names where the library is concerned.
+
+    `options`: arguments of the library's clients, where the difference has a switch that the suite otherwise sets to
+    Envoy's way.
+    """
 
     heading: str
     looks: Sequence[Look]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,12 @@ def _wait_for(run: Run, holds: Callable[[Run], Any], within: float) -> None:
         time.sleep(0.01)
 
 
+def _options(scenario: Scenario) -> dict[str, Any]:
+    """Return what the library's clients are given: all switches are set to Envoy's way, unless one is the matter."""
+    options = {"local_replies": "response", "retry_safety": "policy", "verify": TRUSTS_NOBODY}
+    return {**options, **(scenario.differs.options if scenario.differs is not None else {})}
+
+
 def _policy(scenario: Scenario, run: Run) -> Any:
     return run.site.placed(scenario.policy)
 
@@ -128,7 +134,7 @@ def _through_client(scenario: Scenario, job: Job, run: Run) -> Iterator[Caller]:
     from ambassador_lib import Client
 
     path = run.site.write("policy.yaml", scenario.policy)
-    with Client(path, local_replies="response", retry_safety="policy", verify=TRUSTS_NOBODY) as client:
+    with Client(path, **_options(scenario)) as client:
         client.ready(READY_LIMIT)
         yield blocking(client, run)
 
@@ -146,7 +152,7 @@ def _through_async_client(scenario: Scenario, job: Job, run: Run) -> Iterator[Ca
         return asyncio.run_coroutine_threadsafe(work, loop).result(READY_LIMIT + 5)
 
     async def opened() -> AsyncClient:
-        client = AsyncClient(path, local_replies="response", retry_safety="policy", verify=TRUSTS_NOBODY)
+        client = AsyncClient(path, **_options(scenario))
         await client.__aenter__()
         await client.ready(READY_LIMIT)
         return client

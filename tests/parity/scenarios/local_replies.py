@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import boot, cluster, direct, http2, retry, route, thresholds
+from ..bootstrap import boot, cluster, direct, http2, redirect, retry, route, thresholds
 from ..expect import Re
 from ..look import bodies, body, connections, details, flags, got, got_each, hits, received, see, sent, status
 from ..model import Call, Scenario, get, post, times
@@ -111,6 +111,24 @@ HTTP1 = [
         policy=boot(),
         calls=[Call("/", "HEAD")],
         expect=[status(503), body(""), flags("UF")],
+    ),
+    Scenario(
+        "reply_to_head_of_nothing",
+        "a HEAD is told the length of a text that a GET would get, but not that there would be none",
+        rule="12.1 HEAD",
+        policy=boot(
+            [route("none", "/none"), direct(200, None, "/direct"), redirect("/redirect"), route(prefix="/a")],
+            [cluster("none", []), cluster("a")],
+        ),
+        calls=[
+            get("/nowhere"),
+            *(Call(path, "HEAD") for path in ("/nowhere", "/none", "/direct", "/redirect")),
+        ],
+        expect=[
+            status(404, 404, 503, 200, 301),
+            got_each("content-length", "0", None, "19", None, None),
+            bodies(*[""] * 5),
+        ],
     ),
     Scenario(
         "reply_to_a_post",

@@ -115,6 +115,8 @@ class Tls:
     alpn: Sequence[str] = ()
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    curve: str | None = None
+    """The only curve it agrees to, by OpenSSL's name."""
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,8 @@ class Server:
         if tls.client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(folder / f"{tls.client_ca}.crt")
+        if tls.curve is not None:
+            context.set_ecdh_curve(tls.curve)
         if tls.alpn:
             context.set_alpn_protocols(list(tls.alpn))
         context.sni_callback = _remember_name
