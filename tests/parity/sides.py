@@ -62,7 +62,7 @@ def show(scenario: Scenario, job: Job) -> Shown:
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     site = Site(job.folder, job.certificates, list(job.ports))
-    farm = Farm(job.certificates)
+    farm = Farm(job.certificates, job.folder)
     servers: dict[str, Server] = {}
     try:
         for name, upstream in scenario.declared().items():

@@ -1,4 +1,4 @@
-"""A name server over UDP that says the same to every question."""
+"""A name server, over UDP or over TCP, that says the same to every question."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .replies import Names
 
 if TYPE_CHECKING:
     from .server import Server
+    from .wire import Wire
 
 _TYPES = {1: "A", 28: "AAAA"}
 _HEADER = 12
@@ -27,17 +28,30 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        labels, place = [], _HEADER
-        while length := data[place]:
-            labels.append(data[place + 1 : place + 1 + length].decode())
-            place += 1 + length
-        (kind,) = struct.unpack(">H", data[place + 1 : place + 3])
-        self._server.record(_TYPES.get(kind, str(kind)), ".".join(labels), [], 1, {})
-        said = self._server.script
-        assert isinstance(said, Names)
         assert self._transport is not None
-        if not said.silent:
-            self._transport.sendto(_packet(data[:2], data[_HEADER : place + 5], kind, said), addr)
+        if said := _answer(data, self._server):
+            self._transport.sendto(said, addr)
+
+
+async def serve(wire: Wire, server: Server) -> None:
+    """Answer the questions of one connection."""
+    while True:
+        (length,) = struct.unpack(">H", await wire.take(2))
+        if said := _answer(await wire.take(length), server):
+            await wire.send(struct.pack(">H", len(said)) + said)
+
+
+def _answer(data: bytes, server: Server) -> bytes:
+    """Record a question; return what is said to it, nothing where the server is silent."""
+    labels, place = [], _HEADER
+    while length := data[place]:
+        labels.append(data[place + 1 : place + 1 + length].decode())
+        place += 1 + length
+    (kind,) = struct.unpack(">H", data[place + 1 : place + 3])
+    server.record(_TYPES.get(kind, str(kind)), ".".join(labels), [], 1, {})
+    said = server.script
+    assert isinstance(said, Names)
+    return b"" if said.silent else _packet(data[:2], data[_HEADER : place + 5], kind, said)
 
 
 def _packet(number: bytes, question: bytes, kind: int, said: Names) -> bytes:

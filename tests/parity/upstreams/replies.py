@@ -124,18 +124,19 @@ class Upstream:
     """One upstream.
 
     - `kind`: `http1`, `http2` (prior knowledge, or ALPN under TLS), `refused` (the port is taken, nobody listens),
-      `backlog` (its backlog is full: connecting neither succeeds nor fails), `dns` (a name server over UDP: `script` is
-      a `Names`, the requests' methods are A and AAAA).
+      `backlog` (its backlog is full: connecting neither succeeds nor fails), `dns` and `dns over tcp` (a name
+      server: `script` is a `Names`, the requests' methods are A and AAAA).
     - `health`: the script of requests whose path is `health_path`; they are recorded apart (`checks`).
     - `greeting`: what becomes of a new connection: `reset`, `close`, `hang`, or bytes that answer whatever comes.
     - `idle`: seconds after which a kept connection is closed.
     - `early`: answer as soon as the head is there; the body is read afterwards.
     - `max_streams`: HTTP/2's SETTINGS_MAX_CONCURRENT_STREAMS.
     - `host`: the loopback address to listen on.
+    - `pipe`: listen on a Unix socket instead, a file of this run (`${file:x}` in policies).
     """
 
     script: Script = 200
-    kind: Literal["http1", "http2", "refused", "backlog", "dns"] = "http1"
+    kind: Literal["http1", "http2", "refused", "backlog", "dns", "dns over tcp"] = "http1"
     tls: Tls | None = None
     health: Script | None = None
     health_path: str = "/health"
@@ -144,6 +145,7 @@ class Upstream:
     early: bool = False
     max_streams: int | None = None
     host: str = "127.0.0.1"
+    pipe: str | None = None
 
 
 def answer(script: Script, request: Request, *, by_path: bool = False) -> Reply:

@@ -45,8 +45,8 @@ class Server:
         self._fillers: list[socket.socket] = []
         self._listening: asyncio.Server | None = None
         self._questions: asyncio.DatagramTransport | None = None
-        self._socket = reserve(upstream.host, port)
-        self.port: int = self._socket.getsockname()[1]
+        self._socket = self._reserved(port)
+        self.port: int = 0 if upstream.pipe else self._socket.getsockname()[1]
 
     # --- its life ----------------------------------------------------------------------------------------------------
 
@@ -96,8 +96,17 @@ class Server:
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.close()
-            self._socket = reserve(self.upstream.host, self.port)
+            self._socket = self._reserved(self.port)
         await self._drop()
+
+    def _reserved(self, port: int) -> socket.socket:
+        if self.upstream.pipe is None:
+            return reserve(self.upstream.host, port)
+        path = self._farm.folder / self.upstream.pipe
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        return sock
 
     async def _drop(self) -> None:
         for wire in list(self._wires):
@@ -172,6 +181,8 @@ class Server:
         try:
             if self.upstream.greeting is not None:
                 await self._greet(wire)
+            elif self.upstream.kind == "dns over tcp":
+                await dns.serve(wire, self)
             elif self.upstream.kind == "http2":
                 await http2.Session(wire, self, self.connections).serve()
             else:
@@ -197,8 +208,8 @@ class Server:
 class Farm:
     """The loop of all upstreams, in a thread of its own."""
 
-    def __init__(self, certificates: Path) -> None:
-        self.certificates = certificates
+    def __init__(self, certificates: Path, folder: Path) -> None:
+        self.certificates, self.folder = certificates, folder
         self._loop = asyncio.new_event_loop()
         # Handshakes that fail and peers that vanish are part of the game.
         self._loop.set_exception_handler(lambda loop, context: None)
