@@ -55,7 +55,11 @@ ORDER: dict[str, set[str]] = {
         "_httpx", "at_work", "call", "claims", "engine", "errors", "options", "plain", "policy", "runtime",
     },
     "client": {"_httpx", "errors", "options", "policy", "runtime", "transport"},
-    "testing": set(),
+    # Stands on top: it drives all of it.
+    "testing": {
+        "algorithms", "at_work", "call", "client", "discovery", "engine", "errors", "options", "policy", "routing",
+        "runtime", "surroundings", "transport", "upstream",
+    },
     "__init__": {"call", "client", "errors", "policy", "transport"},
 }  # fmt: skip
 SHARED_BY_FILTERS = {"base", "chain", "coded", "registry", "upstream"}
