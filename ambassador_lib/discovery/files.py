@@ -54,8 +54,10 @@ class FollowedFile:
     def read(self) -> bytes:
         """Read the file for the first time; raise `OSError` where that cannot be done."""
         seen = self._hold()
-        self._content = _content_of(self.path)
-        self._seen = seen
+        try:
+            self._content = _content_of(self.path)
+        finally:  # also where it cannot be read: a directory that is watched has to change all the same
+            self._seen = seen
         return self._content
 
     def look(self, use: Callable[[bytes], None]) -> None:

@@ -184,6 +184,19 @@ def test_the_first_reading_fails_without_a_file(tmp_path: pathlib.Path) -> None:
         FollowedFile(os.fspath(tmp_path / "none")).read()
 
 
+def test_a_missing_file_waits_for_the_directory_that_is_watched(tmp_path: pathlib.Path) -> None:
+    """A file that was not there at first is read when the watched directory changes, not when it appears itself."""
+    watched, path = tmp_path / "watched", tmp_path / "a"
+    watched.mkdir()
+    file = FollowedFile(os.fspath(path), directory=os.fspath(watched))
+    with pytest.raises(FileNotFoundError):
+        file.read()
+    moved(path, "1")
+    assert settled(file) == []
+    moved(watched / "trigger", "now")
+    assert settled(file) == ["1"]
+
+
 def test_the_watcher_looks_by_its_clock_and_ends_with_the_last_file(kit: Any, tmp_path: pathlib.Path) -> None:
     """Nothing runs without a file to follow; one broken user does not keep another from its update."""
 
