@@ -202,6 +202,8 @@ class Call:
     set_cookies: tuple[bytes, ...] = ()
     """Cookies that the application is given along with the response."""
     is_timeout_retry = False
+    is_last = False
+    """Whether the application asked for its connection to be closed (`connection: close`)."""
 
     on_host: Callable[[], None] | None = None
     """Called when the next try has a host, once: mirrors start then."""

@@ -33,7 +33,12 @@ def replace(target: str, parameters: Parameters) -> str:
     """
     path = target.partition("?")[0]
     pairs = [f"{key}={value}" for key in sorted(parameters) for value in parameters[key]]
-    return _NEVER_ON_A_LINE.sub(_encode, f"{path}?{'&'.join(pairs)}") if pairs else path
+    return fit_for_a_line(f"{path}?{'&'.join(pairs)}") if pairs else path
+
+
+def fit_for_a_line(target: str) -> str:
+    """Encode what cannot stand on a request's line: white space, control characters, bytes beyond ASCII."""
+    return _NEVER_ON_A_LINE.sub(_encode, target)
 
 
 def encode(value: bytes) -> str:

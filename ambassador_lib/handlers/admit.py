@@ -10,6 +10,7 @@ from ..errors import LocalReply, LocalReplyError, NoRouteError
 from ..policy.model.core import Node
 from ..routing.heads import AUTHORITY, METHODS, is_clean_referer
 from ..routing.internal import AddressGate
+from ..routing.joined import REQUEST_HEADERS, on_one_line
 from ..routing.mutations import set_lower_header
 from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip_host, unescape_slashes
 from ..telemetry import identity, request_id
@@ -117,6 +118,8 @@ class Admit:
             if name[:8] == b"x-envoy-":
                 control = True
             headers.append((name, value))
+        if len({name for name, _ in headers}) != len(headers):
+            on_one_line(headers, REQUEST_HEADERS)
         if size > self._most_bytes:
             raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
         call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
@@ -143,22 +146,27 @@ class Admit:
                 self._check_upgrade(value, noted[b"upgrade"])
         if any(b"trailers" in map(bytes.strip, value.split(b",")) for value in noted.get(b"te", ())):
             call.headers.append((b"te", b"trailers"))
-        call.headers += [(b"referer", value) for value in noted.get(b"referer", ()) if is_clean_referer(value)]
-        call.headers += [(b"expect", value) for value in noted.get(b"expect", ()) if value.lower() != b"100-continue"]
+        referer = b",".join(filter(None, noted.get(b"referer", ())))
+        if referer and is_clean_referer(referer):
+            call.headers.append((b"referer", referer))
+        expect = b",".join(filter(None, noted.get(b"expect", ())))
+        if expect and expect.lower() != b"100-continue":
+            call.headers.append((b"expect", expect))
 
     def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Say which scheme the application spoke, and give the request its id (semantics 11.1)."""
         manager = self._manager
-        proto = None if self._gate.overwrites else noted.get(b"x-forwarded-proto")
+        told = None if self._gate.overwrites else noted.get(b"x-forwarded-proto")
+        proto = b",".join(filter(None, told)) if told else None
         if self._scheme is not None:
             call.scheme, proto = self._scheme, None
-        elif proto and not proto[-1]:
+        elif proto == b"":
             reply = LocalReply(404, "", "NR", "route_not_found")
             raise NoRouteError("no route for an empty x-forwarded-proto", reply=reply)
-        call.headers.append((b"x-forwarded-proto", proto[-1] if proto else call.scheme.encode()))
+        call.headers.append((b"x-forwarded-proto", proto or call.scheme.encode()))
         if manager.append_x_forwarded_port:
             self._append_port(call)
-        own = b",".join(noted.get(b"x-request-id", ()))
+        own = b",".join(filter(None, noted.get(b"x-request-id", ())))
         replaced = call.edge and not manager.preserve_external_request_id
         if (not own or replaced) and self._generates_id:
             own = request_id.make(self._random)
@@ -184,7 +192,10 @@ class Admit:
 
     def _drop_named(self, call: Call, value: bytes) -> None:
         """RFC 9110 7.6.1: what `connection` names is hop-by-hop as well."""
-        named = {token.strip().lower() for token in value.split(b",")} - {b"close", b"keep-alive", b"te", b""}
+        named = {token.strip().lower() for token in value.split(b",")} - {b"keep-alive", b"te", b""}
+        if b"close" in named:
+            named.discard(b"close")
+            call.is_last = True
         if not named.isdisjoint(_NOT_TO_BE_NAMED) or any(name.startswith(b":") for name in named):
             raise _bad_request("the header connection names what must go on", "http1.connection_header_rejected")
         if b"host" in named:

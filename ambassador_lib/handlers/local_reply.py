@@ -14,6 +14,7 @@ from ..algorithms.grpc_status import DEADLINE_EXCEEDED
 from ..call import Call, Header, Next
 from ..errors import AmbassadorError, LocalReply
 from ..policy.runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
+from ..routing.joined import RESPONSE_HEADERS, on_one_line
 
 if TYPE_CHECKING:
     from ..policy.model import HttpConnectionManager
@@ -68,7 +69,7 @@ class LocalReplies:
             report.details = "via_upstream"
         if self._as_response:
             headers = self._dressed(call, response.headers.raw)
-            if _is_unfinished(call):
+            if call.is_last or _is_unfinished(call):
                 headers.append(CLOSE)
             response.headers = make_headers(headers)
         return response
@@ -89,7 +90,7 @@ class LocalReplies:
         reply.status, reply.headers, reply.body = status, headers, body.decode("utf-8", "surrogateescape")
 
     def _respond(self, call: Call, reply: LocalReply) -> httpx.Response:
-        closing = reply.status in CLOSING or _is_unfinished(call)
+        closing = call.is_last or reply.status in CLOSING or _is_unfinished(call)
         self.shape(call, reply)
         headers = self._dressed(call, reply.headers)
         if closing:
@@ -107,6 +108,8 @@ class LocalReplies:
         """What a sidecar does to every response on its way to the application (semantics 1.3)."""
         dressed = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
         names = {name.lower() for name, _ in dressed}
+        if len(names) != len(dressed):
+            on_one_line(dressed, RESPONSE_HEADERS)
         if self._overwrite == "OVERWRITE":
             dressed = [header for header in dressed if header[0].lower() != b"server"]
             dressed.append((b"server", self._server))

@@ -36,7 +36,8 @@ def compile_text(value: str, clock: Clock, *, omit_empty: bool = False, log: boo
 
 def _compile(value: str, clock: Clock, *, unset: bytes, log: bool) -> bytes | Render:
     parts = [
-        part.encode() if isinstance(part, str) else _operator(part, clock, unset) for part in parse(value, log=log)
+        part.encode() if isinstance(part, str) else _operator(part, clock, unset, log=log)
+        for part in parse(value, log=log)
     ]
     if all(isinstance(part, bytes) for part in parts):
         return b"".join(part for part in parts if isinstance(part, bytes))
@@ -50,7 +51,10 @@ def _constant(text: bytes) -> Render:
     return lambda _call, _status, _response: text
 
 
-def _operator(operator: Operator, clock: Clock, unset: bytes) -> Render:
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+
+def _operator(operator: Operator, clock: Clock, unset: bytes, *, log: bool) -> Render:
     get, length = getter(operator, clock), operator.length
 
     def render(call: Call, status: int, response: Sequence[Header]) -> bytes:
@@ -60,7 +64,8 @@ def _operator(operator: Operator, clock: Clock, unset: bytes) -> Render:
         text = value if isinstance(value, bytes) else _text(value)
         return text if length is None else text[:length]
 
-    return render
+    # A line's end in a header, which no wire would carry, must not begin a line of the log.
+    return (lambda call, status, response: render(call, status, response).translate(_ONE_LINE)) if log else render
 
 
 def _text(value: Value) -> bytes:

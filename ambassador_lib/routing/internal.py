@@ -95,7 +95,7 @@ class AddressGate:
         if self._appends:
             forwarded_for = [*filter(None, forwarded_for), local_address()]
         if forwarded_for:
-            call.headers.append((b"x-forwarded-for", b",".join(forwarded_for)))
+            call.headers.append((b"x-forwarded-for", b",".join(filter(None, forwarded_for))))
         if call.internal:
             set_lower_header(call.headers, b"x-envoy-internal", b"true")
         elif call.edge:

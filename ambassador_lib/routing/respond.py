@@ -111,11 +111,11 @@ class Redirect:
 
     def headers(self, call: Call) -> list[Header]:
         """Return the location."""
-        if self._rewrite is not None:
-            rewrite_path(call, self._rewrite(call.target), keep_original=self._keep_original)
+        rewritten = None if self._rewrite is None else self._rewrite(call.target)
+        rewrite_path(call, rewritten, keep_original=self._keep_original)
         scheme = self._scheme or scheme_of(call)
         host = self._action.host_redirect or self._host(call, scheme)
-        target = self._target(call.target)
+        target = self._target(call.target if rewritten is None else rewritten)
         slash = "" if target.startswith("/") else "/"  # a rewrite may have lost it
         return [_location(f"{scheme}://{host}{self._port}{slash}{target}")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..algorithms.query_parameters import fit_for_a_line
 from ..call import Call
 from .format import compile_text
 from .match import lower
@@ -89,8 +90,7 @@ def rewrite_path(call: Call, target: str | None, *, keep_original: bool) -> None
         return
     if keep_original:
         set_lower_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
-    # What is not ASCII cannot stand on the request's line; here each character is a byte.
-    call.target = target if target.isascii() else "".join(c if c.isascii() else f"%{ord(c):02X}" for c in target)
+    call.target = fit_for_a_line(target)
 
 
 def compile_host_rewrite(action: RouteAction, clock: Clock) -> HostRewrite | None:

@@ -49,6 +49,17 @@ def test_each_call_is_one_line(spec: Spec, tmp_path: Path) -> None:
     ]
 
 
+def test_no_header_begins_a_line_of_its_own(spec: Spec, tmp_path: Path) -> None:
+    """A transport that carries anything lets line ends through; in the log they are spaces, in JSON escaped."""
+    log, objects = tmp_path / "log", tmp_path / "objects"
+    text = file_log(log, line("%REQ(x-a)% %RESP(x-b)%"))
+    manager = {"access_log": [text, file_log(objects, {"json_format": {"a": "%REQ(x-a)%"}})]}
+    spec.given(bootstrap(manager=manager), httpx.Response(200, headers={"x-b": "3\n4"}), local_replies="response")
+    spec.get("/", headers={"x-a": "1\r\n200 forged"})
+    assert logged(spec, log) == ["1  200 forged 3 4"]
+    assert json.loads(objects.read_text()) == {"a": "1\r\n200 forged"}
+
+
 def test_the_default_format_is_envoys(spec: Spec, tmp_path: Path) -> None:
     """A log without a format writes the line that every operator knows."""
     log = tmp_path / "log"

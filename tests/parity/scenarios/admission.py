@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..bootstrap import INTERNAL, boot, cluster, http2, retry, route
-from ..expect import Re, Where
+from ..bootstrap import INTERNAL, boot, cluster, direct, http2, retry, route
+from ..expect import Re, SameOnBoth, Where
 from ..look import bodies, body, details, flags, got, got_each, hits, see, sent, sent_each, status
-from ..model import Call, Scenario, get, post, times
+from ..model import Call, Run, Scenario, get, post, times
 from ..upstreams.replies import Reply, Upstream, raw
 
 UUID = Re("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -177,6 +177,30 @@ STRIPPED = [
     ),
 ]
 
+ONE_LINE = (
+    "accept", "accept-encoding", "authorization", "cache-control", "content-encoding", "content-type", "expect",
+    "if-match", "if-modified-since", "if-none-match", "origin", "pragma", "referer", "user-agent", "via",
+    "access-control-request-headers", "grpc-accept-encoding", "x-client-trace-id", "x-envoy-decorator-operation",
+    "x-envoy-original-path", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto",
+)  # fmt: skip
+LINES = ("accept-language", "cookie", "etag", "forwarded", "range", "traceparent", "x-real-ip")
+ONE_LINE_BACK = (
+    "access-control-allow-origin", "access-control-expose-headers", "age", "cache-control", "content-type", "etag",
+    "expires", "grpc-message", "last-modified", "location", "vary", "via", "x-envoy-ratelimited", "x-request-id",
+)  # fmt: skip
+LINES_BACK = ("link", "pragma", "set-cookie", "warning", "www-authenticate")
+
+
+def _went_on(run: Run) -> Any:
+    names = [request.path.removeprefix("/of/") for request in run.at("a").requests]
+    return {name: run.at("a").requests[n].header(name) for n, name in enumerate(names) if name in ONE_LINE + LINES}
+
+
+def _came_back(run: Run) -> Any:
+    names = [outcome.call.path[1:] for outcome in run.outcomes]
+    return {name: run.outcomes[n].header(name) for n, name in enumerate(names) if name in ONE_LINE_BACK + LINES_BACK}
+
+
 HEADERS = [
     Scenario(
         "upgrade_is_refused",
@@ -290,6 +314,17 @@ HEADERS = [
         ],
     ),
     Scenario(
+        "remote_address_is_appended",
+        "use_remote_address: a caller on loopback is told by the machine's own address",
+        rule="1.2 use_remote_address: true appends the peer to XFF",
+        policy=boot(manager={"use_remote_address": True}),
+        calls=[get(), get("/", {"x-forwarded-for": "10.0.0.1"})],
+        expect=[
+            sent({"x-forwarded-for": SameOnBoth(Re(r"[\d.]+"))}, request=0),
+            sent({"x-forwarded-for": SameOnBoth(Re(r"10\.0\.0\.1,[\d.]+"))}, request=1),
+        ],
+    ),
+    Scenario(
         "forwarded_proto_of_the_application",
         "an x-forwarded-proto that the application sends is kept as it is",
         rule="1.3 kept if the client sent one and use_remote_address is false",
@@ -321,6 +356,53 @@ HEADERS = [
         policy=boot(),
         calls=[get("/", [("x-down", "1"), ("x-down", "2")])],
         expect=[sent({"x-down": ["1", "2"]}), got({"x-up": ["1", "2"], "set-cookie": ["a=1", "b=2"]})],
+    ),
+    Scenario(
+        "lines_of_well_known_names",
+        "several lines of a name that Envoy keeps a place for become one, empty ones left out; other names keep theirs",
+        rule="1.3",
+        upstreams={
+            "a": {f"/{name}": Reply(200, [(name, "1"), (name, ""), (name, "2")]) for name in ONE_LINE_BACK + LINES_BACK}
+            | {"*": 200}
+        },
+        policy=boot(),
+        calls=[
+            *(get(f"/of/{name}", [(name, "1"), (name, ""), (name, "2")]) for name in ONE_LINE + LINES),
+            *(get(f"/{name}") for name in ONE_LINE_BACK + LINES_BACK),
+        ],
+        expect=[
+            see(
+                "to upstreams", _went_on, {**dict.fromkeys(ONE_LINE, "1,2"), **{name: ["1", "", "2"] for name in LINES}}
+            ),
+            see(
+                "to the application",
+                _came_back,
+                {**dict.fromkeys(ONE_LINE_BACK, "1,2"), **{name: ["1", "", "2"] for name in LINES_BACK}},
+            ),
+        ],
+    ),
+    Scenario(
+        "lines_of_retry_headers",
+        "an internal caller's conditions on two lines are one list",
+        rule="1.2",
+        upstreams={"a": [503, 200]},
+        policy=boot(manager=INTERNAL),
+        calls=[get("/", [("x-envoy-retry-on", "reset"), ("x-envoy-retry-on", "5xx")])],
+        expect=[status(200), hits(a=2)],
+    ),
+    Scenario(
+        "closed_as_asked",
+        "connection: close of the application is answered in kind, whoever answers",
+        rule="1.3",
+        policy=boot([route(prefix="/a"), direct(200, "x", "/direct")]),
+        calls=[
+            get("/a", {"connection": "close"}),
+            get("/a", {"connection": "keep-alive"}),
+            get("/a", [("connection", "x-a"), ("connection", "Close"), ("x-a", "1")]),
+            get("/direct", {"connection": "close"}),
+            get("/nowhere", {"connection": "close"}),
+        ],
+        expect=[status(200, 200, 200, 200, 404), got_each("connection", "close", None, "close", "close", "close")],
     ),
     Scenario(
         "too_many_request_headers",

@@ -7,7 +7,7 @@ import ssl
 from collections import Counter
 from typing import Any
 
-from ..bootstrap import boot, cluster, health_check, panic, protocol_options, retry, route, tls
+from ..bootstrap import boot, cluster, direct, health_check, panic, protocol_options, retry, route, tls
 from ..expect import Re
 from ..look import bodies, got, got_each, hits, lines, received, see, status, took
 from ..model import Differs, Run, Scenario, get, health, pause, post, times, wait_for
@@ -122,7 +122,40 @@ SCENARIOS = [
         policy=boot(filters=[mutation(query=[query("q", "1")])]),
         calls=[get("/?a=%C3%A9")],
         expect=[lines("GET /?a=\u00c3\u00a9&q=1")],
-        differs=Differs("Query parameters that a filter decodes", [lines("GET /?a=%C3%A9&q=1")]),
+        differs=Differs("What cannot stand on a request's line", [lines("GET /?a=%C3%A9&q=1")]),
+    ),
+    Scenario(
+        "differs_rewritten_line",
+        "a rewritten path is sent on as it is, spaces and all; here what would break the line is encoded",
+        rule="1.6 path rewrite",
+        policy=boot(
+            [
+                route(prefix="/space", prefix_rewrite="/a b"),
+                route(prefix="/header", path_rewrite="/%REQ(x-a)%"),
+                route(prefix="/more", prefix_rewrite="/\u00e9"),
+            ]
+        ),
+        calls=[get("/space"), get("/header", {"x-a": "1\t2"}), get("/more")],
+        expect=[lines("GET /a", "GET /1\t2", "GET /\u00c3\u00a9")],  # this upstream takes a line apart at spaces
+        differs=Differs("What cannot stand on a request's line", [lines("GET /a%20b", "GET /1%092", "GET /%C3%A9")]),
+    ),
+    Scenario(
+        "differs_body_where_none_may_be",
+        "a direct response of 204 goes out with its body, which the connection cannot take; here it has none",
+        rule="1.6 direct_response",
+        policy=boot([direct(204, "text")]),
+        calls=[get()],
+        expect=[status(204), got({"content-length": "4", "content-type": "text/plain"})],
+        differs=Differs("The hop that is not there", [got({"content-length": None, "content-type": None})]),
+    ),
+    Scenario(
+        "differs_late_end_of_a_request",
+        "whoever answers before the body has come closes the connection; here a body at hand has come",
+        rule="12.1",
+        policy=boot([route("none")], [cluster("none", [])]),
+        calls=[post("/", None, chunks=[b"a", b"b"], pause=0.2), post("/", b"ab")],
+        expect=[status(503, 503), got_each("connection", "close", "close")],
+        differs=Differs("The hop that is not there", [got_each("connection", "close", None)]),
     ),
     Scenario(
         "differs_access_log",

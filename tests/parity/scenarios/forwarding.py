@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import boot, cluster, direct, endpoint, header, redirect, route, router, weighted
+from ..bootstrap import boot, cluster, direct, endpoint, header, redirect, retry, route, router, weighted
 from ..expect import Between
 from ..look import (
     bodies,
@@ -626,6 +626,19 @@ ANSWERS = [
         policy=boot([redirect("/", https_redirect=True)]),
         calls=[get("/", {"host": "app.test:80"}), get("/", {"host": "app.test:8080"})],
         expect=[got_each("location", "https://app.test/", "https://app.test:8080/")],
+    ),
+    Scenario(
+        "redirect_that_the_application_follows",
+        "to the policy it is another request: with its own route, its own id and its own tries",
+        rule="14.7",
+        upstreams={"a": Reply(302, {"location": "/new"}), "b": [503, 200]},
+        policy=boot([route("b", "/new", retry_policy=retry("5xx", 1)), route()], [cluster("a"), cluster("b")]),
+        calls=[get("/old", follow=True)],
+        expect=[
+            status(200),
+            hits(a=1, b=2),
+            see("ids", lambda run: len({r.header("x-request-id") for name in "ab" for r in run.at(name).requests}), 2),
+        ],
     ),
     Scenario(
         "redirect_headers",
