@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The differential suite waits most of its time, whatever the number of cores.
+COMPARED_AT_ONCE ?= 4
 
 .PHONY: help demo test lint format types bench clean
 
@@ -24,8 +26,8 @@ demo: $(READY)
 	$(BIN)/python -m examples.billing.demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/parity
-	$(BIN)/python -m pytest tests/parity -n auto
+	$(BIN)/python -m pytest --ignore=tests/parity -n auto
+	$(BIN)/python -m pytest tests/parity -n $(COMPARED_AT_ONCE) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

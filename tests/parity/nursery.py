@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import pickle
+import pkgutil
 import selectors
 import signal
 import sys
@@ -34,11 +36,29 @@ def main() -> None:
         nursery.end_all()
 
 
+LATE = (
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "envoy",
+    "h2.connection",
+    "httpcore",
+    "opentelemetry.trace",
+    "tenacity",
+    "xxhash",
+)
+"""What is only imported when a call needs it."""
+
+
 def _warm() -> None:
-    """Do once what every child would do again."""
-    from ambassador_lib import AsyncClient, Client  # noqa: F401
+    """Do once what every child would do again: most of a child's time would go into imports."""
+    import ambassador_lib
     from ambassador_lib.policy import Policy
 
+    for module in pkgutil.walk_packages(ambassador_lib.__path__, "ambassador_lib."):
+        if not module.name.startswith("ambassador_lib.testing"):
+            importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
     suite.everything()
     Policy.parse({"static_resources": {}})
     gc.freeze()  # what is shared with the children stays shared

@@ -256,7 +256,8 @@ SCENARIOS = [
         expect=[
             status(200, 200),
             bodies("two", "four"),
-            sent_each("x-envoy-expected-rq-timeout-ms", "200", "200", "1000", OneOf(*map(str, range(600, 801)))),
+            # A busy Envoy goes by the time at which its loop last looked: a bit more than 800 is left then.
+            sent_each("x-envoy-expected-rq-timeout-ms", "200", "200", "1000", OneOf(*map(str, range(600, 851)))),
         ],
     ),
     Scenario(

@@ -195,7 +195,7 @@ SCENARIOS = [
             pause(0.6),
             get("/half"),
             copy("server.key", "pair.key"),
-            pause(0.6),
+            pause(1.5),
             get("/whole"),
         ],
         expect=[
