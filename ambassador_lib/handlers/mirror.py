@@ -10,6 +10,7 @@ from ..algorithms.overrides import Overrides
 from ..call import INFINITY, Answer, Call, Deadline, Next
 from ..runtime.breakable import Breakable
 from ..runtime.fed import FedBody
+from ..telemetry import identity
 
 if TYPE_CHECKING:
     from ..routing.compiled import CompiledRoute
@@ -86,8 +87,15 @@ class Shadows:
         shadow.cluster = cluster
         shadow.suppress_envoy_headers = call.suppress_envoy_headers
         shadow.overrides = Overrides(timeout=0.0 if call.route_timeout == INFINITY else call.route_timeout)
-        self._tracing.follow(call, shadow, sampled=mirror.trace_sampled)
+        self._trace(call, shadow, sampled=mirror.trace_sampled)
         return shadow
+
+    def _trace(self, call: Call, shadow: Call, *, sampled: bool | None) -> None:
+        tracing = call.listener.http_connection_manager.tracing if call.listener is not None else None
+        if call.span is not None:
+            self._tracing.follow(call, shadow, sampled=sampled)
+        elif tracing is not None:
+            identity.follow(shadow, tracing, self._random, sampled=sampled)
 
     def _share_body(self, call: Call, shadow: Call) -> FedBody | None:
         """Let the copy read the body as the call does, in parallel; a call that ends early ends the upload."""

@@ -30,7 +30,7 @@ NOTES: dict[str, str] = {
     "envoy.config.bootstrap.v3.Bootstrap.layered_runtime": (
         "keys that nothing here reads and that change what Envoy does are refused"
     ),
-    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.trace_sampled": "true does not sample what its call is not "
-    "sampled for",
+    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.trace_sampled": "with an OpenTelemetry SDK set up, true "
+    "does not sample what its call is not sampled for",
 }
 """By a field's full name."""

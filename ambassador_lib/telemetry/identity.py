@@ -70,6 +70,28 @@ def _b3(call: Call, tracing: Tracing, random: Random, *, sampled: bool, own_span
         set_lower_header(call.headers, b"traceparent", b"00-%s-%s-%s" % (trace.rjust(32, b"0"), span, flag))
 
 
+def follow(copy: Call, tracing: Tracing, random: Random, *, sampled: bool | None) -> None:
+    """Give a mirrored copy, which has its call's headers, a span below its call's; `sampled` None: as its call is."""
+    own = _hex(random, 64)
+    if tracing.provider == "zipkin":
+        _follow_b3(copy, own, None if sampled is None else _bit(sampled))
+    if tracing.provider == "opentelemetry" or tracing.w3c_propagation:
+        parent = _TRACEPARENT.fullmatch(copy.header(b"traceparent") or b"")
+        if parent is not None:
+            flag = parent[3] if sampled is None else _flag(sampled)
+            set_lower_header(copy.headers, b"traceparent", b"00-%s-%s-%s" % (parent[1], own, flag))
+
+
+def _follow_b3(copy: Call, own: bytes, sampled: bytes | None) -> None:
+    trace, span = copy.header(b"x-b3-traceid"), copy.header(b"x-b3-spanid")
+    if trace and span:
+        _set_b3(copy, trace, own, span, sampled or copy.header(b"x-b3-sampled") or b"1")
+    single = (copy.header(b"b3") or b"").split(b"-")
+    if len(single) >= 2:
+        said = sampled or (single[2] if len(single) > 2 else b"1")
+        set_lower_header(copy.headers, b"b3", b"-".join((single[0], own, said, single[1])))
+
+
 def _set_b3(call: Call, trace: bytes, span: bytes, parent: bytes | None, sampled: bytes) -> None:
     set_lower_header(call.headers, b"x-b3-traceid", trace)
     set_lower_header(call.headers, b"x-b3-spanid", span)

@@ -9,7 +9,7 @@ import pytest
 
 from ambassador_lib.call import Call
 from ambassador_lib.policy.model import Tracing
-from ambassador_lib.telemetry.identity import forward
+from ambassador_lib.telemetry.identity import follow, forward
 from ambassador_lib.testing import FakeRandom
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -108,3 +108,27 @@ def test_what_the_request_says_of_sampling_counts() -> None:
 def test_without_a_provider_nothing_is_touched() -> None:
     """Sampling without a tracer only marks the request's id."""
     assert sent(Tracing(), B3) == B3
+
+
+@pytest.mark.parametrize(("sampled", "flag"), [(None, "1"), (True, "1"), (False, "0")])
+def test_a_mirrored_copy_has_a_span_below_its_calls(sampled: bool | None, flag: str) -> None:
+    """The trace stays, the span is the copy's own, and zipkin names the call's as its parent."""
+    copy = Call(httpx.Request("GET", "http://svc.test/"), 0.0)
+    told = {**B3, "traceparent": f"00-{TRACE}-{SPAN}-01", "b3": f"{TRACE}-{SPAN}-1"}
+    copy.headers = [(name.encode(), value.encode()) for name, value in told.items()]
+    follow(copy, Tracing(provider="zipkin", w3c_propagation=True), FakeRandom(), sampled=sampled)
+    found = {name.decode(): value.decode() for name, value in copy.headers}
+    assert re.fullmatch(f"00-{TRACE}-(?!{SPAN}){HEX16}-0{flag}", found["traceparent"])
+    assert re.fullmatch(f"{TRACE}-(?!{SPAN}){HEX16}-{flag}-{SPAN}", found["b3"])
+    trace, span, parent, said = b3(found)
+    assert (trace, parent, said) == (B3["x-b3-traceid"], B3["x-b3-spanid"], flag)
+    assert span not in (None, parent)
+
+
+def test_a_copy_of_a_call_without_an_identity_gets_none() -> None:
+    """What the call does not say of its trace, its copy does not say either."""
+    for provider in ("zipkin", "opentelemetry", None):
+        copy = Call(httpx.Request("GET", "http://svc.test/"), 0.0)
+        copy.headers = []
+        follow(copy, Tracing(provider=provider), FakeRandom(), sampled=True)
+        assert copy.headers == []
