@@ -31,6 +31,7 @@ from .upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from .engine.base import Engine
+    from .engine.wire import Network
     from .options import Options
     from .policy import Policy
     from .routing.compiled import CompiledRoute
@@ -95,10 +96,13 @@ class PolicyAtWork:
 
     # --- clusters ---------------------------------------------------------------------------------------------------
 
-    def _start_cluster(self, cluster: Cluster) -> ClusterAtWork:
-        if cluster.aggregate is not None:
-            return self._start_aggregate(cluster)
-        options, parts = self._options, self.parts
+    def _start_cluster(self, written: Cluster) -> ClusterAtWork:
+        if written.aggregate is not None:
+            return self._start_aggregate(written)
+        options, parts, around = self._options, self.parts, self._options.surroundings
+        cluster = written if around is None else around.cluster(written)
+        if cluster is None:
+            return self._start_refused(written)
         sockets = TransportSockets.of(cluster, parts.secrets)
         upstream = Upstream(
             cluster,
@@ -117,10 +121,31 @@ class PolicyAtWork:
             dials=parts.engine.dials,
             sockets=sockets,
             subscriptions=parts.subscriptions,
+            control=options.control,
+            resolver=None if around is None else around.resolver(cluster),
+            network=self._probe_network(),
         )
         chain, below = self._stack.cluster_chain(upstream, discovery.gate, sockets)
-        watches = watch_storage(upstream, options.clock, options.random)
-        return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), watches)
+        watches = watch_storage(upstream, options.clock, options.random, options.control)
+        return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), watches, written)
+
+    def _probe_network(self) -> Callable[[], Network] | None:
+        """Return what makes the network of health checks where it is not the usual one."""
+        around = self._options.surroundings
+        network = None if around is None else around.network(blocking=False)
+        return None if network is None else lambda: network
+
+    def _start_refused(self, written: Cluster) -> ClusterAtWork:
+        """A cluster for which the surroundings have nothing: no host is looked for, and calls of it end the test."""
+        around, gate = self._options.surroundings, Gate()
+        assert around is not None, "nobody else refuses clusters"
+        gate.open()
+        upstream = Upstream(Cluster(name=written.name), clock=self._options.clock, random=self._options.random)
+
+        async def refuse(_call: Call) -> httpx.Response:
+            around.refuse(written.name)
+
+        return ClusterAtWork(upstream, Discovery(gate), refuse, refuse, written=written)
 
     def _zone_for(self, cluster: Cluster) -> tuple[Locality, FindPeers] | None:
         """Return where the application is and who is like it, for clusters other than its own."""

@@ -42,8 +42,11 @@ class ClusterAtWork:
         below: Next,
         rules: RetryRules | None = None,
         watches: Iterable[Watch] = (),
+        written: Cluster | None = None,
     ) -> None:
         self.cluster = upstream.cluster
+        self.written = written or upstream.cluster
+        """The cluster as the policy or a file has it: `cluster` unless something stands in for it."""
         self.upstream = upstream
         self.discovery = discovery
         self.chain = chain
@@ -99,9 +102,9 @@ class LiveClusters:
         A cluster that is as it was keeps all that was learned about it.
         """
         name = cluster.name
-        if name in self._warming and self._warming[name].cluster == cluster:
+        if name in self._warming and self._warming[name].written == cluster:
             return
-        if name in self._serving and self._serving[name].cluster == cluster:
+        if name in self._serving and self._serving[name].written == cluster:
             self._cool(name)
             return
         made = self._start(cluster)

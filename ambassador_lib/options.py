@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     import tenacity
 
     from .runtime.base import Clock, Random
+    from .runtime.control import ControlThread
+    from .surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The parameters of the contract's table, as the stack reads them.
 
-    `as_response` is `local_replies="response"`, `idempotent_only` is `retry_safety="idempotent"`.
+    `as_response` is `local_replies="response"`, `idempotent_only` is `retry_safety="idempotent"`. `surroundings` are
+    those of a twin (see `surroundings`), `None` otherwise.
     """
 
     as_response: bool
@@ -27,6 +30,12 @@ class Options:
     breaker_storage: Callable[[str], pybreaker.CircuitBreakerStorage] | None
     clock: Clock
     random: Random
+    surroundings: Surroundings | None = None
+
+    @property
+    def control(self) -> ControlThread | None:
+        """What runs discovery and health checks; `None` for the process's control thread."""
+        return None if self.surroundings is None else self.surroundings.control
 
     def __post_init__(self) -> None:
         """Fail here, where the application is built, and not with the first call."""

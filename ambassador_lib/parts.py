@@ -36,7 +36,7 @@ class Parts:
         self.engine = engine
         self.options = options
         self.tracing = Tracing(clock=options.clock, random=options.random)
-        self.files = FileWatcher(clock=options.clock, random=options.random)
+        self.files = FileWatcher(clock=options.clock, random=options.random, control=options.control)
         self.subscriptions = Subscriptions(self.files)
         self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)
         self.copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")

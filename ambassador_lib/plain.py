@@ -138,7 +138,9 @@ class PlainStack:
             Breaker(upstream.breaker, self._runtime),
         ]
         return _HostEntry(
-            upstream, compose(handlers, self._send), watch_storage(upstream, options.clock, options.random)
+            upstream,
+            compose(handlers, self._send),
+            watch_storage(upstream, options.clock, options.random, options.control),
         )
 
     async def _send(self, call: Call) -> httpx.Response:

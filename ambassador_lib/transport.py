@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
 
+from . import surroundings as world
 from ._httpx import DefaultTimeout, pristine, target_of
 from .call import INFINITY, Call
 from .options import Options, check_transport
@@ -27,9 +31,11 @@ if TYPE_CHECKING:
     from .at_work import PolicyAtWork
     from .claims import Entry
     from .engine.base import Engine
+    from .engine.wire import Network
     from .errors import PolicyError
     from .plain import PlainStack
     from .runtime.base import Clock, Random, Runtime
+    from .surroundings import Surroundings
 
 # A policy at work and what it stands on (tenacity, OpenTelemetry, httpcore) are imported with the first policy.
 
@@ -69,25 +75,84 @@ class _Ambassador:
         self._inner = inner
         self._unmatched = unmatched
         self._timeout = None if timeout is None else httpx.Timeout(timeout).as_dict()
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._has_own_clock, self._has_own_random = clock is not None, random is not None
         self._options = Options(
             as_response=local_replies == "response",
             idempotent_only=retry_safety == "idempotent",
             retry=retry,
             breaker_listeners=breaker_listeners,
             breaker_storage=breaker_storage,
-            clock=self._clock,
+            clock=SystemClock() if clock is None else clock,
             random=random_module.Random() if random is None else random,
         )
+        self._prepare(self._options)
+        if world.installed is not None:
+            self._twin()  # what is wrong with the policy comes out here, as ever
+        elif self.policy is not None:
+            self._begin()
+
+    def _prepare(self, options: Options) -> None:
+        """Have all of a transport's own that is no parameter."""
+        self._options = options
+        self._clock: Clock = options.clock
         self._runtime = self._make_runtime()
         self._closed = False
         self._at_work: PolicyAtWork | None = None
+        self._begun = Once(partial(self._put_to_work, self._inner), drop=_drop)
         self._plain = Once(self._make_plain)
-        self._mocked = Once(self._make_mocked, drop=lambda made: made[0].close())
+        # While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL.
+        self._mocked = Once(lambda: self._put_to_work(self._passthrough()), drop=_drop)
         self._own_passthrough = Once(self._make_passthrough)
-        if self.policy is not None:
-            self._engine = self._make_engine(inner)
-            self._at_work = self._put_to_work(self.policy, self._engine)
+        self._kept_twin: tuple[Surroundings, Self] | None = None
+
+    def _begin(self) -> PolicyAtWork:
+        """Put the policy to work: at once, unless the transport was made while it was to leave that to its twin."""
+        self._at_work = self._begun.get()[0]
+        return self._at_work
+
+    # While there are surroundings.
+
+    @property
+    def _acting(self) -> Self:
+        """Who serves calls at the moment: the transport, or its twin."""
+        return self if world.installed is None or self._options.surroundings is not None else self._twin()
+
+    def _twin(self) -> Self:
+        """Return this transport as it would have been made in the surroundings that are installed."""
+        around = world.installed
+        assert around is not None, "asked for only then"
+        kept = self._kept_twin
+        if kept is not None and kept[0] is around:
+            return kept[1]
+        if self._closed:
+            raise _is_closed()
+        options = self._options
+        clock, random = around.clock, around.random
+        if self._has_own_clock:
+            clock = around.own_clock(options.clock)
+        if self._has_own_random:
+            random = None
+        twin = copy.copy(self)
+        twin._prepare(
+            replace(options, clock=clock or options.clock, random=random or options.random, surroundings=around)
+        )
+        twin.closes_inner = False
+        twin._own_passthrough = self._own_passthrough
+        if twin.policy is not None:
+            twin._begin()
+        self._kept_twin = (around, twin)
+        around.welcome(self)
+        return twin
+
+    def leave(self) -> None:
+        """The surroundings end: close the twin, also where nothing can be awaited any more."""
+        kept, self._kept_twin = self._kept_twin, None
+        if kept is not None:
+            for engine in kept[1]._close_stacks():
+                self._end_engine(engine)
+
+    def _end_engine(self, engine: Engine) -> None:
+        engine.abandon()
 
     # What differs between the two transports.
 
@@ -105,16 +170,24 @@ class _Ambassador:
 
     # What does not.
 
-    def _put_to_work(self, policy: Policy, engine: Engine) -> PolicyAtWork:
+    def _put_to_work(self, inner: Any) -> tuple[PolicyAtWork, Engine]:
         from .at_work import PolicyAtWork
 
-        return PolicyAtWork(policy, self._runtime, engine, self._options)
+        assert self.policy is not None, "without a policy nothing claims a URL"
+        engine = self._make_engine(inner)
+        return PolicyAtWork(self.policy, self._runtime, engine, self._options), engine
+
+    def _network(self) -> Network | None:
+        """Return what connections are made with in the surroundings, `None` for sockets."""
+        around = self._options.surroundings
+        return None if around is None else around.network(blocking=self._method == "handle_request")
 
     @property
     def current_policy(self) -> Policy | None:
         """What is in force at this moment: the policy with the listeners, routes, clusters and endpoints that were
         discovered; `None` for the safe defaults."""
-        return None if self._at_work is None else self._at_work.policy
+        at_work = self._acting._policy_at_work()
+        return None if at_work is None else at_work.policy
 
     @property
     def discovery_errors(self) -> Mapping[str, PolicyError]:
@@ -123,34 +196,43 @@ class _Ambassador:
         While a path is in here, what that file said before is still in force. Each of these is also logged to
         `ambassador_lib.discovery`.
         """
-        return {} if self._at_work is None else self._at_work.discovery_errors
+        at_work = self._acting._policy_at_work()
+        return {} if at_work is None else at_work.discovery_errors
+
+    def _policy_at_work(self) -> PolicyAtWork | None:
+        return self._begin() if self._at_work is None and self.policy is not None else self._at_work
 
     def claims(self, url: httpx.URL) -> int:
         """Return the contract's rule by which the policy claims `url`: 1, 2, or 0 for not at all.
 
         Without a policy every HTTP URL is claimed, by rule 2.
         """
-        if self._at_work is None:
+        at_work = self._acting._policy_at_work()
+        if at_work is None:
             return 2 if url.scheme in ("http", "https") else 0
-        entry = self._at_work.find(url)
+        entry = at_work.find(url)
         return 0 if entry is None else entry.rule
 
     def _entry(self, url: httpx.URL) -> Entry | None:
-        if self._at_work is None:
-            return None
-        entry = self._at_work.find(url)
+        at_work = self._at_work
+        if at_work is None:
+            if self.policy is None:
+                return None
+            at_work = self._begin()
+        entry = at_work.find(url)
         if entry is None or self._inner is not None or pristine():
             return entry
         return self._mocked.get()[0].find(url)
 
-    def _make_mocked(self) -> tuple[PolicyAtWork, Engine]:
-        """While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL."""
-        assert self.policy is not None, "without a policy nothing claims a URL"
-        engine = self._make_engine(self._passthrough())
-        return self._put_to_work(self.policy, engine), engine
-
     def _passthrough(self) -> Any:
         return self._inner if self._inner is not None else self._own_passthrough.get()
+
+    def _way_past(self, request: httpx.Request, transport: Any) -> Any:
+        """Return the transport for what the policy does not claim; `transport` is what the client would use."""
+        if transport is None:
+            transport = self._passthrough()
+        around = self._options.surroundings
+        return transport if around is None else around.passthrough(request, transport)
 
     def _call(self, request: httpx.Request) -> Call:
         if self._closed:
@@ -167,6 +249,8 @@ class _Ambassador:
             read, write = timeout.get("read"), timeout.get("write")
             call.read_timeout = INFINITY if read is None else read
             call.write_timeout = INFINITY if write is None else write
+        if self._options.surroundings is not None:
+            self._options.surroundings.noted(call)
         return call
 
     def _refusal(self) -> Entry | None:
@@ -188,13 +272,15 @@ class _Ambassador:
         if (plain := self._plain.made) is not None:
             plain.close()
         engines: list[Engine] = []
-        if self._at_work is not None:
-            self._at_work.close()
-            if self._inner is None or self.closes_inner:
-                engines.append(self._engine)
+        if (begun := self._begun.made) is not None:
+            begun[0].close()
+            is_inner = self._inner is not None and getattr(begun[1], "transport", None) is self._inner
+            if self.closes_inner or not is_inner:
+                engines.append(begun[1])
         if (mocked := self._mocked.made) is not None:
             mocked[0].close()
-            engines.append(mocked[1])
+            if self._options.surroundings is None:  # a twin's is the transport's own
+                engines.append(mocked[1])
         return engines
 
     def __repr__(self) -> str:
@@ -220,7 +306,14 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         from .engine.foreign import ForeignEngine
         from .engine.pooled import PooledEngine
 
-        return PooledEngine(clock=self._clock) if inner is None else ForeignEngine(inner, clock=self._clock)
+        network = self._network()
+        foreign = None if inner is None else ForeignEngine(inner, clock=self._clock)
+        if foreign is None or (network is not None and foreign.dials):
+            return PooledEngine(clock=self._clock, network=network)
+        return foreign
+
+    def _end_engine(self, engine: Engine) -> None:
+        run_sync(engine.close())
 
     def _make_passthrough(self) -> httpx.HTTPTransport:
         return httpx.HTTPTransport()
@@ -231,10 +324,12 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     def handle_over(self, request: httpx.Request, passthrough: httpx.BaseTransport | None) -> httpx.Response:
         """As `handle_request`, with the transport to use for what the policy does not claim."""
+        if world.installed is not None and self._options.surroundings is None:
+            return self._twin().handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return run_sync(entry.handle(self._call(request)))
-        transport = passthrough if passthrough is not None else self._passthrough()
+        transport = self._way_past(request, passthrough)
         if self.policy is not None:
             response: httpx.Response = transport.handle_request(request)
             return response
@@ -245,8 +340,8 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
-        if self._at_work is not None:
-            run_sync(self._at_work.ready(timeout))
+        if (at_work := self._acting._policy_at_work()) is not None:
+            run_sync(at_work.ready(timeout))
 
     def close(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
@@ -254,11 +349,15 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
             return
         for engine in self._close_stacks():
             run_sync(engine.close())
-        if self._at_work is not None:
-            run_sync(self._at_work.ended())
+        if (begun := self._begun.made) is not None:
+            run_sync(begun[0].ended())
+        if self._kept_twin is not None:
+            self._kept_twin[1].close()
+        if self._options.surroundings is not None:
+            return
         if (passthrough := self._own_passthrough.made) is not None:
             passthrough.close()
-        if self._inner is not None and self._at_work is None and self.closes_inner:
+        if self._inner is not None and begun is None and self.closes_inner:
             self._inner.close()
 
 
@@ -276,7 +375,11 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         from .engine.foreign import AsyncForeignEngine
         from .engine.pooled import AsyncPooledEngine
 
-        return AsyncPooledEngine(clock=self._clock) if inner is None else AsyncForeignEngine(inner, clock=self._clock)
+        network = self._network()
+        foreign = None if inner is None else AsyncForeignEngine(inner, clock=self._clock)
+        if foreign is None or (network is not None and foreign.dials):
+            return AsyncPooledEngine(clock=self._clock, network=network)
+        return foreign
 
     def _make_passthrough(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport()
@@ -287,10 +390,12 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
     async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
         """As `handle_async_request`, with the transport to use for what the policy does not claim."""
+        if world.installed is not None and self._options.surroundings is None:
+            return await self._twin().handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return await entry.handle(self._call(request))
-        transport = passthrough if passthrough is not None else self._passthrough()
+        transport = self._way_past(request, passthrough)
         if self.policy is not None:
             response: httpx.Response = await transport.handle_async_request(request)
             return response
@@ -301,8 +406,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
-        if self._at_work is not None:
-            await self._at_work.ready(timeout)
+        if (at_work := self._acting._policy_at_work()) is not None:
+            await at_work.ready(timeout)
 
     async def aclose(self) -> None:
         """End everything that this transport started, and close `inner` as httpx closes what it is given."""
@@ -310,11 +415,15 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             return
         for engine in self._close_stacks():
             await engine.close()
-        if self._at_work is not None:
-            await self._at_work.ended()
+        if (begun := self._begun.made) is not None:
+            await begun[0].ended()
+        if self._kept_twin is not None:
+            await self._kept_twin[1].aclose()
+        if self._options.surroundings is not None:
+            return
         if (passthrough := self._own_passthrough.made) is not None:
             await passthrough.aclose()
-        if self._inner is not None and self._at_work is None and self.closes_inner:
+        if self._inner is not None and begun is None and self.closes_inner:
             await self._inner.aclose()
 
 
@@ -325,6 +434,10 @@ def load(policy: PolicySource | None) -> Policy | None:
     if isinstance(policy, Mapping):
         return Policy.parse(policy)
     return Policy.load(policy)
+
+
+def _drop(begun: tuple[PolicyAtWork, Engine]) -> None:
+    begun[0].close()
 
 
 def _is_closed() -> RuntimeError:

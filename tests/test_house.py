@@ -34,7 +34,8 @@ ORDER: dict[str, set[str]] = {
         "_circuit_open", "_httpx", "algorithms", "call", "engine", "errors", "filters", "policy", "routing", "runtime",
         "telemetry", "upstream",
     },
-    "options": {"runtime"},
+    "surroundings": {"call", "discovery", "engine", "policy", "runtime"},
+    "options": {"runtime", "surroundings"},
     "claims": {"_httpx", "call", "policy", "routing"},
     "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry"},
     "live": {"call", "claims", "discovery", "errors", "handlers", "policy", "routing", "runtime", "upstream"},
@@ -53,6 +54,7 @@ ORDER: dict[str, set[str]] = {
     },
     "transport": {
         "_httpx", "at_work", "call", "claims", "engine", "errors", "options", "plain", "policy", "runtime",
+        "surroundings",
     },
     "client": {"_httpx", "errors", "options", "policy", "runtime", "transport"},
     # Stands on top: it drives all of it.

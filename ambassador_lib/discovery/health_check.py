@@ -122,7 +122,13 @@ class HealthChecker:
     """Checks the hosts of one cluster, new ones as soon as discovery finds them."""
 
     def __init__(
-        self, upstream: Upstream, *, clock: Clock, random: Random, sockets: TransportSockets | None = None
+        self,
+        upstream: Upstream,
+        *,
+        clock: Clock,
+        random: Random,
+        sockets: TransportSockets | None = None,
+        network: Callable[[], Network] | None = None,
     ) -> None:
         self.on_checked: Callable[[], None] = _nobody
         """Called after every check."""
@@ -131,7 +137,7 @@ class HealthChecker:
         self._random = random
         self._checks = upstream.cluster.health_checks
         self._rules = [rules_of(check) for check in self._checks]
-        self._make_probe = _probes_of(upstream, clock, sockets or TransportSockets.of(upstream.cluster))
+        self._make_probe = _probes_of(upstream, clock, sockets or TransportSockets.of(upstream.cluster), network)
         self._hosts: dict[Host, CheckedHost] = {}
         self._wake: Callable[[], None] = _nobody
         self._tell: Callable[[Callable[[], None]], None] = _nobody_listens
@@ -229,23 +235,31 @@ class HealthChecker:
 class _LoopParts:
     """Connections on the control thread's loop."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, network: Callable[[], Network] | None) -> None:
         self._clock = clock
+        self._network = network
 
     def engine(self) -> Engine:
         from ..engine.pooled import AsyncPooledEngine
 
-        return AsyncPooledEngine(self._clock)
+        return AsyncPooledEngine(self._clock, network=None if self._network is None else self._network())
 
     def network(self) -> Network:
+        if self._network is not None:
+            return self._network()
         from ..engine.loop import LoopNetwork
 
         return LoopNetwork()
 
 
-def _probes_of(upstream: Upstream, clock: Clock, sockets: TransportSockets) -> MakeProbe:
+def _probes_of(
+    upstream: Upstream,
+    clock: Clock,
+    sockets: TransportSockets,
+    network: Callable[[], Network] | None = None,
+) -> MakeProbe:
     cluster = upstream.cluster
-    parts = _LoopParts(clock)
+    parts = _LoopParts(clock, network)
     own = {
         id(check): sockets.for_health_checks(check.tls_options.alpn_protocols if check.tls_options is not None else ())
         for check in cluster.health_checks

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 
 from ..engine.transport_sockets import TransportSockets
+from ..engine.wire import Network
 from ..policy.model.cluster import Cluster
 from ..runtime.base import Clock, Random
 from ..runtime.control import ControlThread, Watch
@@ -74,11 +75,13 @@ def start(
     sockets: TransportSockets | None = None,
     control: ControlThread | None = None,
     subscriptions: Subscriptions | None = None,
+    network: Callable[[], Network] | None = None,
 ) -> Discovery:
     """Find the cluster's hosts and keep them current until `stop`.
 
     What needs no lookup is published before this returns, and a cluster with nothing to watch starts no thread. Where
-    the engine does not dial (`dials=False`), names stand for themselves and no health checks run.
+    the engine does not dial (`dials=False`), names stand for themselves and no health checks run. `network` makes what
+    health checks dial with, in place of sockets.
     """
     cluster = upstream.cluster
     gate = Gate()
@@ -97,7 +100,7 @@ def start(
         gate.open()
     checker = None
     if dials and cluster.health_checks:
-        checker = HealthChecker(upstream, clock=clock, random=random, sockets=sockets)
+        checker = HealthChecker(upstream, clock=clock, random=random, sockets=sockets, network=network)
     warm_up = _WarmUp(gate, names.names if names is not None else (), checker)
     makers = []
     if checker is not None:

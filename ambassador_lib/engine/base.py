@@ -175,3 +175,6 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+    def abandon(self) -> None:
+        """Break every connection off, where nothing can be awaited any more."""

@@ -53,6 +53,9 @@ class _Foreign:
     def prepare(_protocol: str) -> None:
         """Nothing: the transport speaks what it speaks."""
 
+    def abandon(self) -> None:
+        """Nothing: the transport is the application's."""
+
     def _request(self, exchange: Exchange) -> httpx.Request:
         """Make the request out of ready parts: `httpx.Request(...)` would take 11 µs to find the same."""
         stream = b"" if exchange.stream is None else exchange.stream

@@ -83,6 +83,12 @@ class PooledEngine:
                 pooled.connection.wire.abort()
         await self._discard_all(idle)
 
+    def abandon(self) -> None:
+        """As `close` where nothing can be awaited any more: every connection is broken off."""
+        for pooled in self._pool.close():
+            pooled.uncount()
+            pooled.connection.wire.abort()
+
     # --- choosing a connection ---------------------------------------------------------------------------------------
 
     async def _acquire(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
@@ -192,10 +198,12 @@ class PooledEngine:
 class AsyncPooledEngine(PooledEngine):
     """For event loops, asyncio and trio; connections are shared within one loop only."""
 
-    def __init__(self, clock: Clock, *, patience: float = PATIENCE) -> None:
-        from .loop import LoopNetwork  # anyio is only loaded where a loop runs
+    def __init__(self, clock: Clock, *, patience: float = PATIENCE, network: Network | None = None) -> None:
+        if network is None:
+            from .loop import LoopNetwork  # anyio is only loaded where a loop runs
 
-        super().__init__(clock, network=LoopNetwork(patience))
+            network = LoopNetwork(patience)
+        super().__init__(clock, network=network)
 
 
 _engines: weakref.WeakSet[PooledEngine] = weakref.WeakSet()

@@ -16,7 +16,9 @@ STORAGE_INTERVAL = 1.0
 """Seconds between two looks at a breaker's shared storage."""
 
 
-def watch_storage(upstream: Upstream, clock: Clock, random: Random) -> list[Watch]:
+def watch_storage(
+    upstream: Upstream, clock: Clock, random: Random, control: ControlThread | None = None
+) -> list[Watch]:
     """Keep a breaker in step with the storage it shares; each access may be I/O, so the control thread does it."""
     breaker = upstream.breaker
     if breaker is None or not breaker.shares_storage:
@@ -26,7 +28,7 @@ def watch_storage(upstream: Upstream, clock: Clock, random: Random) -> list[Watc
         await repeat(breaker.sync_storage, STORAGE_INTERVAL, clock)
 
     name = f"{upstream.name} breaker storage"
-    watch = ControlThread.shared().watch(keep_in_step, name=name, clock=clock, random=random)
+    watch = (control or ControlThread.shared()).watch(keep_in_step, name=name, clock=clock, random=random)
     # A client that is dropped without being closed takes the watch along: it holds the breaker, not the upstream.
     weakref.finalize(upstream, watch.abandon).atexit = False
     return [watch]
