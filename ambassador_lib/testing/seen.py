@@ -1,4 +1,4 @@
-"""What a simulated upstream has seen: one `Seen` per request."""
+"""What an upstream has seen: one `Seen` per request."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 class Seen:
     """One request, as it arrived, and what became of it.
 
-    `arrived`, `finished` and `gone` are readings of `time.monotonic`: request complete, answer written whole, peer
-    found to have left before that.
+    `arrived`, `finished` and `gone` are readings of the upstream's clock (`time.monotonic`, or virtual time): request
+    complete, answer written whole, peer found to have left before that.
     """
 
     method: str
     target: str
     headers: list[tuple[str, str]]
+    """As they came; over HTTP/2 without the pseudo-headers, and with `host` for `:authority`."""
     body: bytes
     connection: int
     """Number of the connection it came on, from 1."""
@@ -30,6 +31,12 @@ class Seen:
     """True where the answer was a 5xx or a broken one."""
     finished: float | None = None
     gone: float | None = None
+    endpoint: int = 0
+    """Number of the upstream's endpoint that it came to, from 0."""
+    protocol: str = "HTTP/1.1"
+    """`"HTTP/1.1"` or `"HTTP/2"`."""
+    because: str = ""
+    """The step of the script that answered it, as code; empty where nothing was scripted."""
 
     @property
     def path(self) -> str:
@@ -43,3 +50,8 @@ class Seen:
     def all(self, name: str) -> list[str]:
         """Return every value of the header `name`."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    @property
+    def is_health_check(self) -> bool:
+        """Whether it comes from an active health check: Envoy's name for its checker, which is ours as well."""
+        return (self.header("user-agent") or "").startswith("Envoy/HC")

@@ -1,0 +1,327 @@
+"""`Scripted`: what both kinds of upstream are beside their wires: told by sentences, asked what comes next.
+
+Who decides about a request: what was said `on` it before what was said of all requests, an endpoint's own script
+before that of `each`, and that before the shared one; in each of them the script said last, and when that is over the
+last `replies` without an end. A fault of connections holds wherever it was said.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .faults import Answer, Reaction, Reception, broken, lying, reply
+from .latency import RandomNumbers, ScriptError, seconds_of
+from .names import Names
+from .seen import Seen
+from .sentences import Line, Scope, Scoped, Sentence
+from .steps import Run, Script, Step, is_on, next_down
+
+ALL = Scope()
+Standing = Literal["accept", "refuse", "black hole"]
+NOT_SERVING, SERVING = b"\0\0\0\0\2\x08\2", b"\0\0\0\0\2\x08\1"
+
+
+class Scripted(Scoped):
+    """An upstream that can be told what to do; the base of the real and the simulated one.
+
+    `clock` reads its time in seconds, `random` its dice (default: a generator with a fixed seed). With `strict`, a
+    request that nothing was said about is answered 501 and kept in `misuses`; else it is answered 200, with the name.
+    `endpoints` is how many it has; by default one, and as many more as `grow` asks for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Callable[[], float],
+        random: RandomNumbers | None = None,
+        strict: bool = False,
+        endpoints: int | None = None,
+    ) -> None:
+        if endpoints is not None and endpoints < 1:
+            raise ScriptError(f"{name}: endpoints={endpoints!r}; an upstream has at least one")
+        self.name = name
+        self.strict = strict
+        self.random: RandomNumbers = random if random is not None else random_module.Random(0)
+        self.can_grow = endpoints is None
+        self.misuses: list[str] = []
+        """What tests should be failed for, in sentences."""
+        self._clock = clock
+        self._count = endpoints or 1
+        self._script_lock = threading.RLock()
+        self._lines: dict[Scope, Line] = {}
+        self._health: dict[int | None, tuple[bool, float | None]] = {}
+        self._seen: list[Seen] = []
+        self._health_checks: list[Seen] = []
+        self._under_way: Counter[int] = Counter()
+        self._listeners: list[Callable[[], None]] = []
+        self.dns = Names(self)
+
+    # --- what tests look at ------------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every request seen so far, in the order of their arrival; health checks are not among them."""
+        with self._script_lock:
+            return list(self._seen)
+
+    @property
+    def health_checks(self) -> list[Seen]:
+        """Every active health check over HTTP seen so far."""
+        with self._script_lock:
+            return list(self._health_checks)
+
+    @property
+    def failures(self) -> int:
+        """How many requests were answered with a 5xx, or not as they should."""
+        return sum(seen.failed for seen in self.requests)
+
+    @property
+    def endpoint_count(self) -> int:
+        """How many endpoints it has."""
+        return self._count
+
+    @property
+    def code_name(self) -> str:
+        """The name that stands for it in code."""
+        return self.name if self.name.isidentifier() else "upstream"
+
+    @property
+    def script(self) -> list[Sentence]:
+        """What was said last of all, of each part, in no script's middle: paste it to say the same again."""
+        with self._script_lock:
+            lines = sorted(self._lines.values(), key=lambda line: line.scope.particular())
+            return [Sentence(self, line.scope, line.current) for line in lines if line.current is not None]
+
+    def forget(self) -> None:
+        """Drop the records of requests; the script goes on."""
+        with self._script_lock:
+            self._seen.clear()
+            self._health_checks.clear()
+
+    def grow(self, count: int) -> None:
+        """Have at least `count` endpoints; `ScriptError` where it was made with a number of them that is less."""
+        if count > self._count:
+            if not self.can_grow:
+                raise ScriptError(f"{self.name} was made with endpoints={self._count}, and {count} are wanted")
+            self._count = count
+
+    # --- what its wires ask ------------------------------------------------------------------------------------------
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, from whatever thread, whenever open connections may have to be cut: ask every peer then."""
+        self._listeners.append(listener)
+
+    def standing(self, endpoint: int, now: float) -> Standing:
+        """Return what becomes of every connection attempted now; `"accept"` also where `reception` decides on each."""
+        with self._script_lock:
+            for _, step in self._connection_steps(endpoint, now):
+                if step.times is None and step.probability is None and step.fault in ("down", "refuse", "black hole"):
+                    return "black hole" if step.fault == "black hole" else "refuse"
+        return "accept"
+
+    def reception(self, endpoint: int, now: float) -> Reception:
+        """Decide about one connection, and count it."""
+        with self._script_lock:
+            for run, step in self._connection_steps(endpoint, now):
+                run.use(now)
+                if step.probability is not None and run.random(step, self.random).random() >= step.probability:
+                    continue
+                assert step.fault is not None
+                return Reception(kind="refuse" if step.fault == "down" else step.fault, label=step.said)
+        return Reception()
+
+    def reaction(self, seen: Seen, now: float) -> Reaction:
+        """Keep a request, decide about it, and count it; `finished` must follow when it is over, in whatever way."""
+        with self._script_lock:
+            self._under_way[seen.endpoint] += 1
+            if seen.is_health_check:
+                self._health_checks.append(seen)
+                return self._checked(seen, now)
+            self._seen.append(seen)
+            recipe = self._recipe(seen, now)
+        made = self._made(recipe, seen)
+        seen.failed, seen.because = made.fails, made.label
+        if any(self.cut(endpoint, now) for endpoint in range(self._count)):
+            self._tell()
+        return made
+
+    def finished(self, seen: Seen, now: float) -> None:  # noqa: ARG002
+        """The request is over: answered, or its client gone."""
+        with self._script_lock:
+            self._under_way[seen.endpoint] -= 1
+
+    def cut(self, endpoint: int, now: float) -> Literal["", "idle", "now"]:
+        """Return whether open connections are to be ended: not, as soon as they are idle, or at once with a reset."""
+        with self._script_lock:
+            for run, step in self._connection_steps(endpoint, now):
+                by_time = step.schedule is not None or not run.follows_count
+                return "now" if step.fault == "down" and by_time else "idle"
+        return ""
+
+    def next_cut(self, endpoint: int, now: float) -> float | None:
+        """Return when time alone will bring the next fault of connections, as far as can be said now."""
+        with self._script_lock:
+            runs = (line.live(endpoint, now) for line in self._chain(endpoint, None))
+            faults = [fault for run in runs if run is not None for fault in _faults_ahead(run, now)]
+        return min(faults, default=None)
+
+    # --- what is said ------------------------------------------------------------------------------------------------
+
+    def _whom(self) -> tuple[Scripted, Scope]:
+        return self, ALL
+
+    def _begin(self, scope: Scope, step: Step) -> Sentence:
+        self._check(scope, step)
+        with self._script_lock:
+            if step.recovers:
+                for line in self._lines.values():
+                    if scope in (ALL, line.scope):
+                        line.keep_usual()
+            line = self._lines.setdefault(scope, Line(scope))
+            script = line.begin(self._clock())
+            script.add(step, scope.code(self.code_name))
+        self._tell()
+        return Sentence(self, scope, script)
+
+    def _go_on(self, scope: Scope, script: Script[Step], step: Step) -> None:
+        self._check(scope, step)
+        with self._script_lock:
+            script.add(step, scope.code(self.code_name))
+        self._tell()
+
+    def _check(self, scope: Scope, step: Step) -> None:
+        if step.fault is not None and scope.is_about_some_requests:
+            raise ScriptError(
+                f"{scope.code(self.code_name)}.{step.said} can never fire: nobody knows what will be asked on a "
+                f"connection when it is made; say {self.code_name}.{step.said}, or .resets() of these requests"
+            )
+
+    def _check_endpoint(self, number: int) -> None:
+        if number < 0 or (number >= self._count and not self.can_grow):
+            raise ScriptError(f"{self.code_name} has endpoints 0 to {self._count - 1}, no endpoint({number!r})")
+
+    def _set_health(self, scope: Scope, *, is_so: bool, for_: float | None) -> None:
+        if scope.is_about_some_requests or scope.each:
+            raise ScriptError("is_healthy is said of an upstream, or of one endpoint")
+        with self._script_lock:
+            self._health[scope.endpoint] = (is_so, None if for_ is None else self._clock() + for_)
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    # --- what comes next ---------------------------------------------------------------------------------------------
+
+    def _chain(self, endpoint: int, seen: Seen | None) -> list[Line]:
+        lines = [line for line in self._lines.values() if line.scope.covers(endpoint, seen)]
+        lines.reverse()  # of two that are as particular the one said later
+        return sorted(lines, key=lambda line: line.scope.particular(), reverse=True)
+
+    def _connection_steps(self, endpoint: int, now: float) -> list[tuple[Run[Step], Step]]:
+        turns = (line.turn(endpoint, now) for line in self._chain(endpoint, None))
+        return [
+            (run, step) for run, step in filter(None, turns) if step.fault is not None and is_on(step, run.since(now))
+        ]
+
+    def _recipe(self, seen: Seen, now: float) -> Recipe:
+        chain = self._chain(seen.endpoint, seen)
+        for line in chain:
+            turn = line.turn(seen.endpoint, now)
+            if turn is None:
+                continue
+            run, step = turn
+            if step.fault is None:
+                return self._applied(line.scope, turn, chain, seen, now)
+            if is_on(step, run.since(now)):  # it came just before its connection was cut
+                return Recipe(Reaction(place="before head", ending="close"), label=step.said)
+            return replace(self._usual(run, chain, seen, now), label=step.said)
+        return Recipe(self._unscripted(seen), label="")
+
+    def _applied(self, scope: Scope, turn: tuple[Run[Step], Step], chain: list[Line], seen: Seen, now: float) -> Recipe:
+        run, step = turn
+        index = run.used
+        run.use(now)
+        random = run.random(step, self.random)
+        if step.probability is not None and random.random() >= step.probability:
+            return replace(self._usual(run, chain, seen, now), label=step.said)
+        delay = seconds_of(step.after, random)
+        if step.load is not None:
+            shared = scope.endpoint is None and not scope.each
+            load = self._under_way.total() if shared else self._under_way[seen.endpoint]
+            delay += step.load[0] + step.load[1] * (load - 1)
+        if step.answers:
+            return Recipe(step.answers[min(index, len(step.answers) - 1)], (step,), delay, step.said)
+        usual = self._usual(run, chain, seen, now)
+        return Recipe(usual.answer, (*usual.steps, step), usual.delay + delay, step.said)
+
+    def _usual(self, instead_of: Run[Step], chain: list[Line], seen: Seen, now: float) -> Recipe:
+        for line in chain:
+            turn = line.usual(seen.endpoint, now, instead_of)
+            if turn is not None:
+                return self._applied(line.scope, turn, chain, seen, now)
+        return Recipe(Reaction(body=self.name.encode()))
+
+    def _unscripted(self, seen: Seen) -> Reaction:
+        if not self.strict:
+            return Reaction(body=self.name.encode())
+        name = self.code_name
+        over = [sentence for sentence in self.script if sentence.covers(seen)]
+        if over:
+            why = f"the script {over[-1]!r} is over; go on with .then, or say first what is usual: {name}.replies(200)"
+        elif self._lines:
+            why = f"what was said is about other requests or endpoints; say {name}.on({seen.method!r}, {seen.path!r})…"
+        else:
+            why = f"nothing was said of {name}; say what it answers, for example {name}.replies(200)"
+        misuse = f"{name} was asked {seen.method} {seen.target}, and nobody scripted that: {why}"
+        self.misuses.append(misuse)
+        return reply(501, text=misuse)
+
+    def _made(self, recipe: Recipe, seen: Seen) -> Reaction:
+        answer = recipe.answer
+        try:
+            answer = answer(seen) if callable(answer) else answer
+        except Exception as error:  # noqa: BLE001 - the test is told at its end
+            misuse = f"{self.name}: the function that answers {seen.method} {seen.target} raised {error!r}"
+            self.misuses.append(misuse)
+            answer = reply(500, text=misuse)
+        made = reply(answer) if isinstance(answer, int) else answer
+        for step in recipe.steps:
+            if step.place != "after body" or step.ending != "keep":
+                made = broken(made, step.place, step.ending)
+            if step.lie is not None:
+                made = lying(made, step.lie)
+        return replace(made, delay=made.delay + recipe.delay, label=recipe.label)
+
+    def _checked(self, seen: Seen, now: float) -> Reaction:
+        """Answer a health check, over gRPC in its protocol."""
+        said = (self._health.get(endpoint) for endpoint in (seen.endpoint, None))
+        well = next((so for so, until in filter(None, said) if until is None or now < until), True)
+        if (seen.header("content-type") or "").startswith("application/grpc"):
+            return Reaction(
+                headers=(("content-type", "application/grpc"),),
+                body=(SERVING if well else NOT_SERVING,),
+                trailers=(("grpc-status", "0"),),
+            )
+        return reply(200 if well else 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A decision: the answer, the steps that change it, the seconds before it, and the code to blame."""
+
+    answer: Answer
+    steps: tuple[Step, ...] = ()
+    delay: float = 0.0
+    label: str = ""
+
+
+def _faults_ahead(run: Run[Step], now: float) -> Iterator[float]:
+    for at, step in run.ahead(now):
+        if step.fault is not None:
+            yield max(at, now) if step.schedule is None else next_down(step.schedule, at, now)

@@ -1,0 +1,183 @@
+"""Steps of a script as data, and the cursor that moves over them as requests come and time passes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+from .latency import RandomNumbers, ScriptError, Seconds
+
+if TYPE_CHECKING:
+    from .faults import Answer, Ending, Place
+
+ConnectionFault = Literal["down", "refuse", "black hole", "reset", "tls failure"]
+
+
+class Bounded(Protocol):
+    """What the cursor must know of a step."""
+
+    @property
+    def said(self) -> str: ...
+    @property
+    def times(self) -> int | None: ...
+    @property
+    def for_(self) -> float | None: ...
+    @property
+    def seed(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One clause of a script.
+
+    A request gets the next of `answers` (the last goes on), or without any the healthy answer; then it is broken off
+    at `place` with `ending`, lied about by `lie` bytes, made later by `after` and by `load` (a base, and seconds per
+    request under way). With `fault`, connections are meant, not requests; with `schedule` (seconds up, seconds down)
+    in turns.
+    """
+
+    said: str = ""
+    times: int | None = None
+    for_: float | None = None
+    probability: float | None = None
+    seed: int | None = None
+    answers: tuple[Answer, ...] = ()
+    place: Place = "after body"
+    ending: Ending = "keep"
+    lie: int | None = None
+    after: Seconds = 0.0
+    load: tuple[float, float] | None = None
+    fault: ConnectionFault | None = None
+    schedule: tuple[float, float] | None = None
+    is_usual: bool = False
+    """What goes on when later scripts are over: an unbounded `replies`."""
+    recovers: bool = False
+
+
+S = TypeVar("S", bound=Bounded)
+
+
+class Script(Generic[S]):
+    """A sentence: its steps, and how far each of those who follow it has come (`None`: all together)."""
+
+    def __init__(self, begins: float) -> None:
+        self.steps: list[S] = []
+        self.begins = begins
+        self._runs: dict[int | None, Run[S]] = {}
+
+    def add(self, step: S, where: str) -> None:
+        """Go on with `step`; `where` is the code before the first."""
+        if self.steps and is_endless(self.steps[-1]):
+            raise ScriptError(
+                f"{self.code(where)} has no end, so {step.said} after it can never fire: "
+                f"bound {self.steps[-1].said} with times= or for_="
+            )
+        self.steps.append(step)
+
+    def run(self, who: int | None) -> Run[S]:
+        """Return how far `who` has come."""
+        if who not in self._runs:
+            self._runs[who] = Run(self.steps, self.begins, who)
+        return self._runs[who]
+
+    def code(self, where: str) -> str:
+        """Return the code that says it."""
+        return ".".join([where, ".then.".join(step.said for step in self.steps)])
+
+
+class Run(Generic[S]):
+    """A cursor over steps."""
+
+    def __init__(self, steps: list[S], begins: float, who: int | None) -> None:
+        self._steps = steps
+        self._who = who
+        self._index = 0
+        self._began = begins
+        self._last = begins
+        self._generator: random.Random | None = None
+        self.used = 0
+        """How often the step in turn was used."""
+        self.follows_count = False
+        """Whether the step in turn came because those before were used up; else it is time that brought it."""
+
+    def current(self, now: float) -> S | None:
+        """Return the step whose turn it is, `None` where the script is over."""
+        while self._index < len(self._steps):
+            step = self._steps[self._index]
+            if step.for_ is not None and now >= self._began + step.for_:
+                self._go_on(self._began + step.for_, by_count=False)
+            elif step.times is not None and self.used >= step.times:
+                self._go_on(self._last, by_count=True)
+            else:
+                return step
+        return None
+
+    def use(self, now: float) -> None:
+        """One more request, or connection, is served by the current step."""
+        self.used += 1
+        self._last = now
+
+    def since(self, now: float) -> float:
+        """Return how long the current step has had its turn, in seconds."""
+        return now - self._began
+
+    def ahead(self, now: float) -> list[tuple[float, S]]:
+        """Return the steps that time will bring, with the time when each begins: up to one that waits for a count."""
+        step = self.current(now)
+        coming = []
+        index, at = self._index, self._began
+        while step is not None:
+            coming.append((at, step))
+            index += 1
+            if step.for_ is None or index >= len(self._steps):
+                break
+            at, step = at + step.for_, self._steps[index]
+        return coming
+
+    def random(self, step: S, otherwise: RandomNumbers) -> RandomNumbers:
+        """Return what decides: the step's own generator where it has a seed."""
+        if step.seed is None:
+            return otherwise
+        if self._generator is None:
+            self._generator = random.Random(step.seed if self._who is None else f"{step.seed}/{self._who}")
+        return self._generator
+
+    def _go_on(self, at: float, *, by_count: bool) -> None:
+        self._index += 1
+        self._began = self._last = at
+        self.used = 0
+        self.follows_count = by_count
+        self._generator = None
+
+
+def is_on(step: Step, since: float) -> bool:
+    """Whether a fault of connections holds, so many seconds after its turn came: flapping, it does at times."""
+    return step.schedule is None or since % sum(step.schedule) >= step.schedule[0]
+
+
+def next_down(schedule: tuple[float, float], began: float, now: float) -> float:
+    """Return when flapping brings the next failure: `now` within one."""
+    up, down = schedule
+    rounds = max(0.0, now - began) // (up + down)
+    return max(now, began + rounds * (up + down) + up)
+
+
+def is_endless(step: Bounded) -> bool:
+    """Whether nothing ever follows `step`."""
+    return step.times is None and step.for_ is None
+
+
+def check_bounds(
+    what: str, times: int | None, for_: float | None, probability: float | None = None, seed: int | None = None
+) -> None:
+    """Refuse what makes a step fire never, or is no number."""
+    if times is not None and (type(times) is not int or times < 1):
+        raise ScriptError(f"{what}: times={times!r} can never fire; it wants a whole number from 1")
+    if for_ is not None and not for_ > 0:
+        raise ScriptError(f"{what}: for_={for_!r} can never fire; it wants seconds above 0")
+    if probability is not None and not 0 < probability <= 1:
+        why = "can never fire" if probability == 0 else "is no probability"
+        raise ScriptError(f"{what}: probability={probability!r} {why}; it wants a number above 0, at most 1")
+    if seed is not None and probability is None:
+        raise ScriptError(f"{what}: seed={seed!r} seeds nothing without probability=")
