@@ -148,8 +148,7 @@ class Walk:
             self._fault(parsed, place, error.message, error.hint)
             value = Value(_default(field), place, broken=True)
         if parsed.fields.pop(field.name, None) is not None:
-            at = Place(node.key_at or node.at, place.path)
-            self.warnings.append(at.fault("set in both spellings: the last one counts"))
+            self._note_both_spellings(field, Place(node.key_at or node.at, place.path), parsed)
         if not value.broken and not field.has_presence and value.value in (_default(field), (), {}):
             return  # set to its default: protobuf cannot tell it from unset
         parsed.fields[field.name] = value
@@ -157,6 +156,13 @@ class Walk:
             self.warnings.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
         if acts and not value.broken:
             self._check_value_support(field, value, parsed)
+
+    def _note_both_spellings(self, field: FieldDescriptor, at: Place, parsed: ParsedMessage) -> None:
+        """Envoy takes either, as its unordered maps have it today; of a oneof's members it takes none (verified)."""
+        if field.containing_oneof is not None:
+            self._fault(parsed, at, "set in both spellings", "keep one of them")
+        else:
+            self.warnings.append(at.fault("set in both spellings: the last one counts"))
 
     def _is_default(self, field: FieldDescriptor, node: Node) -> bool:
         if field.has_presence:

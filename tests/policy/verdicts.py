@@ -550,6 +550,17 @@ CASES: dict[str, tuple[str, bool]] = {
     "header host": (added_header(key="Host"), REFUSED),
     "header :path": (added_header(key=":path"), REFUSED),
     "remove host": (document(on_route="request_headers_to_remove: [host]"), REFUSED),
+    "header with a line break": (added_header(key="a\\nb"), REFUSED),
+    "header with a space": (added_header(key="a b"), TAKEN),
+    "header value with a line break": (added_header("a\\nb"), REFUSED),
+    "remove a line break": (document(on_route='request_headers_to_remove: ["a\\nb"]'), REFUSED),
+    "a domain with a line break": (document(vhost='name: v, domains: ["a\\nb"]'), REFUSED),
+    "metadata without a name": (document(on_route='metadata: {filter_metadata: {"": {a: b}}}'), REFUSED),
+    "two actions, one in each spelling": (
+        document(action="direct_response: {status: 201}, directResponse: {status: 202}"),
+        REFUSED,
+    ),
+    "two spellings": (document(action="redirect: {host_redirect: a, hostRedirect: b}"), TAKEN),
     "remove nothing": (document(on_route='request_headers_to_remove: [""]'), REFUSED),
     "bad matcher regex": (
         document(match='prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: "("}}}]'),
