@@ -1,0 +1,53 @@
+"""What surrounds an application's clients while a test runs: its clusters pointed at upstreams, its calls remembered.
+
+`Pointed` is what real and simulated surroundings share; `Mapped` are the real ones, with sockets and real time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from ..surroundings import Surroundings
+from .mapping import Pointing
+from .timeline import Told
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..policy.model import Cluster
+
+PEM_SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".key", ".ca", ".crl")
+
+
+class Pointed(Surroundings):
+    """Surroundings in which clusters are what a mapping says, and nothing else can be called."""
+
+    lenient = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pointing = Pointing()
+        self.calls: list[Told] = []
+        """Every call under a policy, in the order of their beginning."""
+
+    def cluster(self, cluster: Cluster) -> Cluster | None:
+        """Return the cluster, pointed at the upstream that stands in for it."""
+        return self.pointing.cluster(cluster)
+
+    def refuse(self, cluster: str) -> NoReturn:
+        """Nobody stands in for that cluster: raise `MisuseError`."""
+        self.pointing.refuse(cluster)
+
+    def read(self, path: str) -> bytes | None:
+        """Return something for a secret that only production has; certificates and keys are the kit's own anyway."""
+        return None if path.lower().endswith(PEM_SUFFIXES) else f"stand-in-for-{path.rpartition('/')[2]}".encode()
+
+    def noted(self, call: Call) -> None:
+        """Remember the call for the timelines of assertions."""
+        self.calls.append(Told(call.started, call.report))
+
+
+class Mapped(Pointed):
+    """Real sockets, real time, and upstreams of the kit behind the policy's clusters."""
+
+    def __repr__(self) -> str:
+        return "the mapping of a policy (mapped_policy, ambassador_policy)"

@@ -1,0 +1,215 @@
+"""The kit of one test: its upstreams, what surrounds its clients, and what is to be said at its end.
+
+The pytest fixtures are made of this, and so are the context managers for everything else:
+
+    with Kit() as kit:
+        payment = kit.upstreams("payment")
+        kit.policy("envoy.yaml", upstreams={"billing_upstream": payment})
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from .. import surroundings as world
+from .misuse import MisuseError
+
+if TYPE_CHECKING:
+    from ..policy import Policy
+    from ..transport import PolicySource
+    from .around import Pointed
+    from .upstream import Upstream
+
+    SimulatedUpstream = Any
+    VirtualTime = Any
+
+U = TypeVar("U")
+
+
+class UnfiredStepWarning(UserWarning):
+    """A script said more than the test has seen: what it wanted to show may not have happened."""
+
+
+class Upstreams(Generic[U]):
+    """Makes upstreams and finds them again: `upstreams("payment", endpoints=3)`, then `upstreams.payment`."""
+
+    def __init__(self, make: Callable[..., U]) -> None:
+        self._make = make
+        self._made: dict[str, U] = {}
+
+    def __call__(self, name: str = "upstream", **options: Any) -> U:
+        """Make an upstream, with the options of its class; asked for again without any, return the same."""
+        if name not in self._made:
+            self._made[name] = self._make(name, **options)
+        elif options:
+            given = ", ".join(options)
+            raise MisuseError(f"the upstream {name!r} is there already: give it {given} where it is first asked for")
+        return self._made[name]
+
+    def __getattr__(self, name: str) -> U:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self(name)
+
+    def __iter__(self) -> Iterator[U]:
+        return iter(list(self._made.values()))
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __repr__(self) -> str:
+        return f"<Upstreams {', '.join(self._made)}>"
+
+
+class Kit:
+    """Everything of one test; closed at its end, whatever happens."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+        self.on_upstream: Callable[[Any], None] | None = None
+        """Told of every upstream as soon as it is made."""
+        self.upstreams: Upstreams[Upstream] = Upstreams(self._make_real)
+        self.simulated_upstreams: Upstreams[SimulatedUpstream] = Upstreams(self._make_simulated)
+        self._around: Pointed | None = None
+        self._virtual_time: VirtualTime | None = None
+        self._policies: list[PolicySource] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.check()
+        finally:
+            self.close()
+
+    @property
+    def virtual_time(self) -> VirtualTime:
+        """Virtual time; asked for the first time, it begins, with nothing but simulated upstreams in the world."""
+        if self._virtual_time is None:
+            if self._around is not None:
+                raise MisuseError(
+                    "a policy is pointed at real upstreams already, whose time is real: ask for virtual time first, "
+                    "and for `simulated_upstreams`"
+                )
+            self._begin_simulation()
+        assert self._virtual_time is not None, "begun just now"
+        return self._virtual_time
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether virtual time has begun."""
+        return self._virtual_time is not None
+
+    def policy(self, policy: PolicySource, *, upstreams: Mapping[str, Any]) -> Policy:
+        """Point the clusters of a policy at upstreams, for all clients of the process, and return it so pointed.
+
+        `policy` is a path, a parsed document or a `Policy`, `upstreams` has an upstream for the name of each cluster
+        that is called. Endpoints are swapped, and what TLS needs; certificates, keys and CAs that this machine does
+        not have may be missing. Until the kit is closed, clients that the application makes itself, or has made long
+        before, go to these upstreams, too.
+        """
+        from ..transport import load
+
+        around = self._surroundings(upstreams)
+        loaded = load(policy)
+        if loaded is None:
+            raise MisuseError("there is no policy to be pointed: give a path, a document or a Policy")
+        around.pointing.add(upstreams, loaded)
+        pointed = around.pointing.pointed(loaded)
+        around.end()  # who has made calls already: by the new mapping from now on
+        return pointed
+
+    def check(self) -> None:
+        """Raise `MisuseError` for what was misused and perhaps swallowed; warn of steps that nobody saw."""
+        told = [*(self._around.pointing.misuses if self._around is not None else ())]
+        everybody = [*self.upstreams, *self.simulated_upstreams]
+        for upstream in everybody:
+            told += getattr(upstream, "misuses", ())
+        if told:
+            raise MisuseError("\n".join(dict.fromkeys(told)))
+        for upstream in everybody:
+            for step in getattr(upstream, "unfired", ()):
+                message = f"{step} has not happened: no request came to it (a script has its steps one after the other)"
+                warnings.warn(UnfiredStepWarning(message), stacklevel=2)
+
+    def told(self) -> str:
+        """Return the calls so far as a timeline; empty where there were none."""
+        from .assertions import endpoint_name
+        from .timeline import timeline
+
+        calls = self._around.calls if self._around is not None else []
+        return timeline(calls, name=endpoint_name) if calls else ""
+
+    def close(self) -> None:
+        """End everything; safe to repeat."""
+        self._stack.close()
+
+    def _surroundings(self, upstreams: Mapping[str, Any]) -> Pointed:
+        is_simulated = any(getattr(upstream, "is_simulated", False) for upstream in upstreams.values())
+        if self._around is None:
+            if is_simulated:
+                raise MisuseError(
+                    "these simulated upstreams belong to another world: take them from the `simulated_upstreams` of "
+                    "the same test"
+                )
+            from .around import Mapped
+
+            around = Mapped()
+            self._install(around)
+        elif self.is_virtual and upstreams and not is_simulated:
+            raise MisuseError(
+                "real upstreams under virtual time: their sockets take real time; use `simulated_upstreams`, or do "
+                "without virtual time"
+            )
+        assert self._around is not None, "installed just now"
+        return self._around
+
+    def _install(self, around: Pointed) -> None:
+        try:
+            world.install(around)
+        except RuntimeError as error:
+            raise MisuseError(f"one kit at a time: {error}") from None
+        self._around = around
+        self._stack.callback(world.uninstall, around)
+
+    def _make_real(self, name: str, **options: Any) -> Upstream:
+        from .upstream import Upstream
+
+        made = Upstream(name=name, **options)
+        self._stack.callback(made.close)
+        return self._made(made)
+
+    def _make_simulated(self, name: str, **options: Any) -> SimulatedUpstream:
+        raise NotImplementedError
+
+    def _made(self, upstream: U) -> U:
+        if self.on_upstream is not None:
+            self.on_upstream(upstream)
+        return upstream
+
+    def _begin_simulation(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def mapped_policy(policy: PolicySource, *, upstreams: Mapping[str, Any]) -> Iterator[Policy]:
+    """Point a policy at upstreams for as long as the `with` lasts: `ambassador_policy` for everything but pytest."""
+    with Kit() as kit:
+        yield kit.policy(policy, upstreams=upstreams)
+
+
+@contextmanager
+def simulation(*, seed: int = 0) -> Iterator[Kit]:
+    """Have virtual time and simulated upstreams for as long as the `with` lasts; at its end misuse is told."""
+    with Kit(seed=seed) as kit:
+        kit.virtual_time  # noqa: B018 - begins
+        yield kit

@@ -1,0 +1,279 @@
+"""An application's own policy, pointed at upstreams of the kit: only endpoints are swapped, and what TLS needs.
+
+Everything else of a cluster is what production runs: its way of balancing, localities, priorities, weights and
+metadata of endpoints, health checks, breakers, timeouts, the order of endpoints. `Pointing` maps clusters by their
+names, wherever they come from: the file that a test names, one that the application reads itself, or one that a
+discovery file brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from ..discovery.resolver import is_address
+from ..policy.model.cluster import (
+    Cluster,
+    ClusterLoadAssignment,
+    DnsResolutionConfig,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from ..policy.model.core import Address, SocketAddress
+from .mapped_tls import Peers, simulated_tls, tls_contexts
+from .misuse import MisuseError, nearest
+
+if TYPE_CHECKING:
+    from ..policy import Policy
+
+NAMED = ("STRICT_DNS", "LOGICAL_DNS")
+"""Types of clusters whose endpoints are names to be looked up."""
+
+
+class Target(Protocol):
+    """What a mapping asks of an upstream, real or simulated."""
+
+    name: str
+    is_simulated: bool
+
+    can_grow: bool
+    """False where the number of its endpoints was given when it was made."""
+
+    @property
+    def addresses(self) -> Sequence[tuple[str, int]]:
+        """Host and port of each endpoint."""
+
+    def grow(self, count: int) -> None:
+        """Have at least `count` endpoints."""
+
+
+class Pointing:
+    """Which upstream stands in for which cluster; a cluster that nobody names is refused when it is called."""
+
+    def __init__(self) -> None:
+        self._targets: dict[str, Any] = {}
+        self._peers: dict[int, Peers] = {}
+        self.misuses: list[str] = []
+        """What was told to somebody who may have caught it."""
+
+    def target(self, cluster: str) -> Any:
+        """Return the upstream that stands in for a cluster, `None` for none."""
+        return self._targets.get(cluster)
+
+    @property
+    def targets(self) -> list[Any]:
+        """The upstreams, each once."""
+        return list({id(target): target for target in self._targets.values()}.values())
+
+    def add(self, upstreams: Mapping[str, Any], policy: Policy) -> None:
+        """Map clusters of `policy`; `MisuseError` for names that it does not have, and for real beside simulated."""
+        clusters = {cluster.name: cluster for cluster in (*policy.clusters, *_discovered(policy))}
+        for name, target in upstreams.items():
+            _check_target(name, target)
+            if name not in clusters:
+                raise MisuseError(f"the policy has no cluster {name!r} to be mapped: {nearest(name, clusters)}")
+            if (aggregate := clusters[name].aggregate) is not None:
+                members = ", ".join(map(repr, aggregate.clusters))
+                raise MisuseError(f"the cluster {name!r} has no endpoints of its own: map its members {members}")
+            known = self._targets.setdefault(name, target)
+            if known is not target:
+                raise MisuseError(f"the cluster {name!r} is mapped twice: to {known!r} and to {target!r}")
+        kinds = {target.is_simulated for target in self._targets.values()}
+        if len(kinds) > 1:
+            raise MisuseError(
+                "real and simulated upstreams are mixed, and only one of them can have the time that passes: make all "
+                "with `upstreams(...)` or all with `simulated_upstreams(...)`"
+            )
+        self._check_aggregates(clusters.values())
+
+    def _check_aggregates(self, clusters: Iterable[Cluster]) -> None:
+        for cluster in clusters:
+            if cluster.aggregate is None:
+                continue
+            missing = [name for name in cluster.aggregate.clusters if name not in self._targets]
+            if missing and len(missing) < len(cluster.aggregate.clusters):
+                raise MisuseError(
+                    f"the cluster {cluster.name!r} fails over to {', '.join(map(repr, missing))}, which "
+                    f"{'is' if len(missing) == 1 else 'are'} not mapped: add to `upstreams={{...}}`"
+                )
+
+    def pointed(self, policy: Policy) -> Policy:
+        """Return the policy with its mapped clusters pointed at their upstreams, and the others as they are."""
+        clusters = tuple(self.cluster(cluster) or cluster for cluster in policy.clusters)
+        return policy.in_force(policy.listeners, clusters)
+
+    def cluster(self, cluster: Cluster) -> Cluster | None:
+        """Return what stands in for a cluster; `None` where nobody does. Applied again, it changes nothing."""
+        if cluster.aggregate is not None:
+            return cluster
+        target = self._targets.get(cluster.name)
+        if target is None:
+            return None
+        if cluster.type in NAMED and _names(cluster):
+            moved = self._moved_by_name(cluster, target)
+        else:
+            moved = _moved(cluster, target)
+        return self._secured(moved, target)
+
+    def refuse(self, name: str) -> NoReturn:
+        """A call goes to a cluster that nobody mapped."""
+        message = (
+            f"a call went to the cluster {name!r}, for which no upstream stands in: say "
+            f"`upstreams={{{name!r}: ...}}`, {_mapped(self._targets)}"
+        )
+        self.misuses.append(message)
+        raise MisuseError(message)
+
+    def _secured(self, cluster: Cluster, target: Any) -> Cluster:
+        if cluster.transport_socket is None and not cluster.transport_socket_matches:
+            if not target.is_simulated:
+                self._peers.setdefault(id(target), Peers(target)).plain(cluster.name)
+            return cluster
+        if target.is_simulated:
+            return simulated_tls(cluster)
+        peers = self._peers.setdefault(id(target), Peers(target))
+        if not tls_contexts(cluster):  # raw buffers
+            peers.plain(cluster.name)
+            return cluster
+        return peers.secured(cluster)
+
+    def _moved_by_name(self, cluster: Cluster, target: Any) -> Cluster:
+        """Names stay, and so does the looking up of them: the kit's own server answers with the upstream's hosts."""
+        names = _names(cluster)
+        _provide(target, len(names))
+        port = target.addresses[0][1]
+        assignment = cluster.load_assignment
+        assert assignment is not None, "names stand in there"
+
+        def at(lb: LbEndpoint) -> LbEndpoint:
+            found = lb.endpoint.address.socket_address
+            host = found.address if found is not None else ""
+            return _at(lb, target.addresses[0][0] if is_address(host) else host, port)
+
+        groups = tuple(
+            replace(group, lb_endpoints=tuple(map(at, group.lb_endpoints))) for group in assignment.endpoints
+        )
+        moved = replace(cluster, load_assignment=replace(assignment, endpoints=groups))
+        if target.is_simulated:
+            return replace(moved, dns_resolution_config=None)
+        host, number = target.dns.address
+        server = Address(socket_address=SocketAddress(address=host, port_value=number))
+        config = DnsResolutionConfig(resolvers=(server,), no_default_search_domain=True)
+        return replace(moved, dns_resolution_config=config)
+
+
+def _check_target(name: str, target: Any) -> None:
+    if not all(hasattr(target, wanted) for wanted in ("is_simulated", "addresses", "grow")):
+        raise MisuseError(
+            f"upstreams={{{name!r}: {target!r}}}: must be an upstream of the kit, such as `upstreams.{_as_name(name)}` "
+            f"or `simulated_upstreams.{_as_name(name)}`"
+        )
+
+
+def _provide(target: Any, count: int) -> None:
+    if target.can_grow:
+        target.grow(max(1, count))
+
+
+def _as_name(cluster: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in cluster)
+
+
+def _mapped(names: Iterable[str]) -> str:
+    known = ", ".join(map(repr, names))
+    return f"beside {known}" if known else "where nothing is mapped so far"
+
+
+def _discovered(policy: Policy) -> list[Cluster]:
+    """Return the clusters that a file brings, where it can be read; when it cannot, the client will tell."""
+    dynamic = policy.dynamic_resources
+    source = dynamic.cds_config.path_config_source if dynamic is not None and dynamic.cds_config is not None else None
+    if dynamic is None or source is None:
+        return []
+    from pathlib import Path
+
+    from ..policy.responses import read_clusters
+
+    try:
+        content = Path(source.path).read_bytes()
+    except OSError:
+        return []
+    return list(read_clusters(content, source.path, dynamic).resources.values())
+
+
+def _names(cluster: Cluster) -> list[str]:
+    """Return the names that are looked up, each once, in the order of the policy."""
+    found = [
+        lb.endpoint.address.socket_address.address
+        for group in (cluster.load_assignment.endpoints if cluster.load_assignment is not None else ())
+        for lb in group.lb_endpoints
+        if lb.endpoint.address.socket_address is not None
+    ]
+    return list(dict.fromkeys(name for name in found if not is_address(name)))
+
+
+def _moved(cluster: Cluster, target: Any) -> Cluster:
+    """Addresses become those of the upstream, one by one; what a discovery file says of endpoints is taken now."""
+    assignment = cluster.load_assignment
+    if cluster.type == "EDS":
+        assignment = _read_assignment(cluster) or assignment
+        cluster = replace(cluster, type="STATIC", eds_cluster_config=None)
+    elif cluster.type in NAMED:  # all of them addresses
+        cluster = replace(cluster, type="STATIC")
+    groups = assignment.endpoints if assignment is not None else ()
+    count = sum(len(group.lb_endpoints) for group in groups)
+    _provide(target, count)
+    moved = _spread(groups, list(target.addresses))
+    base = assignment or ClusterLoadAssignment(cluster_name=cluster.name)
+    return replace(cluster, load_assignment=replace(base, endpoints=moved))
+
+
+def _spread(
+    groups: Sequence[LocalityLbEndpoints], addresses: Sequence[tuple[str, int]]
+) -> tuple[LocalityLbEndpoints, ...]:
+    """Give each endpoint its address. A number of endpoints that a test gave wins: too many of the policy's are left
+    out, and the last is repeated where there are too few."""
+    left = list(addresses)
+    moved = []
+    for group in groups:
+        here, left = left[: len(group.lb_endpoints)], left[len(group.lb_endpoints) :]
+        placed = tuple(_at(lb, host, port) for lb, (host, port) in zip(group.lb_endpoints, here, strict=False))
+        moved.append(replace(group, lb_endpoints=placed))
+    if left:
+        model = next((lb for group in reversed(moved) for lb in reversed(group.lb_endpoints)), None)
+        more = tuple(_at(model, host, port) for host, port in left)
+        if model is None:
+            moved = [LocalityLbEndpoints(lb_endpoints=more)]
+        else:
+            last = max(index for index, group in enumerate(moved) if group.lb_endpoints)
+            moved[last] = replace(moved[last], lb_endpoints=(*moved[last].lb_endpoints, *more))
+    return tuple(moved)
+
+
+def _at(lb: LbEndpoint | None, host: str, port: int) -> LbEndpoint:
+    address = Address(socket_address=SocketAddress(address=host, port_value=port))
+    if lb is None:
+        return LbEndpoint(endpoint=Endpoint(address=address))
+    check = lb.endpoint.health_check_config
+    if check is not None:  # checked where it is called: the upstream has no other door
+        check = replace(check, port_value=0, address=None)
+    moved = replace(lb.endpoint, address=address, additional_addresses=(), health_check_config=check)
+    return replace(lb, endpoint=moved)
+
+
+def _read_assignment(cluster: Cluster) -> ClusterLoadAssignment | None:
+    config = cluster.eds_cluster_config
+    source = config.eds_config.path_config_source if config is not None and config.eds_config is not None else None
+    if config is None or source is None:
+        return None
+    from pathlib import Path
+
+    from ..policy.responses import read_assignment
+
+    try:
+        content = Path(source.path).read_bytes()
+    except OSError:
+        return None
+    return read_assignment(content, source.path, config.service_name or cluster.name)

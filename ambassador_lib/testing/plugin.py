@@ -1,0 +1,140 @@
+"""The pytest plugin (entry point `pytest11`): fixtures, the marker `chaos`, and what is told at a test's end.
+
+Nothing of the kit is loaded before a test asks for a fixture, and a test that asks for none is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..policy import Policy
+    from .kit import Kit, Upstreams
+    from .upstream import Upstream
+
+    SimulatedUpstream = Any
+    VirtualTime = Any
+
+KIT: pytest.StashKey[Kit] = pytest.StashKey()
+PREPARE: pytest.StashKey[Callable[[Kit], None]] = pytest.StashKey()
+"""What is done with a test's kit before the test has it."""
+CHAOS = "chaos"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of the marker."""
+    config.addinivalue_line(
+        "markers",
+        "chaos(examples=20, schedules=None, upstreams=None, seed=0): run the test under generated schedules of faults "
+        "of its upstreams, and print the smallest that makes it fail (ambassador_lib)",
+    )
+
+
+# --- fixtures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="ambassador_kit")
+def ambassador_kit_fixture(request: pytest.FixtureRequest) -> Iterator[Kit]:
+    """Everything of the test (`ambassador_lib.testing.Kit`); the other fixtures are its parts."""
+    from .kit import Kit
+
+    kit = Kit()
+    request.node.stash[KIT] = kit
+    prepare = request.node.stash.get(PREPARE, None)
+    if prepare is not None:
+        prepare(kit)
+    try:
+        yield kit
+    finally:
+        kit.close()
+
+
+@pytest.fixture(name="upstreams")
+def upstreams_fixture(ambassador_kit: Kit) -> Upstreams[Upstream]:
+    """Real upstreams on loopback ports: `upstreams("payment", endpoints=3)`, `upstreams.payment`."""
+    return ambassador_kit.upstreams
+
+
+@pytest.fixture(name="upstream")
+def upstream_fixture(ambassador_kit: Kit) -> Upstream:
+    """A real upstream on a loopback port."""
+    return ambassador_kit.upstreams("upstream")
+
+
+@pytest.fixture(name="virtual_time")
+def virtual_time_fixture(ambassador_kit: Kit) -> VirtualTime:
+    """Virtual time, which drives every timer of the library and the test's own `asyncio.sleep` and `anyio.sleep`."""
+    return ambassador_kit.virtual_time
+
+
+@pytest.fixture(name="simulated_upstreams")
+def simulated_upstreams_fixture(
+    ambassador_kit: Kit,
+    virtual_time: VirtualTime,  # noqa: ARG001 - begins
+) -> Upstreams[SimulatedUpstream]:
+    """Upstreams without sockets, in virtual time: `simulated_upstreams("payment", endpoints=3)`."""
+    return ambassador_kit.simulated_upstreams
+
+
+@pytest.fixture(name="simulated_upstream")
+def simulated_upstream_fixture(simulated_upstreams: Upstreams[SimulatedUpstream]) -> SimulatedUpstream:
+    """An upstream without sockets, in virtual time."""
+    return simulated_upstreams("upstream")
+
+
+@pytest.fixture(name="ambassador_policy")
+def ambassador_policy_fixture(ambassador_kit: Kit) -> Callable[..., Policy]:
+    """Points a policy at upstreams for the test, and returns it so pointed:
+    `ambassador_policy("envoy.yaml", upstreams={"billing_upstream": payment})`."""
+    return ambassador_kit.policy
+
+
+# --- the end of a test --------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that misused the kit, even if the application has swallowed it."""
+    result = yield
+    kit = item.stash.get(KIT, None)
+    if kit is not None:
+        kit.check()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the calls of a test that failed."""
+    report = yield
+    kit = item.stash.get(KIT, None)
+    if kit is not None and call.when == "call" and report.failed:
+        told = kit.told()
+        if told and not _is_shown(report, told):
+            report.sections.append(("ambassador_lib: calls", told))
+    if call.when == "teardown" and KIT in item.stash:
+        del item.stash[KIT]
+    return report
+
+
+def _is_shown(report: pytest.TestReport, told: str) -> bool:
+    first = told.splitlines()[0].strip()
+    return first in report.longreprtext
+
+
+# --- chaos --------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test that is marked `chaos` once for each schedule."""
+    marker = item.get_closest_marker(CHAOS)
+    if marker is None:
+        return None
+    from .chaos import run
+
+    return run(item, nextitem, marker)
