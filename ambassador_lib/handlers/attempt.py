@@ -22,7 +22,7 @@ from ..errors import (
     overflow,
 )
 from ..routing.mutations import set_lower_header
-from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome
+from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome, timeout_outcome
 
 if TYPE_CHECKING:
     from ..filters.upstream import UpstreamFilters
@@ -147,7 +147,7 @@ class SendAttempt:
         if isinstance(error, DeadlineExpired):
             error = expired(call)
             if isinstance(error, JUDGED_TIMEOUTS):
-                outcome = LocalOrigin.TIMEOUT
+                outcome = timeout_outcome(call.overrides)
         elif isinstance(error, UpstreamConnectError):
             outcome = LocalOrigin.CONNECT_FAILURE
             call.grant.connect_failed(error)

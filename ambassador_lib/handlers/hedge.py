@@ -11,7 +11,7 @@ import httpx
 from ..call import INFINITY, NO_TRY, Answer, Attempt, Call, Deadline, Next
 from ..errors import RESET, AmbassadorError, NoHealthyUpstreamError, connection_termination, expired, per_try_timeout
 from ..runtime.breakable import Breakable
-from ..upstream.outlier import LocalOrigin
+from ..upstream.outlier import timeout_outcome
 
 if TYPE_CHECKING:
     from ..routing.retry_rules import RetryRules
@@ -259,7 +259,7 @@ class Race:
         racer.retried = True
         if racer.view.endpoint is not None:
             racer.view.attempt.judged = True
-            self._call.cluster.record(racer.view.endpoint, LocalOrigin.TIMEOUT, now)
+            self._call.cluster.record(racer.view.endpoint, timeout_outcome(self._call.overrides), now)
         if self._may_retry(racer):
             self._schedule(racer, per_try_timeout(), REASON)
 
@@ -270,7 +270,7 @@ class Race:
         for racer in self._running:
             if racer.view.endpoint is not None and not racer.view.attempt.judged:
                 racer.view.attempt.judged = True
-                self._call.cluster.record(racer.view.endpoint, LocalOrigin.TIMEOUT, now)
+                self._call.cluster.record(racer.view.endpoint, timeout_outcome(self._call.overrides), now)
 
     def _schedule(self, racer: Racer, outcome: Outcome, reason: str) -> None:
         """Ask for another try; it is counted, waits and takes its place as every retry."""

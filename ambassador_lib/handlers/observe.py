@@ -16,7 +16,7 @@ from ..errors import (
     UpstreamResetError,
     expired,
 )
-from ..upstream.outlier import LocalOrigin
+from ..upstream.outlier import LocalOrigin, timeout_outcome
 
 if TYPE_CHECKING:
     from ..runtime.base import Runtime
@@ -100,7 +100,7 @@ class CallWatch:
         call.flag(error.reply.flag)
         call.report.details = error.reply.details
         if call.endpoint is not None and isinstance(error, (UpstreamResetError, *JUDGED_TIMEOUTS)):
-            how = LocalOrigin.RESET if isinstance(error, UpstreamResetError) else LocalOrigin.TIMEOUT
+            how = LocalOrigin.RESET if isinstance(error, UpstreamResetError) else timeout_outcome(call.overrides)
             call.cluster.record(call.endpoint, how, self._now())
         error.response = httpx.Response(error.reply.status, text=error.reply.body, request=call.request)
         if self._observe.as_response:  # after the head a sidecar can only break the body off

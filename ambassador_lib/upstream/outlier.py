@@ -22,6 +22,7 @@ from .outlier_settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..algorithms.overrides import Overrides
     from ..policy.model.cluster import OutlierDetection
     from ..runtime.base import Random
 
@@ -35,15 +36,26 @@ class LocalOrigin(enum.Enum):
     RESET = enum.auto()
     """Closed, reset or garbage before the response's headers."""
     TIMEOUT = enum.auto()
+    ANSWERED_TIMEOUT = enum.auto()
+    """A timeout that is answered with 204, on the caller's wish (`x-envoy-upstream-rq-timeout-alt-response`)."""
 
 
 Outcome = int | LocalOrigin
 """The status of a response, or what happened instead. An overflow or a cancellation is no outcome at all."""
 
-_AS_STATUS = {LocalOrigin.CONNECT_FAILURE: 503, LocalOrigin.RESET: 503, LocalOrigin.TIMEOUT: 504}
+_AS_STATUS = {
+    LocalOrigin.CONNECT_FAILURE: 503, LocalOrigin.RESET: 503, LocalOrigin.TIMEOUT: 504,
+    LocalOrigin.ANSWERED_TIMEOUT: 204,
+}  # fmt: skip
 
 # What a `grpc-status` header counts as in the response to a gRPC request (semantics 5, "Feeding").
 _GRPC_AS_HTTP = (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
+
+
+def timeout_outcome(overrides: Overrides | None) -> LocalOrigin:
+    """Return what a try counts as that took too long; `overrides` are its caller's."""
+    answered = overrides is not None and overrides.alt_response
+    return LocalOrigin.ANSWERED_TIMEOUT if answered else LocalOrigin.TIMEOUT
 
 
 def grpc_outcome(status: int) -> Outcome:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import boot, cluster, health_check, panic, route
+from ..bootstrap import INTERNAL, boot, cluster, health_check, panic, route
 from ..expect import Between, Where
 from ..look import hits, see, spread, status, tally
 from ..model import Run, Scenario, Until, get, pause, times
-from ..upstreams.replies import Reply, Upstream, reset
+from ..upstreams.replies import Reply, Upstream, hang, reset
 
 _ALONE = panic(0)
 _TEN = "abcdefghij"
@@ -102,7 +102,7 @@ DEFAULTS = [
         calls=[times(18, get("/nine"), pause=0.005), times(40, get("/ten"), pause=0.005)],
         expect=[
             spread(dict.fromkeys(_TEN[:9], 2), last=18),
-            see("out", lambda run: sorted(len(run.at(name).requests) for name in "ab")[0], 3),
+            see("out", lambda run: min(len(run.at(name).requests) for name in "ab"), 3),
         ],
     ),
     Scenario(
@@ -206,9 +206,7 @@ def _by_grpc_status(kind: str, least: int) -> Scenario:
                 for code in _GRPC_STATUSES
             ],
         ),
-        calls=[
-            times(6, get(f"/{code}", {"content-type": "application/grpc"}), pause=0.005) for code in _GRPC_STATUSES
-        ],
+        calls=[times(6, get(f"/{code}", {"content-type": "application/grpc"}), pause=0.005) for code in _GRPC_STATUSES],
         expect=[
             see(
                 "calls of the bad one",
@@ -286,9 +284,7 @@ COUNTED = [
         "without a max_ejection_time each ejection is longer than the one before by base_ejection_time",
         rule="5 max_ejection_time, max(300 s, base)",
         upstreams={"bad": 500, "good": 200},
-        policy=boot(
-            [], [_cluster("a", "bad", "good", consecutive_5xx=1, interval="0.1s", base_ejection_time="0.4s")]
-        ),
+        policy=boot([], [_cluster("a", "bad", "good", consecutive_5xx=1, interval="0.1s", base_ejection_time="0.4s")]),
         calls=[*[Until(get(), lambda outcome: outcome.status == 500, within=8, every=0.02)] * 3],
         expect=[
             see(
@@ -344,4 +340,80 @@ COUNTED = [
     ),
 ]
 
-SCENARIOS = [*DEFAULTS, *COUNTED]
+_GATEWAY = {
+    "enforcing_consecutive_5xx": 0,
+    "consecutive_gateway_failure": 2,
+    "enforcing_consecutive_gateway_failure": 100,
+}
+_QUICK = {"interval": "0.1s", "base_ejection_time": "0.1s"}
+
+COUNTERS = [
+    Scenario(
+        "outlier_unknown_status_is_no_failure",
+        "a status above 599 is no failure",
+        rule="5 any non-5xx response zeroes both counters",
+        upstreams={"bad": Reply(600), "good": 200},
+        policy=boot([], [_cluster("a", "bad", "good", consecutive_5xx=2)]),
+        calls=[times(12, get(), pause=0.01)],
+        expect=[hits(bad=6)],
+    ),
+    Scenario(
+        "outlier_success_between_gateway_failures",
+        "a success starts the count of gateway failures anew",
+        rule="5 any non-5xx response zeroes both counters",
+        upstreams={"bad": lambda request: 503 if request.number % 2 else 200, "good": 200},
+        policy=boot([], [_cluster("a", "bad", "good", **_GATEWAY)]),
+        calls=[times(16, get(), pause=0.01)],
+        expect=[hits(bad=8)],
+    ),
+    Scenario(
+        "outlier_detected_in_vain",
+        "a host that could not be ejected is counted anew, and ejected when there is room",
+        rule="5 on hitting the threshold the counter restarts at 0 whether or not the host was ejected",
+        upstreams={"a": [500, 500, 500, 200], "b": 500},
+        policy=boot([], [_cluster("a", "a", "b", consecutive_5xx=3, **{**_QUICK, "max_ejection_percent": 50})]),
+        calls=[
+            times(6, get(), pause=0.01),
+            Until(get(), lambda outcome: outcome.text == "a", within=8),
+            times(20, get(), pause=0.02),
+        ],
+        expect=[
+            see(
+                "in a row from a",
+                lambda run: max(len(run_of) for run_of in "".join(o.text for o in run.outcomes[6:]).split("b")),
+                Between(3, 30),
+            )
+        ],
+    ),
+    Scenario(
+        "outlier_counts_end_with_an_ejection",
+        "who comes back has no failures behind him, of whatever kind",
+        rule="5 un-ejection resets consecutive counters",
+        upstreams={"bad": [503, 503, 500, 200], "good": 200},
+        policy=boot(
+            [],
+            [
+                _cluster(
+                    "a", "bad", "good", consecutive_5xx=3, **{**_GATEWAY, "enforcing_consecutive_5xx": 100}, **_QUICK
+                )
+            ],
+        ),
+        calls=[
+            times(4, get(), pause=0.01),
+            Until(get(), lambda outcome: outcome.status == 500, within=8),
+            times(6, get(), pause=0.01),
+        ],
+        expect=[spread({"bad": 3, "good": 3}, first=5)],
+    ),
+    Scenario(
+        "outlier_alternative_response",
+        "a timeout that is answered with 204 on the caller's wish is told as 204",
+        rule="5 x-envoy-upstream-rq-timeout-alt-response makes a timeout report 204",
+        upstreams={"bad": hang(), "good": 200},
+        policy=boot([route(timeout="0.1s")], [_cluster("a", "bad", "good", consecutive_5xx=2)], manager=INTERNAL),
+        calls=[times(12, get("/", {"x-envoy-upstream-rq-timeout-alt-response": "1"}), pause=0.01)],
+        expect=[hits(bad=6)],
+    ),
+]
+
+SCENARIOS = [*DEFAULTS, *COUNTED, *COUNTERS]
