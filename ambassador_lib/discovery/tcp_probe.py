@@ -25,7 +25,8 @@ class TcpProbe:
     def __init__(
         self, config: HealthCheck.TcpHealthCheck, target: Destination, parts: NetworkParts, *, reuse: bool
     ) -> None:
-        self._send = payload(config.send)
+        # Envoy sends what is given as text, and nothing of what is given in binary (verified).
+        self._send = payload(config.send) if config.send is not None and config.send.text else b""
         self._receive = [payload(part) for part in config.receive]
         self._target = target
         self._parts = parts

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import Document, boot, cluster, http2, http_filter, route, runtime
+from ..bootstrap import Document, boot, cluster, http2, http_filter, runtime
 from ..expect import Between
 from ..look import bodies, details, flags, got, hits, status, tally
-from ..model import Scenario, get, pause, post, times, together
+from ..model import Look, Scenario, get, pause, post, times, together
 from ..upstreams.replies import Reply, Upstream
 
 ON = {"default_value": True, "runtime_key": "switch"}
@@ -53,6 +53,41 @@ SCENARIOS = [
         policy=boot(filters=[admission(**at_most(100), aggression={"default_value": 9, "runtime_key": "x"})]),
         calls=[times(100, get()), get(), get(), get()],
         expect=[hits(a=Between(1, 16)), tally({500: Between(1, 16), 503: Between(87, 102)})],
+    ),
+    Scenario(
+        "admission_control_refuses_without_a_word",
+        "of a refusal there is the status and nothing else",
+        rule="9.6, 12.1",
+        upstreams={"a": 500},
+        policy=boot(filters=[admission(**at_most(100), **SURE)]),
+        calls=[times(25, get())],
+        expect=[
+            Look(
+                "details",
+                lambda run: sorted({(one.text, one.flags, one.details) for one in run.outcomes if one.status == 503}),
+                [("", "-", "denied_by_admission_control")],
+            )
+        ],
+    ),
+    Scenario(
+        "admission_control_does_not_feed_itself",
+        "refusals are no samples: with every second answer a failure it stays at half",
+        rule="9.6 rejected requests are not samples",
+        upstreams={"a": lambda request: 500 if request.number % 2 else 200},
+        policy=boot(filters=[admission(**at_most(100), **SURE)]),
+        calls=[times(200, get())],
+        expect=[hits(a=Between(65, 140))],
+    ),
+    Scenario(
+        "admission_control_aggression",
+        "aggression is the root that is taken of the share: 0.5 becomes 0.93",
+        rule="9.6 ^(1/aggression)",
+        upstreams={"a": lambda request: 500 if request.number % 2 else 200},
+        policy=boot(
+            filters=[admission(**at_most(100), **SURE, aggression={"default_value": 10, "runtime_key": "aggression"})]
+        ),
+        calls=[times(200, get())],
+        expect=[hits(a=Between(2, 50))],
     ),
     Scenario(
         "admission_control_lets_successes_pass",
@@ -182,13 +217,12 @@ SCENARIOS = [
         "adaptive_concurrency_fixed_value",
         "with fixed_value nothing is measured: the limit rises from the first update on",
         rule="9.5 fixed_value",
-        upstreams={"a": Reply(delay=0.1)},
+        upstreams={"a": {"/held": Reply(delay=0.7), "*": 200}},
         policy=boot(
-            filters=[adaptive({"concurrency_update_interval": "0.15s"}, {"fixed_value": "0.2s", "min_concurrency": 1})]
+            filters=[adaptive({"concurrency_update_interval": "0.15s"}, {"fixed_value": "2s", "min_concurrency": 1})]
         ),
-        # 1 -> 3 (1*2 + 1.4) -> 8 (3*2 + 2.4)
-        calls=[get(), pause(0.2), together(get(), count=3), pause(0.2), together(get(), count=7)],
-        expect=[tally({200: 11}), hits(a=11)],
+        calls=[get(), pause(0.3), together(get("/held"), count=4)],
+        expect=[tally({200: 4, 503: 1})],
     ),
     Scenario(
         "adaptive_concurrency_grows_and_shrinks",
@@ -217,18 +251,56 @@ SCENARIOS = [
     ),
     Scenario(
         "filters_details_of_refusals",
-        "what the log says of refusals by admission_control and adaptive_concurrency",
+        "what the log says of refusals by adaptive_concurrency: details without a flag",
         rule="11.4",
-        upstreams={"a": 200},
         policy=boot(
-            [route()],
-            filters=[
-                adaptive(SOON, {"interval": "60s"}),
-                admission(**SURE, **at_most(100), success_criteria={"grpc_criteria": {"grpc_success_status": [0]}}),
-            ],
+            filters=[adaptive(SOON, {"interval": "60s"})],
+            **runtime(adaptive_concurrency__gradient_controller__min_concurrency=0),
         ),
-        calls=[times(3, get())],
-        expect=[status(200, 200, 200), flags("-", "-", "-"), details(*["via_upstream"] * 3)],
+        calls=[get()],
+        expect=[status(503), hits(a=0), flags("-"), details("reached_concurrency_limit")],
+    ),
+    Scenario(
+        "adaptive_concurrency_reply_below_400",
+        "a status below 400 is no refusal: 503",
+        rule="9.5 concurrency_limit_exceeded_status",
+        policy=boot(
+            filters=[adaptive(SOON, {"interval": "60s"}, concurrency_limit_exceeded_status={"code": "Accepted"})],
+            **runtime(adaptive_concurrency__gradient_controller__min_concurrency=0),
+        ),
+        calls=[get()],
+        expect=[status(503), bodies("reached concurrency limit")],
+    ),
+    Scenario(
+        "adaptive_concurrency_grows_by_a_root",
+        "twice the limit at most, and its square root: 1, 3, 8",
+        rule="9.5 gradient*limit + sqrt(gradient*limit)",
+        upstreams={"a": {"/held": Reply(delay=0.7), "*": 200}},
+        policy=boot(
+            filters=[adaptive({"concurrency_update_interval": "0.15s"}, {"fixed_value": "2s", "min_concurrency": 1})]
+        ),
+        # One answer is one sample, and one sample is one update.
+        calls=[get(), pause(0.3), get(), pause(0.3), together(get("/held"), count=10)],
+        expect=[tally({200: 10, 503: 2})],
+    ),
+    Scenario(
+        "adaptive_concurrency_halves",
+        "half of the limit at least, however slow the answers: 1, 3, 8, then 4 and its root",
+        rule="9.5 gradient 0.5 to 2",
+        upstreams={"a": {"/held": Reply(delay=0.7), "/slow": Reply(delay=1.2), "*": 200}},
+        policy=boot(
+            filters=[adaptive({"concurrency_update_interval": "0.15s"}, {"fixed_value": "0.4s", "min_concurrency": 1})]
+        ),
+        calls=[
+            get(),
+            pause(0.3),
+            get(),
+            pause(0.3),
+            get("/slow"),
+            pause(0.3),
+            together(get("/held"), count=9),
+        ],
+        expect=[tally({200: 9, 503: 3})],
     ),
     *(
         Scenario(

@@ -134,6 +134,29 @@ SCENARIOS = [
         calls=[post("/", PACKED, {**GZIP, "accept-encoding": "br"})],
         expect=[sent({"content-encoding": "gzip", "accept-encoding": "br"}), got({"content-encoding": "gzip"})],
     ),
+    Scenario(
+        "decompressor_bomb_by_default",
+        "unless set the output is a hundred times the input at most",
+        rule="9.8 decompressor max_inflate_ratio 100",
+        upstreams={"a": Reply(headers=GZIP, body=gzip.compress(bytes(1_000_000), mtime=0))},
+        policy=boot(filters=[decompressor()]),
+        calls=[get()],
+        expect=[status(200), see("length", lambda run: len(run.outcomes[0].body), 102_400)],
+    ),
+    Scenario(
+        "decompressor_of_several_encodings",
+        "the first encoding of a list is looked at, undone and taken from it",
+        rule="9.8 decompressor content-encoding",
+        upstreams={
+            "a": {
+                "/first": Reply(headers={"content-encoding": "gzip, br"}, body=gzip.compress(b"text", mtime=0)),
+                "/second": Reply(headers={"content-encoding": "br, gzip"}, body=b"text"),
+            }
+        },
+        policy=boot(filters=[decompressor()]),
+        calls=[get("/first"), get("/second")],
+        expect=[bodies("text", "text"), got_each("content-encoding", "br", "br, gzip")],
+    ),
     *(
         Scenario(
             f"decompressor_bomb_{zeros}_{ratio}",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..bootstrap import at, boot, cluster, endpoint, route, typed
+from ..expect import Between
 from ..look import body, connections, flags, hits, see, spread, status, tally
 from ..model import Look, Scenario, Step, Until, get, script, times, wait_for
 from ..upstreams.replies import NXDOMAIN, SERVFAIL, Names, Upstream
@@ -38,6 +39,12 @@ def asked(more: int) -> Step:
         return bool(seen >= run.notes.setdefault("from", seen) + more)
 
     return wait_for(note)
+
+
+def _pace(run: Any) -> float:
+    """Seconds from one question to the next, in the mean."""
+    arrivals = [request.arrived for request in run.at("dns").requests if request.method == "A"]
+    return round(float(arrivals[-1] - arrivals[0]) / (len(arrivals) - 1), 3)
 
 
 def until(code: int) -> Step:
@@ -235,6 +242,26 @@ SCENARIOS = [
         [get(), script("dns", NXDOMAIN), until(503)],
         [status(200, 503), body(NO_HOST)],
         rule="8.2 dns_refresh_rate",
+    ),
+    story(
+        "dns_ttl_of_nothing",
+        "an answer that is too old at once is followed by dns_refresh_rate, as if it said nothing",
+        Names(["127.0.0.1"], ttl=0),
+        [get(), asked(6)],
+        [status(200), see("pace", _pace, Between(0.15, 3))],
+        rule="8.2 TTL 0 falls back to dns_refresh_rate",
+        respect_dns_ttl=True,
+    ),
+    story(
+        "dns_logical_nodata_is_a_failure",
+        "LOGICAL_DNS: a name without addresses counts as a failure, and is asked for again sooner",
+        NXDOMAIN,
+        [get(), script("dns", HERE), until(200)],
+        [status(503, 200), hits(a=1)],
+        rule="8.2 update_failure",
+        kind="LOGICAL_DNS",
+        dns_refresh_rate="60s",
+        dns_failure_refresh_rate={"base_interval": "0.1s", "max_interval": "0.2s"},
     ),
     story(
         "dns_round_robin_stays_put",

@@ -73,4 +73,30 @@ SCENARIOS = [
         calls=[get()],
         expect=[status(200), flags("DI"), took(0.49, 4)],
     ),
+    Scenario(
+        "fault_percentage_by_header_only_lowers",
+        "a header cannot ask for more faults than the policy allows",
+        rule="9.2 request-percentage can only lower",
+        policy=boot(filters=[http_filter("fault", KIND, abort={"header_abort": {}, "percentage": {"numerator": 0}})]),
+        calls=[get("/", {"x-envoy-fault-abort-request": "503", "x-envoy-fault-abort-request-percentage": "100"})],
+        expect=[status(200), hits(a=1), flags("-")],
+    ),
+    Scenario(
+        "fault_max_active_one_after_the_other",
+        "max_active_faults bounds those that are under way: aborted and delayed calls give their places back",
+        rule="9.2 max_active_faults",
+        policy=boot(
+            filters=[
+                http_filter(
+                    "fault",
+                    KIND,
+                    delay={"fixed_delay": "0.05s", "percentage": ALWAYS},
+                    abort={"http_status": 418, "percentage": ALWAYS},
+                    max_active_faults=1,
+                )
+            ]
+        ),
+        calls=[get(), get(), get()],
+        expect=[status(418, 418, 418), flags("DI,FI", "DI,FI", "DI,FI"), hits(a=0)],
+    ),
 ]

@@ -33,6 +33,8 @@ Document = dict[str, Any]
 
 BOTH = {"a": 200, "b": 200}
 LONG = Reply(200).later(1.2)
+STALE = {"endpoint_stale_after": "2.5s"}
+
 IGNORED = pause(0.9)
 """Long enough for both sides to have seen a file that they shall not use."""
 
@@ -291,6 +293,15 @@ ENDPOINTS = [
             get(),
         ],
         expect=[status(200, 503, 200, 200), body("no healthy upstream", 1)],
+    ),
+    Scenario(
+        "eds_said_again_is_fresh",
+        "an update that says the same again puts endpoint_stale_after off",
+        rule="8.4 endpoint_stale_after",
+        policy=with_eds(),
+        files={"eds.yaml": eds("a", policy=STALE)},
+        calls=[*[pause(0.8), write("eds.yaml", eds("a", policy=STALE))] * 3, pause(0.8), get(), fails()],
+        expect=[status(200, 503)],
     ),
     Scenario(
         "eds_created_in_place",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..bootstrap import Document, boot, cluster, direct, header, http_filter, retry, route, router, typed
+from ..expect import Between, OneOf
 from ..look import (
     body,
     details,
@@ -20,7 +21,7 @@ from ..look import (
     status,
     took,
 )
-from ..model import Scenario, get, pause, post, times
+from ..model import Scenario, Until, get, pause, post, times
 from ..upstreams.replies import Reply
 
 ALWAYS = {"numerator": 100}
@@ -643,6 +644,47 @@ SCENARIOS = [
         ),
         calls=[times(2, get())],
         expect=[status(200, 429)],
+    ),
+    Scenario(
+        "limit_needs_to_be_enabled",
+        "filter_enforced alone limits nothing",
+        rule="9.3 filter_enabled",
+        policy=boot(
+            filters=[
+                http_filter(
+                    "local_ratelimit",
+                    KINDS[LIMIT],
+                    stat_prefix="s",
+                    token_bucket={"max_tokens": 1, "fill_interval": "60s"},
+                    filter_enforced=ON,
+                )
+            ]
+        ),
+        calls=[times(3, get())],
+        expect=[status(200, 200, 200)],
+    ),
+    Scenario(
+        "limit_refill_in_parts",
+        "four tokens in four seconds are one in each, not four at once; who is refused in between does not put it off",
+        rule="9.3 refills continuously",
+        policy=boot(filters=[limit(None, token_bucket={"max_tokens": 4, "tokens_per_fill": 4, "fill_interval": "4s"})]),
+        calls=[times(4, get()), Until(get(), lambda outcome: outcome.status == 200)],
+        expect=[
+            status(*[200] * 5),
+            see(
+                "seconds until the next token",
+                lambda run: round(run.outcomes[4].started - run.outcomes[0].started, 2),
+                Between(0.5, 3.5),
+            ),
+        ],
+    ),
+    Scenario(
+        "limit_no_more_than_the_bucket",
+        "no more tokens come together than max_tokens, however long nobody asks",
+        rule="9.3 up to max_tokens",
+        policy=boot(filters=[limit(2, every="0.05s", enable_x_ratelimit_headers="DRAFT_VERSION_03")]),
+        calls=[get(), pause(0.4), get()],
+        expect=[status(200, 200), got_each("x-ratelimit-remaining", OneOf("1", "2"), OneOf("1", "2"))],
     ),
     Scenario(
         "limit_continuous_refill",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +22,13 @@ def checked(*hosts: str | Document, percent: float = 0, more: Document | None = 
     return boot(clusters=[cluster("a", list(hosts or ["a"]), health_checks=[health_check(**check)], **common)])
 
 
-def tcp(send: str | None, receive: Sequence[str]) -> Document:
+def tcp(send: str | Document | None, receive: Sequence[str]) -> Document:
     texts = [{"text": one.encode().hex()} for one in receive]
     # Over a connection each: an upstream that closes one which is kept has failed its check.
     each = health_check(timeout="0.3s", reuse_connection=False)
     check = {key: value for key, value in each.items() if key != "http_health_check"}
-    payload = {} if send is None else {"send": {"text": send.encode().hex()}}
+    text = {"text": send.encode().hex()} if isinstance(send, str) else send
+    payload = {} if text is None else {"send": text}
     checks = [{**check, "tcp_health_check": {**payload, "receive": texts}}]
     return boot(clusters=[cluster("a", health_checks=checks, **panic(0))])
 
@@ -196,6 +198,15 @@ SCENARIOS = [
         rule="6.1 tcp_health_check.send/receive",
         upstreams={"a": Upstream(greeting=b"-ERR\r\n")},
         policy=tcp("PING\r\n", ["PONG"]),
+        calls=[get()],
+        expect=[status(503), body("no healthy upstream")],
+    ),
+    Scenario(
+        "hc_tcp_payload_in_binary",
+        "what a TCP check sends is its text: a payload in binary is not sent, and the upstream waits for it for ever",
+        rule="6.1 tcp_health_check.send/receive",
+        upstreams={"a": Upstream(greeting=b"+PONG\r\n")},
+        policy=tcp({"binary": base64.b64encode(b"PING\r\n").decode()}, ["PONG"]),
         calls=[get()],
         expect=[status(503), body("no healthy upstream")],
     ),

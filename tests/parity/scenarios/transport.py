@@ -264,6 +264,14 @@ SESSIONS = [
         tls(certificate="stranger", common=TLS_1_2),
         good=False,
     ),
+    _case(
+        "intermediate_trusted",
+        "an authority in the middle of a chain may be the one that is trusted, without its root",
+        "trusted_ca, partial chains",
+        _server(certificate="chained"),
+        tls(ca="chained"),
+        good=True,
+    ),
     Scenario(
         "tls_version_default",
         "Envoy speaks TLS 1.2 at most unless told otherwise, we speak 1.3",
