@@ -23,21 +23,26 @@ if TYPE_CHECKING:
         calls_as_timeline,
     )
     from .clock import FakeClock, FakeRandom
+    from .faults import Answer, Reaction, Reception, close, drip, garbage, hang, reply, reset
     from .kit import Kit, UnfiredStepWarning, Upstreams, mapped_policy, simulation
+    from .latency import Latency, ScriptError, exponential, fixed, lognormal, normal, pareto, uniform
     from .misuse import MisuseError
-    from .replies import Reply, Script, close, drip, garbage, hang, reset
     from .seen import Seen
-    from .upstream import ServerTls, Upstream
+    from .tls import ServerTls
+    from .upstream import Upstream
 
 _HOME = {
+    "Answer": "faults",
     "FakeClock": "clock",
     "FakeRandom": "clock",
     "Kit": "kit",
+    "Latency": "latency",
     "MisuseError": "misuse",
-    "Reply": "replies",
-    "Script": "replies",
+    "Reaction": "faults",
+    "Reception": "faults",
+    "ScriptError": "latency",
     "Seen": "seen",
-    "ServerTls": "upstream",
+    "ServerTls": "tls",
     "UnfiredStepWarning": "kit",
     "Upstream": "upstream",
     "Upstreams": "kit",
@@ -46,22 +51,32 @@ _HOME = {
     "assert_no_duplicate_writes": "assertions",
     "assert_total_time_below": "assertions",
     "calls_as_timeline": "assertions",
-    "close": "replies",
-    "drip": "replies",
-    "garbage": "replies",
-    "hang": "replies",
+    "close": "faults",
+    "drip": "faults",
+    "exponential": "latency",
+    "fixed": "latency",
+    "garbage": "faults",
+    "hang": "faults",
+    "lognormal": "latency",
     "mapped_policy": "kit",
-    "reset": "replies",
+    "normal": "latency",
+    "pareto": "latency",
+    "reply": "faults",
+    "reset": "faults",
     "simulation": "kit",
+    "uniform": "latency",
 }
 
 __all__ = [
+    "Answer",
     "FakeClock",
     "FakeRandom",
     "Kit",
+    "Latency",
     "MisuseError",
-    "Reply",
-    "Script",
+    "Reaction",
+    "Reception",
+    "ScriptError",
     "Seen",
     "ServerTls",
     "UnfiredStepWarning",
@@ -74,11 +89,18 @@ __all__ = [
     "calls_as_timeline",
     "close",
     "drip",
+    "exponential",
+    "fixed",
     "garbage",
     "hang",
+    "lognormal",
     "mapped_policy",
+    "normal",
+    "pareto",
+    "reply",
     "reset",
     "simulation",
+    "uniform",
 ]
 
 

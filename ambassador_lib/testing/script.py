@@ -19,7 +19,7 @@ from .latency import RandomNumbers, ScriptError, seconds_of
 from .names import Names
 from .seen import Seen
 from .sentences import Line, Scope, Scoped, Sentence
-from .steps import Run, Script, Step, is_on, next_down
+from .steps import Run, Script, Step, is_on, next_down, next_switch
 
 ALL = Scope()
 Standing = Literal["accept", "refuse", "black hole"]
@@ -171,6 +171,13 @@ class Scripted(Scoped):
             faults = [fault for run in runs if run is not None for fault in _faults_ahead(run, now)]
         return min(faults, default=None)
 
+    def next_change(self, endpoint: int, now: float) -> float | None:
+        """Return when time alone may change what `standing` says."""
+        with self._script_lock:
+            runs = (line.live(endpoint, now) for line in self._chain(endpoint, None))
+            changes = [at for run in runs if run is not None for at in _changes_ahead(run, now)]
+        return min(changes, default=None)
+
     # --- what is said ------------------------------------------------------------------------------------------------
 
     def _whom(self) -> tuple[Scripted, Scope]:
@@ -226,7 +233,7 @@ class Scripted(Scoped):
     def _connection_steps(self, endpoint: int, now: float) -> list[tuple[Run[Step], Step]]:
         turns = (line.turn(endpoint, now) for line in self._chain(endpoint, None))
         return [
-            (run, step) for run, step in filter(None, turns) if step.fault is not None and is_on(step, run.since(now))
+            (run, step) for run, step in filter(None, turns) if step.fault is not None and is_on(step, now - run.began)
         ]
 
     def _recipe(self, seen: Seen, now: float) -> Recipe:
@@ -238,7 +245,7 @@ class Scripted(Scoped):
             run, step = turn
             if step.fault is None:
                 return self._applied(line.scope, turn, chain, seen, now)
-            if is_on(step, run.since(now)):  # it came just before its connection was cut
+            if is_on(step, now - run.began):  # it came just before its connection was cut
                 return Recipe(Reaction(place="before head", ending="close"), label=step.said)
             return replace(self._usual(run, chain, seen, now), label=step.said)
         return Recipe(self._unscripted(seen), label="")
@@ -325,3 +332,11 @@ def _faults_ahead(run: Run[Step], now: float) -> Iterator[float]:
     for at, step in run.ahead(now):
         if step.fault is not None:
             yield max(at, now) if step.schedule is None else next_down(step.schedule, at, now)
+
+
+def _changes_ahead(run: Run[Step], now: float) -> Iterator[float]:
+    step = run.current(now)
+    if step is not None and step.for_ is not None:
+        yield run.began + step.for_
+    if step is not None and step.schedule is not None:
+        yield next_switch(step.schedule, run.began, now)

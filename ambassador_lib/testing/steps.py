@@ -93,7 +93,8 @@ class Run(Generic[S]):
         self._steps = steps
         self._who = who
         self._index = 0
-        self._began = begins
+        self.began = begins
+        """When the step in turn had its turn, by the upstream's clock."""
         self._last = begins
         self._generator: random.Random | None = None
         self.used = 0
@@ -105,8 +106,8 @@ class Run(Generic[S]):
         """Return the step whose turn it is, `None` where the script is over."""
         while self._index < len(self._steps):
             step = self._steps[self._index]
-            if step.for_ is not None and now >= self._began + step.for_:
-                self._go_on(self._began + step.for_, by_count=False)
+            if step.for_ is not None and now >= self.began + step.for_:
+                self._go_on(self.began + step.for_, by_count=False)
             elif step.times is not None and self.used >= step.times:
                 self._go_on(self._last, by_count=True)
             else:
@@ -118,15 +119,11 @@ class Run(Generic[S]):
         self.used += 1
         self._last = now
 
-    def since(self, now: float) -> float:
-        """Return how long the current step has had its turn, in seconds."""
-        return now - self._began
-
     def ahead(self, now: float) -> list[tuple[float, S]]:
         """Return the steps that time will bring, with the time when each begins: up to one that waits for a count."""
         step = self.current(now)
         coming = []
-        index, at = self._index, self._began
+        index, at = self._index, self.began
         while step is not None:
             coming.append((at, step))
             index += 1
@@ -145,7 +142,7 @@ class Run(Generic[S]):
 
     def _go_on(self, at: float, *, by_count: bool) -> None:
         self._index += 1
-        self._began = self._last = at
+        self.began = self._last = at
         self.used = 0
         self.follows_count = by_count
         self._generator = None
@@ -161,6 +158,14 @@ def next_down(schedule: tuple[float, float], began: float, now: float) -> float:
     up, down = schedule
     rounds = max(0.0, now - began) // (up + down)
     return max(now, began + rounds * (up + down) + up)
+
+
+def next_switch(schedule: tuple[float, float], began: float, now: float) -> float:
+    """Return when flapping next goes up or down, after `now`."""
+    up, down = schedule
+    rounds = (now - began) // (up + down)
+    falls = began + rounds * (up + down) + up
+    return falls if falls > now else falls + down
 
 
 def is_endless(step: Bounded) -> bool:

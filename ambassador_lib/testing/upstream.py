@@ -1,81 +1,74 @@
-"""`Upstream`: a scriptable HTTP/1.1 server on a loopback port, plain or TLS, that can be killed and revived."""
+"""`Upstream`: a real server on loopback ports, told by script, that speaks HTTP/1.1 and HTTP/2, plain or TLS."""
 
 from __future__ import annotations
 
-import selectors
-import socket
-import ssl
-import threading
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Self
 
-from .connection import Connection
-from .replies import Reply, Script, as_reply
+from .listeners import Listener, bound, bound_beside
+from .peer import Peer, Protocol, peer
+from .script import Scripted
+from .serving import Serving
+from .wires import Wire
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import socket
+    import ssl
     from types import TracebackType
 
-    from .seen import Seen
-
-JOIN_LIMIT = 5.0
-"""Seconds within which a thread that was told to end must have ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """How an upstream speaks TLS; with `client_authority` (a PEM file) it demands a client certificate signed by it."""
-
-    certificate: Path
-    key: Path
-    client_authority: Path | None = None
-    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
-    maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
-
-    def context(self) -> ssl.SSLContext:
-        """Return the context to accept with."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, self.key)
-        context.minimum_version = self.minimum
-        context.maximum_version = self.maximum
-        if self.client_authority is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self.client_authority)
-        context.sni_callback = _remember_name
-        return context
+    from .faults import Answer
+    from .latency import RandomNumbers
+    from .tls import ServerTls
 
 
-class Upstream:
+class Upstream(Scripted):
     """A server that answers by script and remembers what it saw; it listens from its making until `close`.
 
-    `replies` are given in turn, one a request, and the last repeats; none at all means 200 with the upstream's name.
-    Everything may be called from any thread. As a context manager it closes itself, and leaves no thread and no port.
+    `answers` are given in turn, one a request, and the last repeats: short for `replies(*answers)`. With none, and
+    without `strict`, it answers 200 with its name. `protocol` is what it speaks (`"auto"`: what the client does).
+    Endpoint 0 is `host` with a free `port`; others have the same port at 127.0.0.2 and so on, where the system has
+    these addresses. Everything may be called from any thread; a verb has taken effect when it returns. As a context
+    manager it closes itself, and leaves no thread, no port and no file descriptor.
+
+    Two things that a server cannot do: count attempts that the system refuses for it, or leaves unanswered. Faults
+    with `times` or `probability` are therefore played on accepted connections: `refuses(2)` resets them at once,
+    `black_holes(2)` lets them hear nothing. Without such a count connections are really refused, or (on Linux) really
+    not answered.
     """
 
     def __init__(
         self,
-        *replies: Script,
+        *answers: Answer,
         name: str = "upstream",
         tls: ServerTls | None = None,
         host: str = "127.0.0.1",
-        listening: bool = True,
+        endpoints: int | None = None,
+        protocol: Protocol = "auto",
+        strict: bool = False,
+        random: RandomNumbers | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name, clock=time.monotonic, random=random, strict=strict, endpoints=endpoints)
         self.host = host
         self.handshake_failures: list[str] = []
-        self._tls = tls.context() if tls is not None else None
-        self._lock = threading.Lock()
-        self._scripts: dict[str | None, list[Script]] = {}
-        self._seen: list[Seen] = []
-        self._connections: dict[Connection, threading.Thread] = {}
+        """Why TLS handshakes failed, in OpenSSL's words."""
+        self._protocol = protocol
+        self._tls: ssl.SSLContext | None = None
+        self._wires: set[Wire] = set()
         self._accepted = 0
-        self._acceptor: threading.Thread | None = None
-        self._waker: socket.socket | None = None
-        self._socket = _reserve(host, 0)
-        self.port: int = self._socket.getsockname()[1]
-        self.script(*replies)
-        if listening:
-            self.revive()
+        self._is_closed = False
+        self._is_stale = False
+        self._serving = Serving(f"{name} serves", due=self._due, tick=self._tick)
+        first = bound(host, 0)
+        self.port: int = first.getsockname()[1]
+        self._listeners_by_endpoint = [self._listener(first, 0)]
+        self.speak_tls(tls)
+        for _ in range(1, self.endpoint_count):
+            self._add_endpoint()
+        if answers:
+            self.replies(*answers)
+        self._refresh()
+        self._serving.start()
+        self.on_change(self._changed)
 
     def __enter__(self) -> Self:
         return self
@@ -86,33 +79,25 @@ class Upstream:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Upstream {self.name} {self.address}{'' if self.listening else ' (killed)'}>"
+        return f"<Upstream {self.name} {self.address}{' (closed)' if self._is_closed else ''}>"
+
+    # --- where it is, and what is connected --------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each endpoint."""
+        return [each.address for each in self._listeners_by_endpoint]
 
     @property
     def address(self) -> str:
-        """`host:port`, as reports name the endpoint."""
+        """`host:port` of endpoint 0, as reports name it."""
         return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where it can be reached directly."""
-        return f"{'http' if self._tls is None else 'https'}://{self.address}"
-
-    @property
-    def listening(self) -> bool:
-        """False once killed or closed."""
-        return self._acceptor is not None
-
-    @property
-    def requests(self) -> list[Seen]:
-        """Every request seen so far, in the order of their arrival."""
-        with self._lock:
-            return list(self._seen)
-
-    @property
-    def failures(self) -> int:
-        """How many requests were answered with a 5xx, or not as they should."""
-        return sum(seen.failed for seen in self.requests)
+        """Where endpoint 0 can be reached directly."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -122,116 +107,103 @@ class Upstream:
     @property
     def open_connections(self) -> int:
         """How many connections are open now."""
-        with self._lock:
-            return len(self._connections)
+        return len(self._wires)
 
-    def script(self, *replies: Script, path: str | None = None) -> None:
-        """Answer with `replies` from now on; with `path`, only requests for exactly that path."""
-        with self._lock:
-            self._scripts[path] = list(replies)
+    def speak_tls(self, tls: ServerTls | None) -> None:
+        """Speak TLS, or plainly, on connections made from now on."""
+        self._tls = tls.context(self._protocol) if tls is not None else None
 
-    def forget(self) -> None:
-        """Drop the records."""
-        with self._lock:
-            self._seen.clear()
-
-    def kill(self) -> None:
-        """Vanish as a killed process does: connections end, new ones are refused. The port stays reserved."""
-        self._stop()
-        if self._socket.fileno() < 0:
-            self._socket = _reserve(self.host, self.port)
-
-    def revive(self) -> None:
-        """Listen again on the same port."""
-        if self.listening:
-            return
-        self._socket.listen(128)
-        self._waker, ear = socket.socketpair()
-        self._acceptor = threading.Thread(
-            target=self._accept, args=(self._socket, ear), name=f"{self.name} accepts", daemon=True
-        )
-        self._acceptor.start()
+    def grow(self, count: int) -> None:
+        """Have at least `count` endpoints; `ScriptError` where it was made with a number of them that is less."""
+        super().grow(count)
+        self._serving.do(self._add_missing)
 
     def close(self) -> None:
-        """End every connection and thread and give the port back; safe to call again."""
-        self._stop()
-        self._socket.close()
-
-    def _stop(self) -> None:
-        acceptor, self._acceptor = self._acceptor, None
-        if acceptor is None or self._waker is None:
+        """End every connection and the thread, and give the ports back; safe to call again."""
+        if self._is_closed:
             return
-        self._waker.close()
-        _join(acceptor)
-        with self._lock:
-            connections = dict(self._connections)
-        for connection in connections:
-            connection.shut_down()
-        for thread in connections.values():
-            _join(thread)
+        self._is_closed = True
+        self._serving.do(self._close_all)
+        self._serving.stop()
 
-    def _accept(self, listener: socket.socket, ear: socket.socket) -> None:
-        with selectors.DefaultSelector() as selector, listener, ear:
-            listener.setblocking(False)
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(ear, selectors.EVENT_READ)
-            while not any(key.fileobj is ear for key, _ in selector.select()):
-                try:
-                    sock, _ = listener.accept()
-                    self._serve(sock)
-                except OSError:  # it left before it was accepted
-                    continue
+    # --- in the serving thread ---------------------------------------------------------------------------------------
 
-    def _serve(self, sock: socket.socket) -> None:
-        sock.setblocking(True)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    def make_peer(self, wire: Wire, alpn: str | None, client: str | None, server_name: str | None) -> Peer:
+        """Return the server's side of an accepted connection."""
         self._accepted += 1
-        connection = Connection(
-            sock, self._accepted, record=self._record, answer=self._answer, refused=self.handshake_failures.append
+        return peer(
+            self,
+            wire.endpoint,
+            self._accepted,
+            protocol="http2" if alpn == "h2" else self._protocol,
+            client=client,
+            server_name=server_name,
         )
-        thread = threading.Thread(
-            target=self._run, args=(connection,), name=f"{self.name} #{self._accepted}", daemon=True
-        )
-        with self._lock:
-            self._connections[connection] = thread
-        thread.start()
 
-    def _run(self, connection: Connection) -> None:
-        try:
-            connection.serve()
-        finally:
-            with self._lock:
-                self._connections.pop(connection, None)
+    def handshake_failed(self, reason: str) -> None:
+        """Keep why."""
+        self.handshake_failures.append(reason)
 
-    def _record(self, seen: Seen) -> None:
-        with self._lock:
-            self._seen.append(seen)
+    def closed(self, wire: Wire) -> None:
+        """A connection is over."""
+        self._wires.discard(wire)
 
-    def _answer(self, seen: Seen) -> Reply:
-        with self._lock:
-            replies = self._scripts.get(seen.path) or self._scripts[None]
-            if not replies:
-                return Reply(body=self.name)
-            script = replies.pop(0) if len(replies) > 1 else replies[0]
-        return as_reply(script, seen)
+    def _listener(self, sock: socket.socket, endpoint: int) -> Listener:
+        return Listener(sock, self._serving, lambda accepted: self._accept(accepted, endpoint))
 
+    def _add_endpoint(self) -> None:
+        taken = {host for host, _ in self.addresses}
+        sock = bound_beside(self.host, self.port, taken)
+        self._listeners_by_endpoint.append(self._listener(sock, len(self._listeners_by_endpoint)))
 
-def _reserve(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound but does not listen: connections are refused, and nobody else gets the port."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, port))
-    return sock
+    def _add_missing(self) -> None:
+        while len(self._listeners_by_endpoint) < self.endpoint_count:
+            self._add_endpoint()
+        self._refresh()
 
+    def _accept(self, sock: socket.socket, endpoint: int) -> None:
+        reception = self.reception(endpoint, time.monotonic())
+        wire = Wire(sock, owner=self, serving=self._serving, tls=self._tls, reception=reception, endpoint=endpoint)
+        self._wires.add(wire)
+        wire.start()
 
-def _join(thread: threading.Thread) -> None:
-    thread.join(JOIN_LIMIT)
-    if thread.is_alive():
-        raise RuntimeError(f"thread {thread.name!r} did not end within {JOIN_LIMIT} s")
+    def _changed(self) -> None:
+        if self._is_closed:
+            return
+        if self._serving.is_here:
+            self._is_stale = True
+        else:
+            self._serving.do(self._refresh)
 
+    def _due(self) -> float | None:
+        if self._is_stale:
+            return 0.0
+        times = [wire.due for wire in self._wires]
+        times.append(self._next_standing)
+        return min((at for at in times if at is not None), default=None)
 
-def _remember_name(sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-    # The attribute is of no use to a server otherwise, and it goes away with the connection.
-    sock.server_hostname = name  # type: ignore[misc]
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._is_stale or (self._next_standing is not None and self._next_standing <= now):
+            self._refresh()
+            return
+        for wire in [each for each in self._wires if each.due is not None and each.due <= now]:
+            wire.act()
+
+    def _refresh(self) -> None:
+        """Ask for everything anew: what becomes of new connections, and of those that are open."""
+        self._is_stale = False
+        now = time.monotonic()
+        for endpoint, listener in enumerate(self._listeners_by_endpoint):
+            standing = self.standing(endpoint, now)
+            {"accept": listener.open, "refuse": listener.shut, "black hole": listener.deafen}[standing]()
+        for wire in list(self._wires):
+            wire.act()
+        changes = [self.next_change(endpoint, now) for endpoint in range(self.endpoint_count)]
+        self._next_standing = min((at for at in changes if at is not None), default=None)
+
+    def _close_all(self) -> None:
+        for wire in list(self._wires):
+            wire.close()
+        for listener in self._listeners_by_endpoint:
+            listener.close()

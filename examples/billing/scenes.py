@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ambassador_lib import CircuitOpenError, PerTryTimeoutError
-from ambassador_lib.testing import Reply, Seen, drip, hang
+from ambassador_lib.testing import Reaction, Seen, drip, reply
 
 from .stage import Stage, failing_at_first
 
@@ -96,7 +96,7 @@ def check_two_failures(stage: Stage, calls: list[Told]) -> None:
 def kill_beta(stage: Stage) -> None:
     """Vanish, as a killed process does."""
     stage.all_answer()
-    stage.upstreams[1].kill()
+    stage.upstreams[1].is_down()
 
 
 def check_killed(stage: Stage, calls: list[Told]) -> None:
@@ -113,7 +113,7 @@ def check_killed(stage: Stage, calls: list[Told]) -> None:
 def hang_beta(stage: Stage) -> None:
     """Take requests and never answer."""
     stage.all_answer()
-    stage.upstreams[1].script(hang())
+    stage.upstreams[1].hangs()
 
 
 def check_hanging(stage: Stage, calls: list[Told]) -> None:
@@ -167,7 +167,7 @@ def check_refuses(stage: Stage, calls: list[Told]) -> None:
 
 def answer_slowly(stage: Stage) -> None:
     """Answer well, but take long enough that calls made at once meet the probe under way."""
-    stage.all_answer(Reply(200, delay=0.2))
+    stage.all_answer(reply(after=0.2))
 
 
 def check_probes(stage: Stage, calls: list[Told]) -> None:
@@ -186,9 +186,9 @@ def fail_then_drip(stage: Stage) -> None:
     first = failing_at_first(1)
     dripping = drip(*PIECES, pause=0.1)
 
-    def answer(seen: Seen) -> Reply:
-        reply = first(seen)
-        return dripping if reply.status == 200 else reply
+    def answer(seen: Seen) -> Reaction:
+        reaction = first(seen)
+        return dripping if reaction.status == 200 else reaction
 
     stage.all_answer(answer)
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambassador_lib.testing import Reply, Seen, ServerTls, Upstream
+from ambassador_lib.testing import Reaction, Seen, ServerTls, Upstream, reply
 from ambassador_lib.testing.certificates import CertificateAuthority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ambassador_lib.testing import Script
+    from ambassador_lib.testing import Answer
 
 HERE = Path(__file__).resolve().parent
 CALL_ID = "x-demo-call"
@@ -29,11 +29,10 @@ class Stage:
     policy: Path
     upstreams: tuple[Upstream, ...]
 
-    def all_answer(self, script: Script = 200) -> None:
-        """Have every upstream up and answering by `script`."""
+    def all_answer(self, answer: Answer = 200) -> None:
+        """Have every upstream up and answering with `answer`."""
         for upstream in self.upstreams:
-            upstream.script(script)
-            upstream.revive()
+            upstream.replies(answer)
 
     def seen(self, call_id: str) -> list[Seen]:
         """Return the requests of one call that reached an upstream, in the order of their arrival."""
@@ -73,18 +72,18 @@ def _policy_text(upstreams: tuple[Upstream, ...], certificates: Path) -> str:
     )
 
 
-def failing_at_first(times: int) -> Callable[[Seen], Reply]:
+def failing_at_first(times: int) -> Callable[[Seen], Reaction]:
     """Answer the first `times` tries of each call with a 503, whichever upstream they reach, and then well."""
     tries: Counter[str | None] = Counter()
     lock = threading.Lock()
 
-    def answer(seen: Seen) -> Reply:
+    def answer(seen: Seen) -> Reaction:
         call_id = seen.header(CALL_ID)
         with lock:
             tries[call_id] += 1
             failing = tries[call_id] <= times
         if failing:
-            return Reply(503, body="come back later")
-        return Reply(201 if seen.method == "POST" else 200, body="charged")
+            return reply(503, text="come back later")
+        return reply(201 if seen.method == "POST" else 200, text="charged")
 
     return answer

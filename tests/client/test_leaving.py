@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from ambassador_lib.testing import Reply, Upstream
+from ambassador_lib.testing import Reaction, Upstream, reply
 
 from .conftest import MakeClient
 from .documents import BASE, cluster, policy
@@ -31,9 +31,9 @@ def two(*upstreams: Upstream, **fields: Any) -> dict[str, Any]:
     return policy(clusters=[documents[0]])
 
 
-def leaving(seen: Any) -> Reply:
+def leaving(seen: Any) -> Reaction:
     """Answer checks as ever, and all else with the news."""
-    return Reply(200) if seen.target == "/healthy" else Reply(200, {LEAVE: "true"}, b"leaving")
+    return reply() if seen.target == "/healthy" else reply(headers={LEAVE: "true"}, content=b"leaving")
 
 
 def answers(client: Any, count: int) -> list[httpx.Response]:

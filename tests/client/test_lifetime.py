@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from ambassador_lib import AsyncClient, Client, PolicyError
-from ambassador_lib.testing import Reply, Upstream, hang
+from ambassador_lib.testing import Upstream, hang, reply
 
 from .conftest import MakeClient, Recorder
 from .documents import BASE, cluster, policy
@@ -150,7 +150,7 @@ def test_many_threads_share_a_client() -> None:
 
 def test_closing_while_a_stream_is_open(kind: str) -> None:
     """A stream that is still open when the client is closed leaves nothing behind once it is closed itself."""
-    with Upstream(Reply(body=b"x" * 100_000)) as upstream:
+    with Upstream(reply(content=b"x" * 100_000)) as upstream:
         document = policy(clusters=[cluster("up", upstream.port)])
 
         def blocking() -> None:

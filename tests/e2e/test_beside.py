@@ -58,7 +58,7 @@ def nothing_held(client: Any) -> bool:
 def test_the_loser_of_a_race_is_broken_off(backend: str, policy_for: PolicyFor) -> None:
     """Its connection is closed at once, though its upstream would never have answered."""
     with Upstream() as upstream:
-        upstream.script(hang(), 200)
+        upstream.replies(hang(), 200)
         route = {
             "cluster": "up",
             "timeout": "60s",
@@ -80,7 +80,7 @@ def test_the_loser_of_a_race_is_broken_off(backend: str, policy_for: PolicyFor) 
 def test_a_shadow_that_hangs_ends_with_the_client(backend: str, policy_for: PolicyFor) -> None:
     """Closing the client breaks the copy off within a moment."""
     with Upstream() as upstream, Upstream() as shadow:
-        shadow.script(hang())
+        shadow.hangs()
         policy = policy_for(
             upstream, route={"cluster": "up", "timeout": "60s", "request_mirror_policies": [{"cluster": "shadow"}]}
         )

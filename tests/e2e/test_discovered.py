@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ambassador_lib import AsyncClient, Client
-from ambassador_lib.testing import Reply, Upstream
+from ambassador_lib.testing import Upstream, reply
 
 from .conftest import BASE, Document
 
@@ -71,7 +71,7 @@ class Files:
 
 @pytest.fixture
 def files(tmp_path: Path, policy_for: Callable[..., Document]) -> Iterator[Files]:
-    with Upstream(lambda _: Reply(body=b"0")) as first, Upstream(lambda _: Reply(body=b"1")) as second:
+    with Upstream(reply(text="0")) as first, Upstream(reply(text="1")) as second:
         yield Files(tmp_path, policy_for(first), [first, second])
 
 

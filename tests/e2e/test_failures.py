@@ -13,7 +13,7 @@ import pytest
 
 import ambassador_lib
 from ambassador_lib import AsyncClient, Client
-from ambassador_lib.testing import Reply, Script, ServerTls, Upstream, close, drip, garbage, hang, reset
+from ambassador_lib.testing import Answer, ServerTls, Upstream, close, drip, garbage, hang, reply, reset
 from ambassador_lib.testing.certificates import CertificateAuthority
 
 BASE = "http://127.0.0.1:15001"
@@ -34,7 +34,7 @@ RETRY: Document = {
 }
 
 # name of the exception, the httpx exception it also is, flag, status of the sidecar's reply, script, policy's arguments
-FAILURES: dict[str, tuple[str, type[Exception], str, int, Script | None, Document]] = {
+FAILURES: dict[str, tuple[str, type[Exception], str, int, Answer | None, Document]] = {
     "refused": ("UpstreamConnectError", httpx.ConnectError, "UF", 503, None, {}),
     "closed": ("UpstreamResetError", httpx.RemoteProtocolError, "UC", 503, close(), {}),
     "reset": ("UpstreamResetError", httpx.RemoteProtocolError, "UC", 503, reset(), {}),
@@ -66,8 +66,11 @@ FAILURES: dict[str, tuple[str, type[Exception], str, int, Script | None, Documen
 def test_a_failure_is_the_contracts_exception(failure: str, ask: Ask, policy_for: PolicyFor) -> None:
     """It is also the httpx exception that existing code catches, and carries the reply and the story."""
     name, also, flag, status, script, arguments = FAILURES[failure]
-    with Upstream(script or 200, listening=script is not None) as upstream, pytest.raises(also) as caught:
-        ask(policy_for(upstream, **arguments))
+    with Upstream(script or 200) as upstream:
+        if script is None:
+            upstream.is_down()
+        with pytest.raises(also) as caught:
+            ask(policy_for(upstream, **arguments))
     error = caught.value
     assert isinstance(error, ambassador_lib.AmbassadorError)
     assert type(error) is getattr(ambassador_lib, name)
@@ -83,7 +86,9 @@ def test_a_failure_is_the_contracts_exception(failure: str, ask: Ask, policy_for
 def test_a_failure_is_the_sidecars_reply(failure: str, ask: Ask, policy_for: PolicyFor) -> None:
     """With `local_replies="response"` the same failure is a response, with the same story."""
     _, _, flag, status, script, arguments = FAILURES[failure]
-    with Upstream(script or 200, listening=script is not None) as upstream:
+    with Upstream(script or 200) as upstream:
+        if script is None:
+            upstream.is_down()
         response = ask(policy_for(upstream, **arguments), client={"local_replies": "response"})
     assert response.status_code == status
     assert flag in response.extensions["ambassador"].flags
@@ -91,7 +96,7 @@ def test_a_failure_is_the_sidecars_reply(failure: str, ask: Ask, policy_for: Pol
 
 
 @pytest.mark.parametrize("script", [503, close(), reset(), garbage()], ids=["503", "close", "reset", "garbage"])
-def test_a_failing_endpoint_is_ridden_out(script: Script, ask: Ask, policy_for: PolicyFor) -> None:
+def test_a_failing_endpoint_is_ridden_out(script: Answer, ask: Ask, policy_for: PolicyFor) -> None:
     """What one endpoint fails at the other answers, and both sides count the same tries."""
     with Upstream(script) as bad, Upstream(200) as good:
         response = ask(policy_for(bad, good, route=RETRY))
@@ -104,7 +109,7 @@ def test_a_failing_endpoint_is_ridden_out(script: Script, ask: Ask, policy_for: 
 
 def test_the_last_failure_comes_through_when_all_tries_are_spent(ask: Ask, policy_for: PolicyFor) -> None:
     """An upstream's own 503 is a response in either mode, after all four tries, flagged URX."""
-    with Upstream(Reply(503, {"x-mine": "1"}, "tired")) as upstream:
+    with Upstream(reply(503, headers={"x-mine": "1"}, text="tired")) as upstream:
         response = ask(policy_for(upstream, route=RETRY))
         assert (response.status_code, response.text, response.headers["x-mine"]) == (503, "tired", "1")
         assert len(upstream.requests) == 4
@@ -130,7 +135,8 @@ def test_a_post_is_repeated_with_a_key_only(
 
 def test_a_post_is_repeated_where_nothing_was_sent(ask: Ask, policy_for: PolicyFor) -> None:
     """A refused connection cannot have charged anybody."""
-    with Upstream(listening=False) as dead, Upstream() as alive:
+    with Upstream() as dead, Upstream() as alive:
+        dead.is_down()
         for _ in range(2):  # round robin: one of two calls meets the dead endpoint first
             response = ask(policy_for(dead, alive, route=RETRY), method="POST", content=b"12")
             assert response.status_code == 200
@@ -138,7 +144,7 @@ def test_a_post_is_repeated_where_nothing_was_sent(ask: Ask, policy_for: PolicyF
 
 
 @pytest.mark.parametrize("script", [close("in body"), reset("in body")], ids=["close", "reset"])
-def test_a_broken_body_is_a_failure_of_reading(script: Script, ask: Ask, policy_for: PolicyFor) -> None:
+def test_a_broken_body_is_a_failure_of_reading(script: Answer, ask: Ask, policy_for: PolicyFor) -> None:
     """Once the head is out there is no retry: the body breaks, as the mode says."""
     with Upstream(script) as upstream:
         with pytest.raises(ambassador_lib.UpstreamResetError):
@@ -292,7 +298,8 @@ def test_many_threads_share_one_client(policy_for: PolicyFor) -> None:
         "host_selection_retry_max_attempts": 100,
     }
     route = {"cluster": "up", "retry_policy": {**RETRY["retry_policy"], **elsewhere}}
-    with Upstream() as good, Upstream(flaky()) as poor, Upstream(listening=False) as dead:
+    with Upstream() as good, Upstream(flaky()) as poor, Upstream() as dead:
+        dead.is_down()
         with (
             Client(policy_for(good, poor, dead, route=route, cluster=thresholds)) as app,
             ThreadPoolExecutor(8) as pool,
@@ -310,7 +317,6 @@ def test_a_closed_client_leaves_no_thread_and_no_connection(policy_for: PolicyFo
         with Client(policy_for(upstream)) as app:
             app.get(BASE)
             assert upstream.open_connections == 1
-        upstream.kill()  # joins the threads that serve connections, so whatever is left is not the upstream's
         assert set(threading.enumerate()) <= before
 
 
@@ -318,9 +324,9 @@ def test_an_endpoint_that_comes_back_is_used_again(policy_for: PolicyFor) -> Non
     """Killed between two calls and revived, it serves the third, over a new connection."""
     with Upstream() as upstream, Client(policy_for(upstream)) as app:
         assert app.get(BASE).status_code == 200
-        upstream.kill()
+        upstream.is_down()
         with pytest.raises(ambassador_lib.UpstreamConnectError):
             app.get(BASE)
-        upstream.revive()
+        upstream.recovers()
         assert app.get(BASE).status_code == 200
         assert upstream.connections == 2

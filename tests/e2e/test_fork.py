@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ambassador_lib.testing import Reply, Upstream
+from ambassador_lib.testing import Upstream, reply
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -130,7 +130,7 @@ def test_both_processes_call_on_their_own_connections(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 def test_calls_of_other_threads_hold_no_place_in_the_child(policy_for: Callable[..., Any], tmp_path: Path) -> None:
     """Threads do not live on in a child: what they hold there would be held for good."""
-    with Upstream(lambda seen: Reply(delay=0.3 if seen.path == "/slow" else 0.0)) as upstream:
+    with Upstream(lambda seen: reply(after=0.3 if seen.path == "/slow" else 0.0)) as upstream:
         thresholds = {"circuit_breakers": {"thresholds": [{"max_requests": 2, "max_connections": 2}]}}
         policy = tmp_path / "envoy.yaml"
         policy.write_text(json.dumps(policy_for(upstream, cluster=thresholds)))

@@ -122,7 +122,8 @@ def test_an_exception_that_cannot_be_written_to_is_raised_all_the_same(policy_fo
 
 def test_replies_of_calls_that_fail_together_are_not_shared(policy_for: PolicyFor) -> None:
     """Each local reply gets the policy's header once, also where one failed connection failed them all."""
-    with Upstream(listening=False) as upstream:  # it only keeps the port
+    with Upstream() as upstream:
+        upstream.is_down()
         policy = policy_for(upstream, cluster={"circuit_breakers": {"thresholds": [{"max_connections": 1}]}})
         judge_replies(policy)
 

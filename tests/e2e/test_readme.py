@@ -59,7 +59,7 @@ def test_the_example_is_ten_lines() -> None:
 def test_yaml_is_accepted(policy_for: Callable[..., Any]) -> None:
     """The breaker's metadata is what a cluster takes."""
     for snippet in blocks("yaml"):
-        with Upstream(listening=False) as upstream:
+        with Upstream() as upstream:
             Policy.parse(policy_for(upstream, cluster=yaml.safe_load(snippet)))
 
 

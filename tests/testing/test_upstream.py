@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from ambassador_lib.testing import Reply, Seen, ServerTls, Upstream, close, drip, garbage, hang, reset
+from ambassador_lib.testing import Reaction, Seen, ServerTls, Upstream, close, drip, garbage, hang, reply, reset
 from ambassador_lib.testing.certificates import CertificateAuthority
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def get(upstream: Upstream, path: str = "/", timeout: float = 5.0) -> httpx.Resp
 
 def test_replies_come_in_turn_and_the_last_repeats() -> None:
     """A script of three serves four requests."""
-    with Upstream(503, Reply(201, {"x-a": "1"}, "made"), 200) as upstream:
+    with Upstream(503, reply(201, headers={"x-a": "1"}, text="made"), 200) as upstream:
         answers = [get(upstream) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [503, 201, 200, 200]
     assert (answers[1].text, answers[1].headers["x-a"]) == ("made", "1")
@@ -60,22 +60,22 @@ def test_requests_are_recorded_whole() -> None:
 def test_a_script_may_belong_to_a_path_or_compute_its_answer() -> None:
     """One path has its own script, and a callable answers by what it is asked."""
 
-    def echo(seen: Seen) -> Reply:
-        return Reply(body=seen.header("x-say") or "")
+    def echo(seen: Seen) -> Reaction:
+        return reply(text=seen.header("x-say") or "")
 
     with Upstream(echo) as upstream:
-        upstream.script(404, path="/lost")
+        upstream.on("GET", "/lost").replies(404)
         assert get(upstream, "/lost").status_code == 404
         assert httpx.get(upstream.url, headers={"x-say": "hello"}).text == "hello"
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"),
+    ("reaction", "expected"),
     [
         (close(), httpx.RemoteProtocolError),
         (close("in head"), httpx.RemoteProtocolError),
         (close("in body"), httpx.RemoteProtocolError),
-        (Reply(body=[b"a", b"b"], ending="close", place="in body"), httpx.RemoteProtocolError),
+        (Reaction(body=(b"a", b"b"), ending="close", place="in body"), httpx.RemoteProtocolError),
         (reset(), httpx.ReadError),
         (reset("in head"), httpx.ReadError),
         (reset("in body"), httpx.ReadError),
@@ -84,11 +84,11 @@ def test_a_script_may_belong_to_a_path_or_compute_its_answer() -> None:
         (hang("in head"), httpx.ReadTimeout),
         (hang("in body"), httpx.ReadTimeout),
     ],
-    ids=lambda value: f"{value.ending} {value.place}" if isinstance(value, Reply) else value.__name__,
+    ids=lambda value: f"{value.ending} {value.place}" if isinstance(value, Reaction) else value.__name__,
 )
-def test_misbehaviour_is_seen_as_such(reply: Reply, expected: type[Exception]) -> None:
+def test_misbehaviour_is_seen_as_such(reaction: Reaction, expected: type[Exception]) -> None:
     """Each way of not answering reaches the client as the error it stands for, and counts as a failure."""
-    with Upstream(reply) as upstream:
+    with Upstream(reaction) as upstream:
         with pytest.raises(expected):
             get(upstream, timeout=0.1)
         assert upstream.failures == 1
@@ -96,7 +96,7 @@ def test_misbehaviour_is_seen_as_such(reply: Reply, expected: type[Exception]) -
 
 def test_head_and_bodiless_statuses_send_no_body() -> None:
     """The next reply on the same connection is not mistaken for a body."""
-    with Upstream(Reply(body="12345"), 204, 304, 200) as upstream, httpx.Client(trust_env=False) as client:
+    with Upstream(reply(text="12345"), 204, 304, 200) as upstream, httpx.Client(trust_env=False) as client:
         assert client.head(upstream.url).headers["content-length"] == "5"
         assert [client.get(upstream.url).status_code for _ in range(3)] == [204, 304, 200]
         assert upstream.connections == 1
@@ -120,27 +120,18 @@ def test_a_peer_that_leaves_is_noticed() -> None:
         assert upstream.requests[0].gone is not None
 
 
-def test_killed_it_refuses_and_revived_it_answers_on_the_same_port() -> None:
-    """`kill` cuts what is under way; nobody else gets the port meanwhile."""
+def test_down_it_refuses_and_recovered_it_answers_on_the_same_port() -> None:
+    """`is_down` cuts what is under way; nobody else gets the port meanwhile."""
     with Upstream(hang()) as upstream, ThreadPoolExecutor(1) as pool:
         port = upstream.port
         waiting = pool.submit(get, upstream)
         until(lambda: len(upstream.requests) == 1)
-        upstream.kill()
-        assert isinstance(waiting.exception(5), httpx.RemoteProtocolError)
+        upstream.is_down()
+        assert isinstance(waiting.exception(5), httpx.ReadError)
         with pytest.raises(httpx.ConnectError):
             get(upstream)
-        upstream.script(200)
-        upstream.revive()
+        upstream.replies(200)
         assert (get(upstream).status_code, upstream.port) == (200, port)
-
-
-def test_refusing_from_the_start() -> None:
-    """`listening=False` holds a port on which nobody listens."""
-    with Upstream(listening=False) as upstream:
-        assert not upstream.listening
-        with pytest.raises(httpx.ConnectError):
-            get(upstream)
 
 
 def test_nothing_is_left_behind() -> None:
