@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
+from .misuse import MisuseError
+
 
 class RandomNumbers(Protocol):
     """What the kit wants of a random: `random.Random`, or `FakeRandom`."""
@@ -20,7 +22,7 @@ class RandomNumbers(Protocol):
         """Return a number, 0 <= n < 1."""
 
 
-class ScriptError(ValueError):
+class ScriptError(MisuseError, ValueError):
     """A script that cannot mean what it says: a step that never comes to its turn, a number out of range."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Self
+from typing import Protocol as HasContext
 
 from .listeners import Listener, bound, bound_beside
 from .peer import Peer, Protocol, peer
 from .script import Scripted
 from .serving import Serving
-from .wires import Wire
+from .wires import Wire, remembering_names
 
 if TYPE_CHECKING:
     import socket
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
 
     from .faults import Answer
     from .latency import RandomNumbers
-    from .tls import ServerTls
+
+
+ALPN: dict[Protocol, list[str]] = {"auto": ["h2", "http/1.1"], "http1": ["http/1.1"], "http2": ["h2"]}
+
+
+class MakesContext(HasContext):
+    """How a server speaks TLS: `ServerTls`, or something of one's own."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context to accept with."""
 
 
 class Upstream(Scripted):
@@ -36,11 +46,13 @@ class Upstream(Scripted):
     not answered.
     """
 
+    is_simulated = False
+
     def __init__(
         self,
         *answers: Answer,
         name: str = "upstream",
-        tls: ServerTls | None = None,
+        tls: MakesContext | None = None,
         host: str = "127.0.0.1",
         endpoints: int | None = None,
         protocol: Protocol = "auto",
@@ -61,7 +73,7 @@ class Upstream(Scripted):
         first = bound(host, 0)
         self.port: int = first.getsockname()[1]
         self._listeners_by_endpoint = [self._listener(first, 0)]
-        self.speak_tls(tls)
+        self.speak(tls)
         for _ in range(1, self.endpoint_count):
             self._add_endpoint()
         if answers:
@@ -109,9 +121,12 @@ class Upstream(Scripted):
         """How many connections are open now."""
         return len(self._wires)
 
-    def speak_tls(self, tls: ServerTls | None) -> None:
-        """Speak TLS, or plainly, on connections made from now on."""
-        self._tls = tls.context(self._protocol) if tls is not None else None
+    def speak(self, tls: MakesContext | None) -> None:
+        """Speak TLS, or plainly, on connections made from now on; `ServerTls`, or whatever else has `context()`."""
+        context = tls.context() if tls is not None else None
+        if context is not None:
+            remembering_names(context).set_alpn_protocols(ALPN[self._protocol])
+        self._tls = context
 
     def grow(self, count: int) -> None:
         """Have at least `count` endpoints; `ScriptError` where it was made with a number of them that is less."""

@@ -8,7 +8,7 @@ import ssl
 import struct
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .peer import Action, End, Peer, Send
 from .serving import READ, WRITE, Serving
@@ -185,6 +185,34 @@ class Wire:
             self._serving.watch(self._socket, self, READ)
 
 
+class NamedObject(ssl.SSLObject):
+    """The server's side of a handshake, which remembers the name that it was asked for."""
+
+    _name: str | None = None
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The SNI, `None` where there was none."""
+        return self._name
+
+    @server_hostname.setter
+    def server_hostname(self, name: str | None) -> None:
+        self._name = name
+
+
+def remembering_names(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return `context` with the names that it is asked for kept, whatever else is done with them."""
+    context.sslobject_class = NamedObject
+    answer: Any = context.sni_callback
+
+    def remember(sock: ssl.SSLObject, name: str | None, used: ssl.SSLContext) -> int | None:
+        sock.server_hostname = name  # type: ignore[misc]
+        return cast("int | None", answer(sock, name, used)) if answer is not None else None
+
+    context.sni_callback = remember
+    return context
+
+
 class Tls:
     """TLS between two buffers, on the server's side."""
 
@@ -231,4 +259,4 @@ class Tls:
         certificate = self._object.getpeercert() or {}
         subject = cast("Iterable[Iterable[tuple[str, str]]]", certificate.get("subject", ()))
         client = next((value for part in subject for key, value in part if key == "commonName"), None)
-        return self._object.selected_alpn_protocol(), client, getattr(self._object, "asked_name", None)
+        return self._object.selected_alpn_protocol(), client, self._object.server_hostname
