@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hashlib
 from pathlib import Path
 
 from cryptography import x509
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 
@@ -29,6 +32,19 @@ SERVERS = {
 PASSWORD = b"sesame"
 _DAY = dt.timedelta(days=1)
 _Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
+
+EXAMPLES = {"spki": "A" * 43 + "=", "sum": "0" * 64}
+"""What pins look like."""
+
+
+def pin(path: Path, kind: str) -> str:
+    """Return what a policy may ask of a certificate: `spki`, a sum of its key in base64, or `sum`, one of all of it."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    if kind == "sum":
+        return certificate.fingerprint(SHA256()).hex()
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()
 
 
 def make(folder: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from . import certificates
 from .upstreams.server import reserve
 
-_PLACE = re.compile(r"\$\{(port|file|pem):([^}]+)\}")
+_PLACE = re.compile(r"\$\{(port|file|pem|spki|sum):([^}]+)\}")
 
 
 def placed(document: Any, place: Callable[[str, str], str | int]) -> Any:
@@ -86,6 +87,8 @@ class Site:
     def _place(self, kind: str, name: str) -> str | int:
         if kind == "port":
             return self.port(name)
+        if kind in ("spki", "sum"):
+            return certificates.pin(self.certificates / f"{name}.crt", kind)
         return str(self.path(name) if kind == "file" else self.certificates / name)
 
 

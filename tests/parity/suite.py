@@ -7,7 +7,7 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from . import probes, scenarios
+from . import certificates, probes, scenarios
 from .model import Scenario
 from .site import placed
 
@@ -51,6 +51,6 @@ def _rendered(scenario: Scenario) -> Any:
     def place(kind: str, name: str) -> str | int:
         if kind == "port":
             return ports.setdefault(name, FIRST_PLACEHOLDER + len(ports))
-        return f"/parity/{kind}/{name}"
+        return certificates.EXAMPLES.get(kind) or f"/parity/{kind}/{name}"
 
     return placed(scenario.policy, place)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..bootstrap import boot, cluster, direct, retry, route, typed
-from ..expect import Re
+from ..expect import Re, Where
 from ..look import see
 from ..model import Run, Scenario, Step, get, post, wait_for
-from ..upstreams.replies import Reply, Upstream
+from ..upstreams.replies import Reply, Upstream, hang
 
 Document = dict[str, Any]
 
@@ -28,6 +28,18 @@ def text(words: str, **more: Any) -> Document:
 def written(run: Run) -> list[str]:
     path = run.folder / "calls.log"
     return path.read_text().splitlines() if path.exists() else []
+
+
+HOSTS = "%UPSTREAM_CLUSTER% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_HOSTS_ATTEMPTED% "
+HOSTS += "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+
+
+def _with_names(run: Run) -> list[str]:
+    """The log, with upstreams' names in place of their ports."""
+    lines = written(run)
+    for name in run.upstreams:
+        lines = [line.replace(f":{run.site.port(name)}", f":{name}") for line in lines]
+    return lines
 
 
 def _scenario(
@@ -88,6 +100,10 @@ FILTERS: dict[str, Document] = {
     ]}},
 }  # fmt: skip
 
+EITHER = [
+    {"status_code_filter": _compared("EQ", 404)},
+    {"header_filter": {"header": {"name": "x-a", "present_match": True}}},
+]
 DEAD = (
     "GET /dead 503 upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:"
     "_Connection_refused} URX,UF UpstreamRetryLimitExceeded,UpstreamConnectionFailure 121 2 dead - - - -"
@@ -238,6 +254,61 @@ SCENARIOS = [
             "routes": [route("a", "/ok"), route("empty", "/none")],
             "clusters": [cluster("a"), cluster("empty", endpoints=[])],
         },
+    ),
+    Scenario(
+        "access_log_hosts",
+        "UPSTREAM_HOST is told though there was no connection; what stands for a connection is not",
+        rule="11.3 access log",
+        upstreams={"a": 200, "b": Upstream(kind="refused")},
+        policy=boot(
+            [route("b", "/refused", retry_policy=retry("connect-failure", 1)), route()],
+            [cluster("a"), cluster("b")],
+            manager={"access_log": [file_log(text(HOSTS))]},
+        ),
+        calls=[get("/refused"), get("/ok"), wait_for(lambda run: len(written(run)) == 2)],
+        expect=[see("log", _with_names, ["b 127.0.0.1:b - - 2", "a 127.0.0.1:a 127.0.0.1:a 127.0.0.1:a 1"])],
+    ),
+    _scenario(
+        "streamed_request",
+        "bytes of a streamed request count; times have the digits that are asked for",
+        [file_log(text("%BYTES_RECEIVED% %START_TIME(%s.%3f)%"))],
+        [post("/", None, chunks=[b"12", b"34"])],
+        [Re(r"4 \d{10}\.\d{3}")],
+    ),
+    _scenario(
+        "filters_at_their_edges",
+        "GE takes in its value; and wants both, or is content with one",
+        [
+            file_log(text("404 or more: %PATH%"), {"status_code_filter": _compared("GE", 404)}),
+            file_log(text("and: %PATH%"), {"and_filter": {"filters": EITHER}}),
+            file_log(text("or: %PATH%"), {"or_filter": {"filters": EITHER}}),
+        ],
+        [get("/ok"), get("/ok?a", {"x-a": "1"}), get("/nowhere"), get("/nowhere?a", {"x-a": "1"})],
+        [
+            "or: /ok?a",
+            "404 or more: /nowhere",
+            "or: /nowhere",
+            "404 or more: /nowhere?a",
+            "and: /nowhere?a",
+            "or: /nowhere?a",
+        ],
+        policy={"routes": [route("a", "/ok")]},
+    ),
+    _scenario(
+        "caller_left",
+        "an application that gives up: DC, and no code",
+        [file_log(text("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"))],
+        [get(timeout=0.3)],
+        ["0 downstream_remote_disconnect DC DownstreamConnectionTermination"],
+        upstreams={"a": hang()},
+    ),
+    _scenario(
+        "times_of_start_and_end",
+        "START_TIME is when the call began, EMIT_TIME when it is logged",
+        [file_log(text("%START_TIME(%s.%3f)% %EMIT_TIME(%s.%3f)%"))],
+        [get()],
+        [Where(lambda line: 0.29 <= float(line.split()[1]) - float(line.split()[0]) < 10, "0.3 s apart")],
+        upstreams={"a": Reply(delay=0.3)},
     ),
     _scenario(
         "operators",

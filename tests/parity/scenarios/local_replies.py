@@ -59,6 +59,16 @@ HTTP1 = [
         "UF",
     ),
     _one(
+        "no_host",
+        "no host to be had",
+        200,
+        503,
+        "no healthy upstream",
+        "no_healthy_upstream",
+        "UH",
+        policy=boot(clusters=[cluster("a", [])]),
+    ),
+    _one(
         "closed",
         "closed before the head",
         close(),

@@ -98,6 +98,22 @@ SCENARIOS = [
         "cert_hash_and_spki",
         validation={"verify_certificate_hash": [WRONG_SUM]},
     ),
+    taken(
+        "tls_pin",
+        "verify_certificate_spki: the very key is taken, whoever vouches for it",
+        ca=None,
+        validation={"verify_certificate_spki": [WRONG_PIN, "${spki:server}"]},
+    ),
+    taken(
+        "tls_sum",
+        "verify_certificate_hash: the very certificate is taken",
+        validation={"verify_certificate_hash": [WRONG_SUM, "${sum:server}"]},
+    ),
+    taken(
+        "tls_pin_or_sum",
+        "of a pin and a sum one is enough",
+        validation={"verify_certificate_hash": [WRONG_SUM], "verify_certificate_spki": ["${spki:server}"]},
+    ),
     refused(
         "tls_pin_wrong_without_ca",
         "verify_certificate_spki without trusted_ca: the key alone decides",

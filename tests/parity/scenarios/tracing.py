@@ -175,6 +175,21 @@ SCENARIOS = [
         sent_each("traceparent", PARENT["traceparent"]),
     ),
     _scenario(
+        "zipkin_w3c_of_its_own",
+        "a trace that begins here, or came as B3, is told in both forms as well",
+        {"provider": zipkin(trace_context_option="USE_B3_WITH_W3C_PROPAGATION")},
+        [{}, B3],
+        sent_each("traceparent", parent(f"0{{16}}{HEX}", "01"), f"00-{'0' * 30}aa-00000000000000bb-01"),
+        sent_each("x-b3-traceid", Re(HEX), "00000000000000aa"),
+    ),
+    _scenario(
+        "decided_before",
+        "what an earlier hop wrote into the id is kept, whatever the policy would decide",
+        NONE,
+        [{"x-request-id": f"00000000-0000-{reason}000-8000-000000000000"} for reason in "9ab4"],
+        sent_each("x-request-id", *[f"00000000-0000-{reason}000-8000-000000000000" for reason in "9ab4"]),
+    ),
+    _scenario(
         "decorator",
         "not outbound: the operation is told to the caller, unless the request names its own",
         {"provider": OTEL},
