@@ -13,13 +13,7 @@ def check_health_check(findings: Findings, check: HealthCheck, cluster: Cluster)
     if not (check.http_health_check or check.tcp_health_check or check.grpc_health_check):
         message = "a health check needs http_health_check, tcp_health_check or grpc_health_check"
         findings.fault(check, "http_health_check", message)
-    payloads: list[HealthCheck.Payload | None] = []
-    for checker in (check.http_health_check, check.tcp_health_check):
-        if checker is not None:
-            payloads += [checker.send, *checker.receive]
-    for payload in payloads:
-        if payload is not None and payload.text is not None and not _is_hex(payload.text):
-            findings.fault(payload, "text", "a payload's text is hexadecimal")
+    _check_texts(findings, check)
     if check.grpc_health_check is not None:
         options = cluster.http_protocol_options
         if options is None or options.protocol == "http1":
@@ -33,6 +27,19 @@ def check_health_check(findings: Findings, check: HealthCheck, cluster: Cluster)
         for statuses in (check.http_health_check.expected_statuses, check.http_health_check.retriable_statuses):
             for status in statuses:
                 _check_status_range(findings, status)
+
+
+def _check_texts(findings: Findings, check: HealthCheck) -> None:
+    payloads: list[HealthCheck.Payload | None] = []
+    for checker in (check.http_health_check, check.tcp_health_check):
+        if checker is not None:
+            payloads += [checker.send, *checker.receive]
+    for payload in payloads:
+        if payload is not None and payload.text is not None and not _is_hex(payload.text):
+            findings.fault(payload, "text", "a payload's text is hexadecimal")
+    sent = check.tcp_health_check.send if check.tcp_health_check is not None else None
+    if sent is not None and sent.binary is not None:
+        findings.warn(sent, "binary", "no effect: a TCP check sends a text alone, in Envoy as well")
 
 
 def _check_payloads(findings: Findings, check: HealthCheck.HttpHealthCheck) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,15 +16,19 @@ from ambassador_lib.policy.coverage import (
     NOTED,
     REFUSED,
     SAME,
+    Coverage,
     covered,
     fields_set,
     refused_types,
 )
+from ambassador_lib.policy.parsed import Place
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.walk import Walk
 from ambassador_lib.policy.yaml_nodes import from_file, from_python
-from tests.parity.suite import bootstraps
 
+from .unseen import UNSEEN
+
+RECORD = pathlib.Path(__file__).with_name("shown.json")
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "coverage.md"
 
 _HEAD = f"""\
@@ -32,8 +37,9 @@ _HEAD = f"""\
 Written by `python -m tests.coverage.page` from the tables that the loader itself works by; a test fails when it is
 stale. It has every field that can be reached from a bootstrap's outbound part:
 
-- *{SAME}*: what Envoy does with it, we do. The scenario named beside it sets the field, and runs through the real Envoy
-  and through both clients in the test suite.
+- *{SAME}*: what Envoy does with it, we do. The scenario named beside it runs through the real Envoy and through both
+  clients in the test suite, and is known to fail where the field is ignored (`python -m tests.coverage.ignored`).
+  Where none is named the page says why the field cannot be seen from outside.
 - *{NOTED}*: the same within the bounds of the note.
 - *{REFUSED}*: a policy that sets it is refused when it is loaded, with this reason and the field's place in the file.
 - *{NO_EFFECT}*: it concerns the proxy's own process, sockets or stats; it is accepted with a warning.
@@ -43,19 +49,33 @@ What Envoy does differently on purpose stands in [parity.md](parity.md); Envoy's
 """
 
 
-def shown_by(documents: Mapping[str, Any]) -> dict[str, str]:
-    """Return for each field the scenario that shows it: the one that sets the fewest fields beside it."""
-    sets = {name: _fields(document, name) for name, document in documents.items()}
-    shown: dict[str, str] = {}
+def setting(documents: Mapping[str, Any], resources: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Return for each field the scenarios that set it, by their bootstraps and by what they discover.
+
+    First come those that set the fewest fields beside it.
+    """
+    sets = {name: _fields(document, resources.get(name, ()), name) for name, document in documents.items()}
+    found: dict[str, list[str]] = {}
     for name in sorted(sets, key=lambda name: (len(sets[name]), name)):
         for field in sorted(sets[name]):
-            shown.setdefault(field, name)
-    return shown
+            found.setdefault(field, []).append(name)
+    return found
 
 
-def _fields(document: Any, name: str) -> frozenset[str]:
+def _fields(document: Any, resources: Sequence[Any], name: str) -> frozenset[str]:
     root = from_file(document, name) if isinstance(document, str) else from_python(document, name)
-    return frozenset(fields_set(Walk(envoy()).document(root, BOOTSTRAP)))
+    found = set(fields_set(Walk(envoy()).document(root, BOOTSTRAP)))
+    for resource in resources:
+        node = from_python(resource, name)
+        parsed = Walk(envoy(), lenient=True).any(node, Place(node.at, ""))
+        found.update(fields_set(parsed) if parsed is not None else ())
+    return frozenset(found)
+
+
+def recorded() -> dict[str, str]:
+    """Return for each field the scenario that was seen to fail where it is ignored (`ignored.py`)."""
+    found: dict[str, str] = json.loads(RECORD.read_text())
+    return found
 
 
 def render(shown: Mapping[str, str]) -> str:
@@ -66,13 +86,18 @@ def render(shown: Mapping[str, str]) -> str:
     for message, group in groupby(lines, key=lambda line: line.message):
         parts += [f"## `{message}`\n", "| field | | why | scenario |\n|---|---|---|---|"]
         parts += [
-            f"| `{line.field}` | {line.verdict} | {_cell(line.reason)} | {_scenario(shown.get(line.name, ''))} |"
+            f"| `{line.field}` | {line.verdict} | {_cell(_reason(line))} | {_scenario(shown.get(line.name, ''))} |"
             for line in group
         ]
         parts.append("")
     parts += ["## Extensions that are refused\n", "| type | why |\n|---|---|"]
     parts += [f"| `{name}` | {_cell(reason)} |" for name, reason in refused_types(envoy()).items()]
     return "\n".join(parts) + "\n"
+
+
+def _reason(line: Coverage) -> str:
+    unseen = f"cannot be seen from outside: {UNSEEN[line.name]}" if line.name in UNSEEN else ""
+    return "; ".join(filter(None, (line.reason, unseen)))
 
 
 def _cell(text: str) -> str:
@@ -83,21 +108,17 @@ def _scenario(name: str) -> str:
     return f"`{name}`" if name else ""
 
 
-def unshown(shown: Mapping[str, str]) -> list[str]:
-    """Return the fields that are said to be the same and that no scenario sets."""
-    return [line.name for line in covered(envoy()) if line.verdict in (SAME, NOTED) and line.name not in shown]
+def acted_on() -> list[str]:
+    """Return the fields that are said to be the same."""
+    return [line.name for line in covered(envoy()) if line.verdict in (SAME, NOTED)]
 
 
-def main(arguments: Iterable[str] = ()) -> int:
-    """Write the page; with `--unshown` list the fields that no scenario sets."""
-    shown = shown_by(bootstraps())
-    if "--unshown" in arguments:
-        print("\n".join(unshown(shown)))
-        return 0
-    PAGE.write_text(render(shown))
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(render(recorded()))
     print(f"written: {PAGE.relative_to(pathlib.Path.cwd())}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -11,11 +11,12 @@ from ambassador_lib.policy import Policy
 from ambassador_lib.policy.coverage import BOOTSTRAP, NO_EFFECT, NOTED, REFUSED, SAME, Coverage, covered, refused_types
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.support_notes import NOTES
-from tests.parity.suite import bootstraps, everything
+from tests.parity.suite import bootstraps, discovered, everything
 
-from . import examples
+from . import examples, ignored
 from .listed import Listed
-from .page import PAGE, render, shown_by
+from .page import PAGE, acted_on, recorded, render, setting
+from .unseen import UNSEEN
 
 LINES = covered(envoy())
 BY_NAME = {line.name: line for line in LINES}
@@ -43,7 +44,7 @@ def test_the_list_reaches_from_the_bootstrap_to_the_leaves() -> None:
 
 def test_the_page_is_what_the_loader_says() -> None:
     """docs/coverage.md is stale as soon as a table, a note or a scenario changes: `python -m tests.coverage.page`."""
-    assert PAGE.read_text() == render(shown_by(bootstraps())), "run python -m tests.coverage.page"
+    assert PAGE.read_text() == render(recorded()), "run python -m tests.coverage.page"
 
 
 def test_every_difference_on_purpose_is_on_the_page_of_differences() -> None:
@@ -92,14 +93,46 @@ def test_extensions_that_are_refused_are_listed_with_their_reason() -> None:
     assert "lua" in types["envoy.extensions.filters.http.lua.v3.Lua"]
 
 
-def test_the_scenario_of_a_field_is_the_smallest_that_sets_it() -> None:
-    """Of two policies that set a field the one with less beside it shows it."""
+def test_every_field_that_is_the_same_has_a_scenario_or_a_reason() -> None:
+    """Either a scenario is known to fail without it, or the page says why it cannot be seen."""
+    shown = recorded()
+    assert set(acted_on()) - shown.keys() - UNSEEN.keys() == set(), "run python -m tests.coverage.ignored"
+    assert shown.keys() & UNSEEN.keys() == set()
+    assert (shown.keys() | UNSEEN.keys()) - set(acted_on()) == set(), "fields that are not there, or not the same"
+
+
+def test_the_scenario_of_a_field_sets_it() -> None:
+    """The scenarios on record exist, and have the field in their policies or in the files that they write."""
+    setters = setting(bootstraps(), discovered())
+    assert [name for name, scenario in recorded().items() if scenario not in setters.get(name, ())] == []
+
+
+def test_the_smallest_policy_that_sets_a_field_comes_first() -> None:
+    """The policy with less beside a field is tried first; resources count as the policy does."""
     small = {"static_resources": {"clusters": [{"name": "a"}]}}
-    large = {"static_resources": {"clusters": [{"name": "a", "connect_timeout": "1s"}]}}
-    shown = shown_by({"large": large, "small": small})
-    assert shown[f"{CLUSTER}.name"] == "small"
-    assert shown[f"{CLUSTER}.connect_timeout"] == "large"
-    assert "| `connect_timeout` | same |  | `large` |" in render(shown)
+    large = {"static_resources": {"clusters": [{"name": "a", "connect_timeout": "1s", "type": "EDS"}]}}
+    eds = {"@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name": "a"}
+    found = setting({"large": large, "small": small}, {"small": [eds]})
+    assert found[f"{CLUSTER}.name"] == ["small", "large"]
+    assert found[f"{CLUSTER}.connect_timeout"] == ["large"]
+    assert found["envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name"][0] == "small"
+    assert "| `connect_timeout` | same |  | `large` |" in render({f"{CLUSTER}.connect_timeout": "large"})
+
+
+def test_a_field_that_cannot_be_seen_says_why() -> None:
+    """The page has the reason where other fields have their scenario."""
+    assert "| `protocol` | same | cannot be seen from outside: TCP is the default, and UDP is refused |  |" in render(
+        {}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+def test_a_scenario_fails_where_its_field_is_ignored() -> None:
+    """A field that is dropped by the loader is missed by the scenario that shows it, and not by one that does not."""
+    field = "envoy.config.route.v3.RouteAction.prefix_rewrite"
+    shows = recorded()[field]
+    assert dict(ignored.search({field: [shows], f"{field}_": [shows]}, 2)) == {field: shows, f"{field}_": ""}
 
 
 def test_a_fault_finds_its_field_on_the_list() -> None:

@@ -305,6 +305,20 @@ def test_tcp_payloads(kit: Any, reuse: bool | None, connections: int) -> None:
     assert upstream.connections == connections
 
 
+def test_tcp_sends_no_binary(kit: Any) -> None:
+    """As in Envoy a TCP check sends its text alone; what the upstream says by itself is heard."""
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"PONG")
+        received.append(await reader.read(100))
+        writer.close()
+
+    check = tcp(send=HealthCheck.Payload(binary=b"PING"), receive=(text("PONG"),), reuse=False)
+    assert probe(kit, check, serve) == [PASSED]
+    assert received == [b""]
+
+
 def test_tcp_wrong_answers(kit: Any) -> None:
     """A connection that ends before the parts have come is a failure."""
     assert probe(kit, tcp(send=text("PING"), receive=(text("PONG"),)), TcpUpstream(b"").serve) == [UNREACHABLE]

@@ -139,7 +139,7 @@ class Laboratory:
             number = next(self._numbers)
             folder = self.folder / f"{number}-{one.scenario.name}-{side}"
             folder.mkdir()
-            job = Job(one.scenario.name, side, folder, self._certificates, self._envoy, one.ports)
+            job = Job(one.scenario.name, side, folder, self._certificates, self._envoy, one.ports, one.scenario.ignores)
             one.paths[number] = (side, folder / "job")
             (folder / "job").write_bytes(pickle.dumps(job))
             assert self._nursery is not None and self._nursery.stdin is not None

@@ -72,9 +72,10 @@ class Together:
 
 @dataclass(frozen=True)
 class Do:
-    """Anything else: `act` may change upstreams, write files, or wait."""
+    """Anything else: `act` may change upstreams, write files, or wait. `document` is what it writes."""
 
     act: Callable[[Run], Any]
+    document: Any = None
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ def wait_for(holds: Callable[[Run], Any], *, within: float = 10.0) -> Do:
 
 def write(name: str, document: Any) -> Do:
     """Write a file beside its place and move it there, as a file that Envoy watches must be written."""
-    return Do(lambda run: run.site.write(name, document))
+    return Do(lambda run: run.site.write(name, document), document)
 
 
 def overwrite(name: str, document: Any) -> Do:
     """Write a file in its place."""
-    return Do(lambda run: run.site.write(name, document, moved=False))
+    return Do(lambda run: run.site.write(name, document, moved=False), document)
 
 
 def remove(name: str) -> Do:
@@ -245,6 +246,7 @@ class Scenario:
     - `files`: written before the start.
     - `same_ports`: all sides use the same ports, where results depend on them; they then run one after the other.
     - `workers`: Envoy's `--concurrency`.
+    - `ignores`: the full name of a field that the library is made to ignore, for `tests/coverage/ignored.py`.
     """
 
     name: str
@@ -259,6 +261,7 @@ class Scenario:
     same_ports: bool = False
     workers: int = 1
     limit: float = LIMIT
+    ignores: str = ""
 
     def __post_init__(self) -> None:
         names = [look.name for look in self.expect]

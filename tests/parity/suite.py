@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from . import certificates, probes, scenarios
-from .model import Scenario
+from .model import Do, Scenario, Several, Together
 from .site import placed
 
 FIRST_PLACEHOLDER = 40001
@@ -42,10 +43,34 @@ def area_of(name: str) -> str:
 
 def bootstraps() -> dict[str, Any]:
     """Return each scenario's bootstrap (a dict, or YAML text) with ports from 40001 on and no file behind its paths."""
-    return {name: _rendered(scenario) for name, scenario in everything().items()}
+    return {name: _rendered(scenario.policy) for name, scenario in everything().items()}
 
 
-def _rendered(scenario: Scenario) -> Any:
+def discovered() -> dict[str, list[Any]]:
+    """Return the resources in each scenario's files, those that it begins with and those that come later."""
+    return {
+        name: [resource for document in _files(scenario) for resource in _resources(_rendered(document))]
+        for name, scenario in everything().items()
+    }
+
+
+def _files(scenario: Scenario) -> Iterator[Any]:
+    yield from scenario.files.values()
+    steps = list(scenario.calls)
+    while steps:
+        step = steps.pop()
+        if isinstance(step, Several | Together):
+            steps += step.steps
+        elif isinstance(step, Do):
+            yield step.document
+
+
+def _resources(document: Any) -> list[Any]:
+    found = document.get("resources") if isinstance(document, dict) else None
+    return [one for one in found if isinstance(one, dict) and "@type" in one] if isinstance(found, list) else []
+
+
+def _rendered(document: Any) -> Any:
     ports: dict[str, int] = {}
 
     def place(kind: str, name: str) -> str | int:
@@ -53,4 +78,4 @@ def _rendered(scenario: Scenario) -> Any:
             return ports.setdefault(name, FIRST_PLACEHOLDER + len(ports))
         return certificates.EXAMPLES.get(kind) or f"/parity/{kind}/{name}"
 
-    return placed(scenario.policy, place)
+    return placed(document, place)

@@ -7,7 +7,7 @@ from typing import Any
 from ..bootstrap import INTERNAL, Document, boot, cluster, protocol_options, route, tls, typed
 from ..expect import Between, OneOf
 from ..look import got, got_each, hits, see, sent, sent_each, status, took
-from ..model import Run, Scenario, Until, get, script, together
+from ..model import Run, Scenario, Until, get, script, together, wait_for
 from ..upstreams.replies import NXDOMAIN, SERVFAIL, Names, Reply, Tls, Upstream
 from .compression import ACCEPT, PLAIN, compressor, library
 from .dns import HERE, asked, named
@@ -206,6 +206,12 @@ DNS = [
            # 0.25 s of rate; of five times up to 0.3 s on top, less than 0.15 s once in 3800 runs.
            [see("lasting", _of_six_questions, Between(0.4, 10))],
            dns_refresh_rate="0.05s", dns_jitter="0.3s", dns_lookup_family="V4_ONLY"),
+    _named("failure_intervals", "base_interval and max_interval: questions that fail come within them", NXDOMAIN,
+           [wait_for(lambda run: len(run.at("dns").requests) > 8, within=20)],
+           [see("asked", lambda run: run.at("dns").requests[8].arrived - run.at("dns").requests[0].arrived,
+                Between(0.35, 3.0))],
+           dns_refresh_rate="60s", dns_lookup_family="V4_ONLY", all_addresses_in_single_endpoint=True,
+           dns_failure_refresh_rate={"base_interval": "0.3s", "max_interval": "0.3s"}),
 ]  # fmt: skip
 
 CIPHERS = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]

@@ -50,6 +50,21 @@ def _enough(of: str, count: int, *, checks: bool = False) -> Any:
     return wait_for(lambda run: len(run.at(of).checks if checks else run.at(of).requests) > count)
 
 
+def _payloads(name: str, about: str, healthy: bool, **payloads: Any) -> Scenario:
+    """A TCP check of an upstream that says `pong` to whatever it is sent."""
+    checked = health_check(timeout="0.3s", reuse_connection=False, tcp_health_check=payloads)
+    del checked["http_health_check"]
+    return Scenario(
+        f"hc_tcp_binary_{name}",
+        about,
+        rule="6.1 payloads",
+        upstreams={"a": Upstream(greeting=b"pong")},
+        policy=boot(clusters=[cluster("a", health_checks=[checked], **panic(0))]),
+        calls=[get()],
+        expect=[see("healthy", lambda run: run.outcomes[0].text != NO_HOST, healthy)],
+    )
+
+
 def _spread_of_first_checks(run: Run) -> float:
     first = [server.checks[0].arrived for server in run.upstreams.values()]
     return round(max(first) - min(first), 3)
@@ -89,7 +104,24 @@ PIPES = [
     ),
 ]
 
+PING = {"text": b"ping".hex()}
+PONG, OTHER = {"binary": "cG9uZw=="}, {"binary": "d2hhdA=="}
+
 CHECKS = [
+    _payloads("received", "what is expected may be written as binary", True, send=PING, receive=[PONG]),
+    _payloads("not_received", "and has to come", False, send=PING, receive=[OTHER]),
+    _payloads(
+        "not_sent", "a TCP check sends its text alone: no binary", False, send={"binary": "cGluZw=="}, receive=[PONG]
+    ),
+    Scenario(
+        "hc_http_binary_sent",
+        "an HTTP check sends a binary as any body",
+        rule="6.1 payloads",
+        upstreams={"a": Upstream(health=200)},
+        policy=boot(clusters=[_checked(http={"method": "POST", "send": PONG})]),
+        calls=[_enough("a", 0, checks=True), get()],
+        expect=[status(200), see("sent", lambda run: run.at("a").checks[0].body, b"pong")],
+    ),
     Scenario(
         "hc_no_traffic_healthy_interval",
         "no_traffic_healthy_interval: a healthy host without traffic is checked that often",

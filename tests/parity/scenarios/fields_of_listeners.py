@@ -276,7 +276,7 @@ def _limits_of_host(option: str, *expected: int) -> Scenario:
 NOISE = random.Random(1).randbytes(20_000)
 PACKED = gzip.compress(NOISE * 2, mtime=0)
 OFTEN = {"concurrency_update_interval": "0.15s"}
-FIXED = {"fixed_value": "0.2s", "min_concurrency": 1}
+FIXED = {"fixed_value": "2s", "min_concurrency": 1}
 
 
 def _inflated(bits: int) -> Scenario:
@@ -330,14 +330,14 @@ FILTERS = [
         {"max_concurrency_limit": 2}, {},
     ),
     _limited(
-        "buffer", "buffer: so much above the shortest latency is no reason to let less pass", Reply(delay=0.42), 1 + 3,
-        {}, {"buffer": {"value": 100}, "fixed_value": "0.5s"},
+        "buffer", "buffer: so much above the shortest latency is no reason to let less pass", Reply(delay=0.61), 1 + 3,
+        {}, {"buffer": {"value": 100}, "fixed_value": "0.8s"},
     ),
     Scenario(
         "adaptive_concurrency_percentile",
         "sample_aggregate_percentile: one quick request of four is enough where the tenth percentile counts",
         rule="9.5",
-        upstreams={"a": {"/quick": Reply(delay=0.02), "/slow": Reply(delay=0.4)}},
+        upstreams={"a": {"/quick": Reply(delay=0.02), "/slow": Reply(delay=0.5)}},
         policy=boot(
             filters=[
                 http_filter(
@@ -347,18 +347,18 @@ FILTERS = [
                     gradient_controller_config={
                         "sample_aggregate_percentile": {"value": 10},
                         "concurrency_limit_params": {"concurrency_update_interval": "0.6s"},
-                        "min_rtt_calc_params": {"fixed_value": "0.1s", "min_concurrency": 4},
+                        "min_rtt_calc_params": {"fixed_value": "0.25s", "min_concurrency": 4},
                     },
                 )
             ]
         ),
         # All four end together, so that one update sees them: 4 * 2 + 2.8 = 10. By the median it stays at 4.
         calls=[
-            together(*[get("/slow")] * 3, Several([pause(0.37), get("/quick")])),
+            together(*[get("/slow")] * 3, Several([pause(0.47), get("/quick")])),
             pause(0.7),
-            together(get("/slow"), count=8),
+            together(get("/slow"), count=6),
         ],
-        expect=[tally({200: 12})],
+        expect=[tally({200: 10})],
     ),
 ]  # fmt: skip
 
