@@ -100,7 +100,8 @@ class PolicyAtWork:
         if written.aggregate is not None:
             return self._start_aggregate(written)
         options, parts, around = self._options, self.parts, self._options.surroundings
-        cluster = written if around is None else around.cluster(written)
+        # A mock under the client answers for any cluster.
+        cluster = written if around is None or not parts.engine.dials else around.cluster(written)
         if cluster is None:
             return self._start_refused(written)
         sockets = TransportSockets.of(cluster, parts.secrets)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Wait = Callable[[Callable[[], bool], Callable[[], float], str], bool]
+"""`wait(ready, until, what)`: let time pass in this thread until something is ready, or a moment comes."""
+
 
 class SuspendedInSyncCallError(RuntimeError):
     """A coroutine waited for an event loop inside a blocking call: a handler awaited something of its own."""
@@ -42,6 +45,8 @@ class BlockingRuntime:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.now = clock.monotonic
+        # A clock of tests that lets time pass only while somebody waits is to be asked to wait.
+        self._wait: Wait | None = getattr(clock, "wait", None)
 
     async def sleep(self, seconds: float, deadline: Deadline) -> None:
         """Block for `seconds`; `DeadlineExpired` once the deadline has passed."""
@@ -53,9 +58,9 @@ class BlockingRuntime:
         if seconds > 0:
             self.clock.sleep(seconds)
 
-    def ticket(self) -> BlockingTicket:
+    def ticket(self) -> BlockingTicket | ClockTicket:
         """Return something that this thread can wait for."""
-        return BlockingTicket(self.now)
+        return BlockingTicket(self.now) if self._wait is None else ClockTicket(self._wait)
 
     def within(self, _deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         """Run `work`; a blocking engine looks at the deadline at each socket operation itself."""
@@ -79,6 +84,9 @@ class BlockingRuntime:
 
     def background(self, limit: int, name: str) -> Background:
         """Return threads."""
+        if self._wait is not None:
+            made: Background = self.clock.background(limit, name)  # type: ignore[attr-defined]  # as `wait`
+            return made
         from .background import Threads
 
         return Threads(limit, name)
@@ -129,6 +137,22 @@ class BlockingTicket:
     def wake(self) -> None:
         """Wake the waiter, now or when it comes."""
         self._event.set()
+
+
+class ClockTicket:
+    """Waits as the clock does; woken by another thread of the same clock."""
+
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
+        self._woken = False
+
+    async def wait(self, deadline: Deadline) -> bool:
+        """Wait until woken; False when the deadline passed first."""
+        return self._wait(lambda: self._woken, lambda: deadline.at, "its turn")
+
+    def wake(self) -> None:
+        """Wake the waiter, now or when it comes."""
+        self._woken = True
 
 
 class WatchedBody(httpx.SyncByteStream):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 # `afresh` is imported first so that it runs first: what is watched is fit for use when the thread starts anew.
 from . import afresh as _afresh  # noqa: F401
 from .base import Clock, Random
-from .loop_thread import LoopThread
+from .loop_thread import LoopThread, Thread
 
 MakeCoroutine = Callable[[], Coroutine[Any, Any, None]]
 
@@ -44,14 +44,14 @@ class _Job:
     ) -> None:
         self.name = name
         self.ended = threading.Event()
-        self.thread: LoopThread | None = None
+        self.thread: Thread | None = None
         self.task: asyncio.Task[None] | None = None
         self._make = make
         self._clock = clock
         self._random = random
         self._on_ended = on_ended
 
-    def attach(self, thread: LoopThread) -> None:
+    def attach(self, thread: Thread) -> None:
         """Run on `thread` from now on; in a forked child, for the second time."""
         self.thread = thread
         self.ended = threading.Event()
@@ -128,11 +128,12 @@ class ControlThread:
 
     _shared: ClassVar[ControlThread | None] = None
 
-    def __init__(self) -> None:
+    def __init__(self, make_thread: Callable[[], Thread] = LoopThread) -> None:
+        self._make_thread = make_thread
         # Reentrant: a signal handler may close a client while the lock is held.
         self._lock = threading.RLock()
         self._jobs: set[_Job] = set()
-        self._thread: LoopThread | None = None
+        self._thread: Thread | None = None
         _instances.add(self)
 
     @classmethod
@@ -153,7 +154,7 @@ class ControlThread:
         job = _Job(make, name, clock, random, self._on_ended)
         with self._lock:
             if self._thread is None:
-                self._thread = LoopThread()
+                self._thread = self._make_thread()
             self._jobs.add(job)
             job.attach(self._thread)
         return Watch(self, job)
@@ -176,7 +177,7 @@ class ControlThread:
         job.abandon()
         if timeout <= 0 or thread.is_current:
             return job.ended.is_set()
-        ended = job.ended.wait(timeout)
+        ended = thread.wait_for(job.ended, timeout)
         return ended and (not thread.retired or thread.join(max(0.0, until - time.monotonic())))
 
     def hold(self) -> None:
@@ -194,7 +195,7 @@ class ControlThread:
         # The loop of the parent is kept for good: to close it would take the parent's wake-up socket out of the epoll
         # set that both processes share.
         _lost_in_fork.append(self._thread)
-        self._thread = LoopThread()
+        self._thread = self._make_thread()
         for job in self._jobs:
             _lost_in_fork.append(job.task)
             job.attach(self._thread)

@@ -223,7 +223,7 @@ class LoopTicket:
         with self._lock:
             if self._woken:
                 return True
-            self._notify = _from_any_thread(event)
+            self._notify = from_any_thread(event)
         try:
             await self._runtime.within(deadline, event.wait())
         except DeadlineExpired:
@@ -240,7 +240,8 @@ class LoopTicket:
                 notify()
 
 
-def _from_any_thread(event: anyio.Event) -> Callable[[], object]:
+def from_any_thread(event: anyio.Event) -> Callable[[], object]:
+    """Return what sets an event of the running loop from whatever thread."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

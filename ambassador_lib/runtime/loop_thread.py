@@ -6,11 +6,35 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 STRAYS_TIMEOUT = 1.0
 """Seconds that a task which outlived its watch has to clean up."""
 WARM_UP_TIMEOUT = 5.0
 """Seconds that whoever starts the thread waits for its imports."""
+
+
+class Thread(Protocol):
+    """What runs watches: a thread with an event loop, or what does its work under virtual time."""
+
+    jobs: int
+    retired: bool
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is run by it."""
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run `function` there; nothing happens when it has ended."""
+
+    def wait_for(self, ended: threading.Event, timeout: float) -> bool:
+        """Wait up to `timeout` (real) seconds for what ends there."""
+
+    def stop_when_idle(self) -> None:
+        """End it if it is retired and has nothing to do."""
+
+    def join(self, timeout: float) -> bool:
+        """Wait for its end; whether it has ended."""
 
 
 class LoopThread:
@@ -36,6 +60,9 @@ class LoopThread:
         """Run `function` on the loop; nothing happens when the loop has ended."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function)
+
+    def wait_for(self, ended: threading.Event, timeout: float) -> bool:
+        return ended.wait(timeout)
 
     def stop_when_idle(self) -> None:
         if self.retired and self.jobs == 0:

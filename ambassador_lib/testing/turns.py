@@ -1,0 +1,255 @@
+"""Who may go on in virtual time: threads and event loops take turns, and time passes while all of them wait.
+
+Threads that the kit starts itself hold the baton one at a time, so that the same seed gives the same trace. Any other
+thread may wait for virtual time as well, without such an order. Who neither waits nor comes back for a moment is taken
+for blocked by something real.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from .agenda import INFINITY, Agenda
+from .misuse import MisuseError
+
+GRACE = 0.01
+"""Real seconds that a thread which does something gets before time passes without it."""
+BATON_GRACE = 0.25
+"""The same where threads take turns: longer, since to go on without it would spoil their order."""
+PATIENCE = 0.5
+"""Real seconds until somebody who waits for nothing is told so, where another thread might still wake him."""
+MOST_BESIDE = 100_000
+"""Events beside (health checks, say) that may pass while somebody waits without a bound."""
+
+PACKAGE = str(Path(__file__).parent.parent)
+
+
+class Outcome(Enum):
+    """What became of a look around."""
+
+    GO = "it is your turn"
+    STAY = "somebody else's turn"
+    HOLD = "something real may be going on"
+    NOTHING = "nothing will ever happen"
+
+
+class Actor:
+    """A thread, or the event loop that runs in it."""
+
+    def __init__(self, thread: threading.Thread | None, *, holds_baton: bool = False) -> None:
+        self.thread = thread
+        self.holds_baton = holds_baton
+        self.waits = False
+        self.since = 0
+        self.ready: Callable[[], bool] = _never
+        self.until: Callable[[], float] = _at_no_time
+        self.is_held: Callable[[], bool] = _never
+        """For an event loop: whether something real may be about to wake it."""
+        self.grace_ends: float | None = None
+
+    def may_go(self, now: float) -> bool:
+        """Whether what it waits for has come."""
+        return self.ready() or self.until() <= now
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its thread has ended."""
+        thread = self.thread
+        return thread is not None and thread.ident is not None and not thread.is_alive()
+
+
+class Turns:
+    """Everybody who waits in one world."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self.agenda = agenda
+        self.changed = threading.Condition(threading.RLock())
+        self.jumps = 0
+        """How often time has passed."""
+        self.is_over = False
+        self._actors: list[Actor] = []
+        self._local = threading.local()
+        self._waits = 0
+
+    # --- who --------------------------------------------------------------------------------------------------------
+
+    def me(self) -> Actor:
+        """Return who runs in this thread."""
+        actor: Actor | None = getattr(self._local, "actor", None)
+        if actor is None:
+            actor = self._local.actor = Actor(threading.current_thread())
+            with self.changed:
+                self._actors = [each for each in self._actors if not each.is_gone]
+                self._actors.append(actor)
+        return actor
+
+    def knows(self, thread: int) -> bool:
+        """Whether that thread takes part."""
+        return any(each.thread is not None and each.thread.ident == thread for each in self._actors)
+
+    def waits(self, thread: int) -> bool:
+        """Whether that thread waits for virtual time."""
+        return any(each.waits for each in self._actors if each.thread is not None and each.thread.ident == thread)
+
+    def start(self, run: Callable[[], None], name: str) -> threading.Thread:
+        """Run something in a thread that takes turns with the others, once this one waits."""
+        actor = Actor(None, holds_baton=True)
+        actor.ready = _always
+
+        def body() -> None:
+            self._local.actor = actor
+            try:
+                self._stay(actor, "")
+                run()
+            finally:
+                with self.changed:
+                    self._actors.remove(actor)
+                    self.changed.notify_all()
+
+        actor.thread = thread = threading.Thread(target=body, name=name, daemon=True)
+        with self.changed:
+            self.begin(actor)
+            self._actors.append(actor)
+        try:
+            thread.start()
+        except BaseException:
+            with self.changed:
+                self._actors.remove(actor)
+            raise
+        return thread
+
+    @property
+    def batons(self) -> list[threading.Thread]:
+        """The threads that take turns."""
+        return [each.thread for each in self._actors if each.holds_baton and each.thread is not None]
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def wait(self, ready: Callable[[], bool], until: Callable[[], float], what: str) -> bool:
+        """Wait in this thread until `ready`, or until virtual time has come to `until`; return whether it is."""
+        actor = self.me()
+        actor.ready, actor.until = ready, until
+        with self.changed:
+            self.begin(actor)
+        self._stay(actor, what)
+        return ready()
+
+    def begin(self, actor: Actor) -> None:
+        """It begins to wait; under the lock."""
+        self._waits += 1
+        actor.since = self._waits
+        actor.waits = True
+        actor.grace_ends = None
+        self.changed.notify_all()
+
+    def _stay(self, actor: Actor, what: str) -> None:
+        with self.changed:
+            until: float | None = None
+            happened, beside = self.agenda.happened, self.jumps
+            try:
+                while True:
+                    outcome = self.look(actor)
+                    if outcome is Outcome.GO:
+                        return
+                    if outcome is Outcome.NOTHING:
+                        until = until or time.monotonic() + (PATIENCE if self._has_strangers() else 0.0)
+                        if time.monotonic() >= until:
+                            raise MisuseError(stands_still(f"{what or 'somebody'} (asked for at {caller()})"))
+                    if self.agenda.happened != happened:
+                        happened, beside = self.agenda.happened, self.jumps
+                    if actor.until() == INFINITY and self.jumps - beside > MOST_BESIDE:
+                        raise MisuseError(stands_still(f"{what or 'somebody'} (asked for at {caller()})"))
+                    self.changed.wait(GRACE)
+            finally:
+                actor.waits = False
+
+    def look(self, actor: Actor) -> Outcome:
+        """Let happen what can, and say whether `actor` may go on; under the lock."""
+        while True:
+            if self.is_over:
+                raise MisuseError("virtual time is over, and somebody still waits for it")
+            self.agenda.run_due()
+            if self._is_somebody_busy(actor):
+                return Outcome.STAY
+            waiting = sorted((each for each in self._actors if each.waits), key=lambda each: each.since)
+            chosen = next((each for each in waiting if each.may_go(self.agenda.now)), None)
+            if chosen is not None:
+                if chosen is not actor:
+                    self.changed.notify_all()
+                    return Outcome.STAY
+                return Outcome.GO
+            when = min(self.agenda.next(), *(each.until() for each in waiting), INFINITY)
+            if any(each.is_held() for each in waiting):
+                return Outcome.HOLD
+            if when == INFINITY:
+                return Outcome.NOTHING
+            self.agenda.move_to(when)
+            self.jumps += 1
+            if self.jumps % MOST_BESIDE == 0:
+                return Outcome.STAY  # whoever waits without a bound has a look at how long it takes
+
+    def _is_somebody_busy(self, actor: Actor) -> bool:
+        """Whether another one does something, and may be about to come back."""
+        if len(self._actors) == 1:
+            return False
+        baton = any(each.holds_baton for each in self._actors)
+        for each in list(self._actors):
+            if each is actor or each.waits:
+                continue
+            if each.is_gone:
+                self._actors.remove(each)
+            elif each.holds_baton:
+                return True
+            else:
+                now = time.monotonic()
+                if each.grace_ends is None:
+                    each.grace_ends = now + (BATON_GRACE if baton else GRACE)
+                if now < each.grace_ends:
+                    return True
+        return False
+
+    def _has_strangers(self) -> bool:
+        return threading.active_count() > len([each for each in self._actors if not each.is_gone])
+
+    def end(self) -> None:
+        """Send everybody home who still waits."""
+        with self.changed:
+            self.is_over = True
+            threads = self.batons
+            self.changed.notify_all()
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(PATIENCE)
+
+
+def stands_still(who: str) -> str:
+    """Say that nobody can go on."""
+    return (
+        f"virtual time stands still: {who} waits without a bound, and nothing is planned that could end the wait: no "
+        "timer, no answer of a simulated upstream; give the wait a timeout, or the upstream something to do"
+    )
+
+
+def caller() -> str:
+    """Return from where outside this package the wait was asked for."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and PACKAGE in frame.f_code.co_filename:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _never() -> bool:
+    return False
+
+
+def _always() -> bool:
+    return True
+
+
+def _at_no_time() -> float:
+    return INFINITY
