@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_HEAD_SIZE = 80 * 1024
 """Bytes of a response's head; llhttp, under Envoy, takes no more either."""
+BODILESS = "ambassador_bodiless"
+"""The extension of a response that ended with its head, though nothing in that says so (HTTP/2)."""
 MAX_HEADERS = 100
 """Header lines of a response. Source: `HttpProtocolOptions.max_headers_count`, default 100."""
 

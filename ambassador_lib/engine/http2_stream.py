@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h2.connection
 import h2.errors
@@ -22,6 +22,7 @@ from ..errors import (
     protocol_error,
     remote_reset,
 )
+from .base import BODILESS
 from .blocking import step
 from .framing import excess, fixed_body, framed_headers
 from .wire import Head, Signal
@@ -64,11 +65,13 @@ class Http2Stream:
         headers = [header for header in self._head if not header[0].startswith(b":")]
         if too_much := excess(headers, exchange.destination):
             raise remote_reset(too_much)  # Envoy resets the stream itself, and tells it as if the peer had
-        extensions = {
+        extensions: dict[str, Any] = {
             "http_version": b"HTTP/2",
             "network_stream": self._connection.wire,
             "trailers": self._trailers,  # filled by the end of the body
         }
+        if self._ended and not self._chunks and not self._trailers:
+            extensions[BODILESS] = True
         return Head(_status(self._head), headers, extensions)
 
     async def _send(self) -> None:

@@ -14,6 +14,7 @@ from .._httpx import content_of
 from ..algorithms.accept_encoding import wants
 from ..algorithms.deflate import LEVELS, STRATEGIES, Deflater
 from ..call import Answer, Call, Header, Next
+from ..engine.base import BODILESS
 from ..policy.model import filters as model
 from ..routing.draws import runtime_flag
 from .base import FilterContext, Layer, Reply, Scope
@@ -221,7 +222,9 @@ def _maker(library: model.GzipCompressor) -> Make:
 def _has_body(call: Call, reply: Reply) -> bool:
     if call.method == "HEAD" or reply.status in _BODILESS:
         return False
-    return reply.response is not None or reply.body != b""
+    if reply.response is not None:
+        return BODILESS not in reply.response.extensions
+    return reply.body != b""
 
 
 def _has_token(headers: list[Header], name: bytes, token: str) -> bool:

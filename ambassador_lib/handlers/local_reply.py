@@ -12,6 +12,7 @@ import httpx
 from .._httpx import content_of, make_headers
 from ..algorithms.grpc_status import DEADLINE_EXCEEDED
 from ..call import Call, Header, Next
+from ..engine.base import BODILESS
 from ..errors import AmbassadorError, LocalReply
 from ..policy.runtime_layers import GRPC_DEADLINE_EXCEEDED, HIDES_FAILURE_REASON
 from ..routing.joined import RESPONSE_HEADERS, on_one_line
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CLOSING = frozenset((400, 431))
 """Statuses of replies to what may be no request at all; a sidecar closes the caller's connection behind them."""
 CLOSE = (b"connection", b"close")
+_NO_LENGTH = frozenset((204, 304))
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-connection", b"upgrade"))
 
@@ -69,6 +71,8 @@ class LocalReplies:
             report.details = "via_upstream"
         if self._as_response:
             headers = self._dressed(call, response.headers.raw)
+            if BODILESS in response.extensions:
+                _tell_no_length(call, response.status_code, headers)
             if call.is_last or _is_unfinished(call):
                 headers.append(CLOSE)
             response.headers = make_headers(headers)
@@ -129,6 +133,13 @@ class LocalReplies:
 def _is_unfinished(call: Call) -> bool:
     """Whether the answer comes before the whole request: a sidecar then closes the connection behind it."""
     return call.request_ended is None and content_of(call.body) != b""
+
+
+def _tell_no_length(call: Call, status: int, headers: list[Header]) -> None:
+    """A sidecar's HTTP/1.1 caller is told that nothing follows, where HTTP/2 said it without words."""
+    if call.method == "HEAD" or status in _NO_LENGTH or any(name.lower() == b"content-length" for name, _ in headers):
+        return
+    headers.append((b"content-length", b"0"))
 
 
 def _append_via(headers: list[Header], via: bytes) -> list[Header]:

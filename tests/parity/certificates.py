@@ -31,6 +31,17 @@ SERVERS = {
 }
 PASSWORD = b"sesame"
 _DAY = dt.timedelta(days=1)
+_AGREEMENT_ALONE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=True,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 _Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
@@ -52,7 +63,8 @@ def make(folder: Path) -> None:
 
     - `ca` with its certificates (`SERVERS`); `client_locked.key` is the client's key under `PASSWORD`.
     - `stranger_ca` with `stranger` (a server's and a client's in one).
-    - `root`, which signed an authority that signed `chained` and `revoked`; `middle.crl` is that authority's list.
+    - `root`, which signed an authority that signed `chained`, `revoked` and `agreeing`, whose key may not sign;
+      `middle.crl` is that authority's list.
     """
     authority = CertificateAuthority(folder)
     for name, names in SERVERS.items():
@@ -75,6 +87,7 @@ def _make_tree(folder: Path) -> None:
     for name, (certificate, key) in {
         "root": root,
         "chained": _signed("chained", middle, authority=False),
+        "agreeing": _signed("agreeing", middle, authority=False, usage=_AGREEMENT_ALONE),
         "revoked": revoked,
     }.items():
         chain = [certificate] if name == "root" else [certificate, middle[0]]
@@ -92,7 +105,9 @@ def _make_tree(folder: Path) -> None:
     (folder / "middle.crl").write_bytes(listed.public_bytes(Encoding.PEM))
 
 
-def _signed(name: str, by: _Signer | None = None, *, authority: bool = True) -> _Signer:
+def _signed(
+    name: str, by: _Signer | None = None, *, authority: bool = True, usage: x509.KeyUsage | None = None
+) -> _Signer:
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     signer = by[1] if by is not None else key
@@ -107,6 +122,7 @@ def _signed(name: str, by: _Signer | None = None, *, authority: bool = True) -> 
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .sign(signer, SHA256())
     )
-    return made, key
+    if usage is not None:
+        made = made.add_extension(usage, critical=True)
+    return made.sign(signer, SHA256()), key

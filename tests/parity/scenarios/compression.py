@@ -456,6 +456,15 @@ SCENARIOS = [
         ],
     ),
     Scenario(
+        "compressor_http2_without_a_body",
+        "an answer that ends with its head has no body to encode, though nothing in it says so",
+        rule="9.8 compressor",
+        upstreams={"a": Upstream(Reply(headers=PLAIN, body=b""), kind="http2")},
+        policy=boot(clusters=[cluster(**http2())], filters=[compressor()]),
+        calls=[get(headers=ACCEPT)],
+        expect=[status(200), got({"content-encoding": None, "content-length": "0", "vary": VARY})],
+    ),
+    Scenario(
         "compressor_requests",
         "requests are encoded where the policy says so: those with a body that is worth it, whole or in pieces",
         rule="9.8 compressor",

@@ -17,6 +17,12 @@ P = "upstream connect error or disconnect/reset before headers. reset reason: "
 TOKENS = {"cancelled": 1, "deadline-exceeded": 4, "resource-exhausted": 8, "internal": 13, "unavailable": 14}
 
 
+STANDS_FOR = {
+    200: "2", 400: "13", 401: "16", 403: "7", 404: "12", 408: "2", 418: "2", 429: "14", 500: "2", 502: "14", 503: "14",
+    504: "14",
+}  # fmt: skip
+
+
 def call(path: str = "/pkg.Service/Method", headers: Any = CALL, **fields: Any) -> Any:
     return post(path, b"\0\0\0\0\0", headers, **fields)
 
@@ -50,6 +56,14 @@ SCENARIOS = [
             ),
             got_each("content-type", *["application/grpc"] * 5), flags("UF", "UH", "UT", "NR", "-"),
         ],
+    ),
+    Scenario(
+        "grpc_status_of_every_status",
+        "which grpc-status stands for which HTTP status; UNKNOWN for all others",
+        rule="12.2 grpc-status from HTTP",
+        policy=boot([direct(status, None, f"/{status}") for status in STANDS_FOR]),
+        calls=[call(f"/{status}") for status in STANDS_FOR],
+        expect=[got_each("grpc-status", *STANDS_FOR.values()), hits(a=0)],
     ),
     Scenario(
         "grpc_local_reply_to_head",

@@ -268,6 +268,15 @@ HTTP2 = [
         policy=_H2,
     ),
     Scenario(
+        "http2_ends_with_its_head",
+        "an answer that ends with its head is told to have no bytes, to whom that is told at all",
+        rule="1.3",
+        upstreams={"a": Upstream({"/204": Reply(204, body=b""), "*": Reply(200, body=b"")}, kind="http2")},
+        policy=_H2,
+        calls=[get("/"), Call("/", "HEAD"), get("/204")],
+        expect=[status(200, 200, 204), got_each("content-length", "0", None, None), bodies("", "", "")],
+    ),
+    Scenario(
         "http2_goaway_then_next",
         "after a GOAWAY the next call has a connection of its own",
         rule="4",

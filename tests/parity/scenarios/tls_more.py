@@ -266,6 +266,7 @@ SCENARIOS = [
                         endpoint("c"),
                     ],
                     transport_socket_matches=[
+                        {"name": "both", "match": {"mode": "tls", "more": 2}, "transport_socket": RAW},
                         {
                             "name": "tls",
                             "match": {"mode": "tls"},

@@ -272,6 +272,14 @@ SESSIONS = [
         tls(ca="chained"),
         good=True,
     ),
+    _case(
+        "key_usage",
+        "a key that the certificate does not allow to sign with",
+        "enforce_rsa_key_usage",
+        _server(certificate="agreeing"),
+        tls(ca="root"),
+        good=False,
+    ),
     Scenario(
         "tls_version_default",
         "Envoy speaks TLS 1.2 at most unless told otherwise, we speak 1.3",
