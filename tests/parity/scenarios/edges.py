@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from ..bootstrap import boot, retry, route
-from ..look import details, flags, hits, lines, sent, status, took
-from ..model import Scenario, get
+import itertools
+from typing import Any
+
+from ..bootstrap import INTERNAL, boot, cluster, http2, retry, route, runtime, thresholds
+from ..expect import Between
+from ..look import connections, details, flags, hits, lines, see, sent, status, tally, took
+from ..model import Scenario, Several, get, pause, times, together
+from ..upstreams.replies import Reply, Upstream
+from .hashing import policy_of
 
 # httpx's own: host, accept, accept-encoding, connection, user-agent
 _OWN_HEADERS = 5
@@ -70,4 +76,266 @@ TIMES = [
     ),
 ]
 
-SCENARIOS = [*REQUESTS, *TIMES]
+
+def _told(**headers: str) -> dict[str, str]:
+    return {f"x-envoy-{name.replace('_', '-')}": value for name, value in headers.items()}
+
+
+_MARKED = Reply(200, {"x-retry-me": "1"})
+_CONSUMED = (
+    "retry-on", "retry-grpc-on", "max-retries", "retriable-status-codes", "retriable-header-names",
+    "upstream-rq-timeout-ms", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response",
+    "hedge-on-per-try-timeout", "upstream-alt-stat-name", "upstream-stream-duration-ms",
+)  # fmt: skip
+
+
+def _twice(path: str, policy: dict[str, Any] | None) -> dict[str, Any]:
+    return route(prefix=path, retry_policy=policy)
+
+
+RETRIES = [
+    Scenario(
+        "retry_headers_beside_a_policy",
+        "what x-envoy-retry-on and -grpc-on name is retried, and so is what the policy names",
+        rule="3.1 OR-ed",
+        upstreams={
+            "a": {
+                "/policy": [503, 200],
+                "/grpc": [Reply(200, {"grpc-status": "14"}, body=b""), 201],
+                "/listed": [_MARKED, 202],
+                "/minus": 503,
+            }
+        },
+        policy=boot(
+            [
+                route(
+                    retry_policy=retry(
+                        "5xx,retriable-headers", 1, retriable_headers=[{"name": "x-retry-me", "present_match": True}]
+                    )
+                )
+            ],
+            manager=INTERNAL,
+        ),
+        calls=[
+            get("/policy", _told(retry_on="retriable-4xx")),
+            get("/grpc", _told(retry_grpc_on="unavailable")),
+            get("/listed", _told(retriable_header_names="x-other")),
+            get("/minus", _told(max_retries="-3")),
+        ],
+        expect=[status(200, 201, 202, 503), hits(a=8)],
+    ),
+    Scenario(
+        "retry_headers_are_consumed",
+        "no header that the router reads goes on",
+        rule="3.1 all retry headers are consumed",
+        policy=boot(manager=INTERNAL),
+        calls=[get("/", {f"x-envoy-{name}": "60000" for name in _CONSUMED})],
+        expect=[sent(dict.fromkeys([f"x-envoy-{name}" for name in _CONSUMED]))],
+    ),
+    Scenario(
+        "retry_on_as_it_is_written",
+        "white space around conditions is nothing, their case is not; what lists name counts with its condition alone",
+        rule="3.1 tokens trimmed, case-sensitive; 3.2",
+        upstreams={
+            "a": {
+                "/trimmed": [500, 200],
+                "/upper": [500, 200],
+                "/listed": [418, 200],
+                "/marked": [_MARKED, 201],
+                "/600": [600, 200],
+                "/505": [505, 200],
+            }
+        },
+        policy=boot(
+            [
+                _twice("/trimmed", retry(" reset ,\t5xx ", 1)),
+                _twice("/upper", retry("5XX,Gateway-Error", 1)),
+                _twice("/listed", retry("reset,retriable-4xx", 1, retriable_status_codes=[418])),
+                _twice(
+                    "/marked",
+                    retry("retriable-4xx", 1, retriable_headers=[{"name": "x-retry-me", "present_match": True}]),
+                ),
+                _twice("/600", retry("5xx,gateway-error", 1)),
+                _twice("/505", retry("gateway-error", 1)),
+            ]
+        ),
+        calls=[get(path) for path in ("/trimmed", "/upper", "/listed", "/marked", "/600", "/505")],
+        expect=[status(200, 500, 418, 200, 600, 505)],
+    ),
+    Scenario(
+        "retry_any_request_header",
+        "of several retriable_request_headers one is enough",
+        rule="3.1 retriable_request_headers (any)",
+        upstreams={"a": {"/one": [503, 200], "/none": [503, 200]}},
+        policy=boot(
+            [
+                route(
+                    retry_policy=retry(
+                        "5xx",
+                        1,
+                        retriable_request_headers=[
+                            {"name": name, "present_match": True} for name in ("x-safe", "x-other")
+                        ],
+                    )
+                )
+            ]
+        ),
+        calls=[get("/one", {"x-safe": "1"}), get("/none")],
+        expect=[status(200, 503)],
+    ),
+    Scenario(
+        "retry_backoff_full_jitter",
+        "a back-off may be next to nothing",
+        rule="3.3 full jitter, can be 0",
+        upstreams={"a": 503},
+        policy=boot(
+            [route(retry_policy=retry("5xx", 20, retry_back_off={"base_interval": "0.1s", "max_interval": "0.1s"}))]
+        ),
+        calls=[get()],
+        expect=[
+            see(
+                "shortest",
+                lambda run: min(
+                    round(later.arrived - earlier.arrived, 3)
+                    for earlier, later in itertools.pairwise(run.at("a").requests)
+                ),
+                Between(0, 0.045),
+            )
+        ],
+    ),
+    Scenario(
+        "retry_backoff_doubles",
+        "up to 0.1, 0.2 and 0.4 s are waited, on average 0.35 s in all",
+        rule="3.3 interval(n+1) = min(2*interval(n), max)",
+        upstreams={"a": 503},
+        policy=boot([route(retry_policy=retry("5xx", 3, base="0.1s"))], [cluster(**thresholds(max_retries=100))]),
+        calls=[together(get(), count=24)],
+        expect=[
+            see(
+                "on average",
+                lambda run: round(sum(outcome.elapsed for outcome in run.outcomes) / len(run.outcomes), 3),
+                Between(0.24, 0.6),
+            )
+        ],
+    ),
+    Scenario(
+        "retry_backoff_of_ten_bases",
+        "no back-off is longer than ten times base_interval, unless set otherwise",
+        rule="3.3 max 10 x base",
+        upstreams={"a": 503},
+        policy=boot([route(retry_policy=retry("5xx", 12, base="0.02s"))]),
+        calls=[get()],
+        expect=[took(0.25, 3.5)],
+    ),
+    Scenario(
+        "retry_backoff_default",
+        "25 ms, up to 250 ms",
+        rule="3.3 defaults",
+        upstreams={"a": 503},
+        policy=boot([route(retry_policy=retry("5xx", 12, base=None))]),
+        calls=[get()],
+        # 1.19 s on average.
+        expect=[took(0.32, 2.8)],
+    ),
+]
+
+_LATE = Reply(delay=0.1)
+
+LIMITS = [
+    Scenario(
+        "limits_runtime_high",
+        "each priority has runtime keys of its own",
+        rule="4 runtime circuit_breakers.<cluster>.<default|high>",
+        upstreams={"a": Reply(delay=0.3)},
+        policy=boot(
+            [route(priority="HIGH")],
+            [cluster()],
+            **runtime(
+                circuit_breakers__a__default__max_requests=1,
+                circuit_breakers__a__high__max_requests=2,
+            ),
+        ),
+        calls=[together(get(), count=4)],
+        expect=[tally({200: 2, 503: 2})],
+    ),
+    Scenario(
+        "limits_per_host_high",
+        "per_host_thresholds of HIGH hold for what is sent with it",
+        rule="4 per_host_thresholds",
+        upstreams={"a": _LATE},
+        policy=boot(
+            [route(priority="HIGH")],
+            [cluster("a", circuit_breakers={"per_host_thresholds": [{"priority": "HIGH", "max_connections": 1}]})],
+        ),
+        calls=[together(get(), count=3)],
+        expect=[tally({200: 3}), connections(a=1)],
+    ),
+    Scenario(
+        "pool_first_come_first_served",
+        "who has waited longest for a connection has the next one",
+        rule="4 pending is FIFO",
+        upstreams={"a": Reply(delay=0.3)},
+        policy=boot(clusters=[cluster(**thresholds(max_connections=1))]),
+        calls=[together(get("/1"), get("/2"), get("/3"), get("/4"), stagger=0.06)],
+        expect=[lines("GET /1", "GET /2", "GET /3", "GET /4"), connections(a=1)],
+    ),
+    Scenario(
+        "pool_of_a_priority",
+        "each priority has connections of its own",
+        rule="1.6 priority: a separate pool",
+        policy=boot([route(prefix="/high", priority="HIGH"), route()]),
+        calls=[get("/"), get("/high"), get("/"), get("/high")],
+        expect=[connections(a=2)],
+    ),
+    Scenario(
+        "pool_http2_from_the_start",
+        "over HTTP/2 calls that come while the first connection is being made wait for it",
+        rule="4 1 connection multiplexes",
+        upstreams={"a": Upstream(_LATE, kind="http2")},
+        policy=boot(clusters=[cluster("a", **http2())]),
+        calls=[together(get(), count=6)],
+        expect=[tally({200: 6}), connections(a=1)],
+    ),
+    Scenario(
+        "pool_fails_with_its_connection",
+        "whoever waits for a connection that cannot be made fails with it",
+        rule="4 a connection failure fails the pending requests of that host pool",
+        upstreams={"a": Upstream(kind="backlog")},
+        policy=boot(clusters=[cluster(connect_timeout="0.7s", **thresholds(max_connections=1))]),
+        calls=[together(get(), count=3)],
+        expect=[
+            tally({503: 3}),
+            see("last", lambda run: round(max(outcome.elapsed for outcome in run.outcomes), 2), Between(0.6, 1.3)),
+        ],
+    ),
+    Scenario(
+        "least_request_full_scan_of_five",
+        "FULL_SCAN: of five hosts the idle one is always found",
+        rule="7 selection_method",
+        upstreams=dict.fromkeys("abcde", Reply(delay=0.6)),
+        policy=boot(
+            clusters=[
+                cluster("a", list("abcde"), **policy_of("least_request.v3.LeastRequest", selection_method="FULL_SCAN"))
+            ]
+        ),
+        calls=[together(*[get()] * 5, stagger=0.03)],
+        expect=[hits(**dict.fromkeys("abcde", 1))],
+    ),
+    Scenario(
+        "least_request_two_picks",
+        "two picks with replacement: of two hosts the busy one has a quarter of the calls",
+        rule="7 LEAST_REQUEST choice_count 2, with replacement",
+        upstreams={"a": {"/busy": Reply(delay=2.5), "*": 200}, "b": {"/busy": Reply(delay=2.5), "*": 200}},
+        policy=boot(clusters=[cluster("a", ["a", "b"], lb_policy="LEAST_REQUEST")]),
+        calls=[together(get("/busy"), Several([pause(0.1), times(150, get())]))],
+        expect=[
+            see(
+                "with the busy one",
+                lambda run: min(len(one.requests) for one in run.upstreams.values()),
+                Between(16, 62),
+            )
+        ],
+    ),
+]
+
+SCENARIOS = [*REQUESTS, *TIMES, *RETRIES, *LIMITS]

@@ -23,12 +23,12 @@ SCENARIOS = [
     ),
     _shares(
         "priority_normalized",
-        "35 and 14 % with panic switched off: as 71 to 29",
+        "28 and 28 % with panic switched off: as half and half",
         "6.4 if the sum < 100, loads are normalised to the sum",
-        {"a": _share(71), "e": _share(29)},
+        {"a": _share(50), "f": _share(50)},
         [
-            locality("a", _sick("b"), _sick("c"), _sick("d")),
-            locality("e", *(_sick(name) for name in "fghijklmn"), priority=1),
+            locality("a", *(_sick(name) for name in "bcde")),
+            locality("f", *(_sick(name) for name in "ghij"), priority=1),
         ],
         **panic(0),
     ),
