@@ -92,6 +92,15 @@ class Names(NameVerbs):
         self._current: Script[NamesStep] | None = None
         self.queries: list[float] = []
         """When addresses were asked for, by the upstream's clock."""
+        self._known: set[str] = set()
+
+    def serves(self, *names: str) -> None:
+        """Answer for these names only: any other does not exist. Without it every name is the upstream's."""
+        self._known.update(name.rstrip(".").lower() for name in names)
+
+    def knows(self, name: str) -> bool:
+        """Whether `name` is the upstream's."""
+        return not self._known or name.rstrip(".").lower() in self._known
 
     def answer(self, now: float, *, counted: bool = True) -> NamesStep:
         """Decide about one query, and count it unless told otherwise (the second of a pair, for other addresses)."""
@@ -119,8 +128,7 @@ class Names(NameVerbs):
         script: Script[NamesStep] = Script(self._scripted._clock())  # noqa: SLF001
         sentence = NamesSentence(self, script)
         sentence.add(step)
-        with self._scripted._script_lock:  # noqa: SLF001
-            self._current = script
+        self._current = script
         return sentence
 
     def _check(self, step: NamesStep) -> None:

@@ -8,25 +8,22 @@ last `replies` without an end. A fault of connections holds wherever it was said
 from __future__ import annotations
 
 import random as random_module
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import replace
 
-from .faults import Answer, Reaction, Reception, broken, lying, reply
-from .latency import RandomNumbers, ScriptError, seconds_of
+from .decisions import Decisions, Recipe
+from .faults import Reaction, broken, lying, reply
+from .latency import RandomNumbers, ScriptError
 from .names import Names
 from .seen import Seen
 from .sentences import Line, Scope, Scoped, Sentence
-from .steps import Run, Script, Step, is_on, next_down, next_switch
+from .steps import Script, Step, is_endless
 
 ALL = Scope()
-Standing = Literal["accept", "refuse", "black hole"]
 NOT_SERVING, SERVING = b"\0\0\0\0\2\x08\2", b"\0\0\0\0\2\x08\1"
 
 
-class Scripted(Scoped):
+class Scripted(Decisions, Scoped):
     """An upstream that can be told what to do; the base of the real and the simulated one.
 
     `clock` reads its time in seconds, `random` its dice (default: a generator with a fixed seed). With `strict`, a
@@ -45,22 +42,19 @@ class Scripted(Scoped):
     ) -> None:
         if endpoints is not None and endpoints < 1:
             raise ScriptError(f"{name}: endpoints={endpoints!r}; an upstream has at least one")
-        self.name = name
+        super().__init__(name, random if random is not None else random_module.Random(0))
         self.strict = strict
-        self.random: RandomNumbers = random if random is not None else random_module.Random(0)
         self.can_grow = endpoints is None
         self.misuses: list[str] = []
         """What tests should be failed for, in sentences."""
         self._clock = clock
         self._count = endpoints or 1
-        self._script_lock = threading.RLock()
-        self._lines: dict[Scope, Line] = {}
+        self._said: list[tuple[Scope, Script[Step]]] = []
         self._health: dict[int | None, tuple[bool, float | None]] = {}
         self._seen: list[Seen] = []
         self._health_checks: list[Seen] = []
-        self._under_way: Counter[int] = Counter()
         self._listeners: list[Callable[[], None]] = []
-        self.dns = Names(self)
+        self.dns: Names = Names(self)
 
     # --- what tests look at ------------------------------------------------------------------------------------------
 
@@ -98,6 +92,17 @@ class Scripted(Scoped):
             lines = sorted(self._lines.values(), key=lambda line: line.scope.particular())
             return [Sentence(self, line.scope, line.current) for line in lines if line.current is not None]
 
+    @property
+    def unfired(self) -> list[str]:
+        """The steps, as code, that have not happened to anybody; usual answers, and what was said `first`, apart."""
+        with self._script_lock:
+            return [
+                f"{scope.code(self.code_name)}.{step.said}"
+                for scope, script in self._said
+                for number, step in enumerate(script.steps)
+                if number not in script.fired and not scope.first and not (step.is_usual or step.recovers)
+            ]
+
     def forget(self) -> None:
         """Drop the records of requests; the script goes on."""
         with self._script_lock:
@@ -117,25 +122,6 @@ class Scripted(Scoped):
         """Call `listener`, from whatever thread, whenever open connections may have to be cut: ask every peer then."""
         self._listeners.append(listener)
 
-    def standing(self, endpoint: int, now: float) -> Standing:
-        """Return what becomes of every connection attempted now; `"accept"` also where `reception` decides on each."""
-        with self._script_lock:
-            for _, step in self._connection_steps(endpoint, now):
-                if step.times is None and step.probability is None and step.fault in ("down", "refuse", "black hole"):
-                    return "black hole" if step.fault == "black hole" else "refuse"
-        return "accept"
-
-    def reception(self, endpoint: int, now: float) -> Reception:
-        """Decide about one connection, and count it."""
-        with self._script_lock:
-            for run, step in self._connection_steps(endpoint, now):
-                run.use(now)
-                if step.probability is not None and run.random(step, self.random).random() >= step.probability:
-                    continue
-                assert step.fault is not None
-                return Reception(kind="refuse" if step.fault == "down" else step.fault, label=step.said)
-        return Reception()
-
     def reaction(self, seen: Seen, now: float) -> Reaction:
         """Keep a request, decide about it, and count it; `finished` must follow when it is over, in whatever way."""
         with self._script_lock:
@@ -144,7 +130,7 @@ class Scripted(Scoped):
                 self._health_checks.append(seen)
                 return self._checked(seen, now)
             self._seen.append(seen)
-            recipe = self._recipe(seen, now)
+            recipe = self._recipe(seen, now, self._chain(seen.endpoint, seen))
         made = self._made(recipe, seen)
         seen.failed, seen.because = made.fails, made.label
         if any(self.cut(endpoint, now) for endpoint in range(self._count)):
@@ -156,28 +142,6 @@ class Scripted(Scoped):
         with self._script_lock:
             self._under_way[seen.endpoint] -= 1
 
-    def cut(self, endpoint: int, now: float) -> Literal["", "idle", "now"]:
-        """Return whether open connections are to be ended: not, as soon as they are idle, or at once with a reset."""
-        with self._script_lock:
-            for run, step in self._connection_steps(endpoint, now):
-                by_time = step.schedule is not None or not run.follows_count
-                return "now" if step.fault == "down" and by_time else "idle"
-        return ""
-
-    def next_cut(self, endpoint: int, now: float) -> float | None:
-        """Return when time alone will bring the next fault of connections, as far as can be said now."""
-        with self._script_lock:
-            runs = (line.live(endpoint, now) for line in self._chain(endpoint, None))
-            faults = [fault for run in runs if run is not None for fault in _faults_ahead(run, now)]
-        return min(faults, default=None)
-
-    def next_change(self, endpoint: int, now: float) -> float | None:
-        """Return when time alone may change what `standing` says."""
-        with self._script_lock:
-            runs = (line.live(endpoint, now) for line in self._chain(endpoint, None))
-            changes = [at for run in runs if run is not None for at in _changes_ahead(run, now)]
-        return min(changes, default=None)
-
     # --- what is said ------------------------------------------------------------------------------------------------
 
     def _whom(self) -> tuple[Scripted, Scope]:
@@ -188,11 +152,12 @@ class Scripted(Scoped):
         with self._script_lock:
             if step.recovers:
                 for line in self._lines.values():
-                    if scope in (ALL, line.scope):
+                    if scope in (ALL, line.scope) and not line.scope.first:
                         line.keep_usual()
-            line = self._lines.setdefault(scope, Line(scope))
+            line = self._lines[scope] = self._lines.pop(scope, None) or Line(scope)  # the last said comes last
             script = line.begin(self._clock())
             script.add(step, scope.code(self.code_name))
+            self._said.append((scope, script))
         self._tell()
         return Sentence(self, scope, script)
 
@@ -203,6 +168,11 @@ class Scripted(Scoped):
         self._tell()
 
     def _check(self, scope: Scope, step: Step) -> None:
+        if scope.first and is_endless(step):
+            raise ScriptError(
+                f"{scope.code(self.code_name)}.{step.said} has no end, so nothing else that is said could ever fire: "
+                f"bound it with times= or for_=, or say it without .first"
+            )
         if step.fault is not None and scope.is_about_some_requests:
             raise ScriptError(
                 f"{scope.code(self.code_name)}.{step.said} can never fire: nobody knows what will be asked on a "
@@ -223,62 +193,11 @@ class Scripted(Scoped):
         for listener in list(self._listeners):
             listener()
 
-    # --- what comes next ---------------------------------------------------------------------------------------------
-
-    def _chain(self, endpoint: int, seen: Seen | None) -> list[Line]:
-        lines = [line for line in self._lines.values() if line.scope.covers(endpoint, seen)]
-        lines.reverse()  # of two that are as particular the one said later
-        return sorted(lines, key=lambda line: line.scope.particular(), reverse=True)
-
-    def _connection_steps(self, endpoint: int, now: float) -> list[tuple[Run[Step], Step]]:
-        turns = (line.turn(endpoint, now) for line in self._chain(endpoint, None))
-        return [
-            (run, step) for run, step in filter(None, turns) if step.fault is not None and is_on(step, now - run.began)
-        ]
-
-    def _recipe(self, seen: Seen, now: float) -> Recipe:
-        chain = self._chain(seen.endpoint, seen)
-        for line in chain:
-            turn = line.turn(seen.endpoint, now)
-            if turn is None:
-                continue
-            run, step = turn
-            if step.fault is None:
-                return self._applied(line.scope, turn, chain, seen, now)
-            if is_on(step, now - run.began):  # it came just before its connection was cut
-                return Recipe(Reaction(place="before head", ending="close"), label=step.said)
-            return replace(self._usual(run, chain, seen, now), label=step.said)
-        return Recipe(self._unscripted(seen), label="")
-
-    def _applied(self, scope: Scope, turn: tuple[Run[Step], Step], chain: list[Line], seen: Seen, now: float) -> Recipe:
-        run, step = turn
-        index = run.used
-        run.use(now)
-        random = run.random(step, self.random)
-        if step.probability is not None and random.random() >= step.probability:
-            return replace(self._usual(run, chain, seen, now), label=step.said)
-        delay = seconds_of(step.after, random)
-        if step.load is not None:
-            shared = scope.endpoint is None and not scope.each
-            load = self._under_way.total() if shared else self._under_way[seen.endpoint]
-            delay += step.load[0] + step.load[1] * (load - 1)
-        if step.answers:
-            return Recipe(step.answers[min(index, len(step.answers) - 1)], (step,), delay, step.said)
-        usual = self._usual(run, chain, seen, now)
-        return Recipe(usual.answer, (*usual.steps, step), usual.delay + delay, step.said)
-
-    def _usual(self, instead_of: Run[Step], chain: list[Line], seen: Seen, now: float) -> Recipe:
-        for line in chain:
-            turn = line.usual(seen.endpoint, now, instead_of)
-            if turn is not None:
-                return self._applied(line.scope, turn, chain, seen, now)
-        return Recipe(Reaction(body=self.name.encode()))
-
     def _unscripted(self, seen: Seen) -> Reaction:
         if not self.strict:
             return Reaction(body=self.name.encode())
         name = self.code_name
-        over = [sentence for sentence in self.script if sentence.covers(seen)]
+        over = [sentence for sentence in self.script if sentence.ended_for(seen)]
         if over:
             why = f"the script {over[-1]!r} is over; go on with .then, or say first what is usual: {name}.replies(200)"
         elif self._lines:
@@ -316,27 +235,3 @@ class Scripted(Scoped):
                 trailers=(("grpc-status", "0"),),
             )
         return reply(200 if well else 503)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A decision: the answer, the steps that change it, the seconds before it, and the code to blame."""
-
-    answer: Answer
-    steps: tuple[Step, ...] = ()
-    delay: float = 0.0
-    label: str = ""
-
-
-def _faults_ahead(run: Run[Step], now: float) -> Iterator[float]:
-    for at, step in run.ahead(now):
-        if step.fault is not None:
-            yield max(at, now) if step.schedule is None else next_down(step.schedule, at, now)
-
-
-def _changes_ahead(run: Run[Step], now: float) -> Iterator[float]:
-    step = run.current(now)
-    if step is not None and step.for_ is not None:
-        yield run.began + step.for_
-    if step is not None and step.schedule is not None:
-        yield next_switch(step.schedule, run.began, now)

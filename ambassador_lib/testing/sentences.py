@@ -24,6 +24,8 @@ class Scope:
 
     endpoint: int | None = None
     each: bool = False
+    first: bool = False
+    """Before all others, which go on where it lets requests through and when it is over."""
     method: str | None = None
     path: str | None = None
 
@@ -42,13 +44,13 @@ class Scope:
             self.path is None or fnmatch.fnmatchcase(seen.path, self.path) or seen.target == self.path
         )
 
-    def particular(self) -> tuple[bool, bool, bool]:
+    def particular(self) -> tuple[bool, bool, bool, bool]:
         """Sort key: the more particular comes later."""
-        return self.is_about_some_requests, self.endpoint is not None, self.each
+        return self.first, self.is_about_some_requests, self.endpoint is not None, self.each
 
     def code(self, name: str) -> str:
         """Return the code before the verbs."""
-        parts = [name]
+        parts = [name, "first"] if self.first else [name]
         if self.endpoint is not None:
             parts.append(f"endpoint({self.endpoint})")
         if self.each:
@@ -80,9 +82,9 @@ class Sentence:
         """What was said so far, as data."""
         return tuple(self._script.steps)
 
-    def covers(self, seen: Seen) -> bool:
-        """Whether it is about this request."""
-        return self._scope.covers(seen.endpoint, seen)
+    def ended_for(self, seen: Seen) -> bool:
+        """Whether it is about this request, and over."""
+        return self._scope.covers(seen.endpoint, seen) and not self._scope.first
 
     def __repr__(self) -> str:
         return self._script.code(self._scope.code(self._scripted.code_name))
@@ -118,6 +120,15 @@ class Scoped(Verbs):
     def _say(self, step: Step) -> Sentence:
         scripted, scope = self._whom()
         return scripted._begin(scope, step)  # noqa: SLF001
+
+    @property
+    def first(self) -> Part:
+        """In front of everything else that is said: for faults that end, and leave the rest as it was.
+
+        What is `usual` here is what the rest says; `works(times=2)` lets two requests through to it.
+        """
+        scripted, scope = self._whom()
+        return Part(scripted, replace(scope, first=True))
 
     @property
     def each(self) -> Part:

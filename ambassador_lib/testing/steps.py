@@ -54,6 +54,11 @@ class Step:
     """What goes on when later scripts are over: an unbounded `replies`."""
     recovers: bool = False
 
+    @property
+    def changes_answers(self) -> bool:
+        """Whether requests are answered otherwise than usual."""
+        return (self.place, self.ending, self.lie, self.after, self.load) != ("after body", "keep", None, 0.0, None)
+
 
 S = TypeVar("S", bound=Bounded)
 
@@ -64,6 +69,8 @@ class Script(Generic[S]):
     def __init__(self, begins: float) -> None:
         self.steps: list[S] = []
         self.begins = begins
+        self.fired: set[int] = set()
+        """Which steps have happened."""
         self._runs: dict[int | None, Run[S]] = {}
 
     def add(self, step: S, where: str) -> None:
@@ -78,7 +85,7 @@ class Script(Generic[S]):
     def run(self, who: int | None) -> Run[S]:
         """Return how far `who` has come."""
         if who not in self._runs:
-            self._runs[who] = Run(self.steps, self.begins, who)
+            self._runs[who] = Run(self, who)
         return self._runs[who]
 
     def code(self, where: str) -> str:
@@ -89,13 +96,14 @@ class Script(Generic[S]):
 class Run(Generic[S]):
     """A cursor over steps."""
 
-    def __init__(self, steps: list[S], begins: float, who: int | None) -> None:
-        self._steps = steps
+    def __init__(self, script: Script[S], who: int | None) -> None:
+        self._script = script
+        self._steps = script.steps
         self._who = who
         self._index = 0
-        self.began = begins
+        self.began = script.begins
         """When the step in turn had its turn, by the upstream's clock."""
-        self._last = begins
+        self._last = script.begins
         self._generator: random.Random | None = None
         self.used = 0
         """How often the step in turn was used."""
@@ -118,6 +126,11 @@ class Run(Generic[S]):
         """One more request, or connection, is served by the current step."""
         self.used += 1
         self._last = now
+        self.fires()
+
+    def fires(self) -> None:
+        """The current step has happened to somebody."""
+        self._script.fired.add(self._index)
 
     def ahead(self, now: float) -> list[tuple[float, S]]:
         """Return the steps that time will bring, with the time when each begins: up to one that waits for a count."""

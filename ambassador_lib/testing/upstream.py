@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 from typing import Protocol as HasContext
 
+from .dns import RealNames
 from .listeners import Listener, bound, bound_beside
 from .peer import Peer, Protocol, peer
 from .script import Scripted
@@ -47,6 +48,7 @@ class Upstream(Scripted):
     """
 
     is_simulated = False
+    dns: RealNames
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Upstream(Scripted):
         self._is_closed = False
         self._is_stale = False
         self._serving = Serving(f"{name} serves", due=self._due, tick=self._tick)
+        self.dns = RealNames(self, self._serving)
         first = bound(host, 0)
         self.port: int = first.getsockname()[1]
         self._listeners_by_endpoint = [self._listener(first, 0)]
@@ -222,3 +225,4 @@ class Upstream(Scripted):
             wire.close()
         for listener in self._listeners_by_endpoint:
             listener.close()
+        self.dns.close()

@@ -137,6 +137,11 @@ class Verbs:
         return Step(load=(base, per_request), times=times, for_=for_)
 
     @verb
+    def works(self, times: int | None = None, *, for_: float | None = None) -> Step:
+        """Answer as if nothing were wrong."""
+        return Step(times=times, for_=for_)
+
+    @verb
     def recovers(self) -> Step:
         """Answer as if nothing were wrong, without end; said of an upstream itself it takes back every fault."""
         return Step(recovers=True)
