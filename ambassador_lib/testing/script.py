@@ -154,7 +154,7 @@ class Scripted(Decisions, Scoped):
                 for line in self._lines.values():
                     if scope in (ALL, line.scope) and not line.scope.first:
                         line.keep_usual()
-            line = self._lines[scope] = self._lines.pop(scope, None) or Line(scope)  # the last said comes last
+            line = self._lines[scope] = self._lines.pop(scope, Line(scope))  # what is said last comes last
             script = line.begin(self._clock())
             script.add(step, scope.code(self.code_name))
             self._said.append((scope, script))

@@ -67,11 +67,13 @@ class Verbs:
         for_: float | None = None,
         after: Seconds = 0.0,
     ) -> Step:
-        """Answer with `status` and one body; or with each of `answers` in turn, the last of which goes on.
+        """Answer with one status and body, `replies(201, json={})`, or with each of `answers`; the last goes on.
 
         An answer is a status, a `Reaction`, or a function of the request that returns one of these. `after` is the
         seconds before it. Without `times` and `for_` this is what the upstream goes back to when later scripts end.
         """
+        if len(answers) == 1 and isinstance(answers[0], int) and status == 200:
+            status, answers = answers[0], ()
         if answers:
             if (json, text, content, headers, trailers, status) != (UNSAID, None, None, (), (), 200):
                 raise ScriptError("replies: either several answers, or one status with its body and headers")

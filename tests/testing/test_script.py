@@ -350,7 +350,7 @@ def test_health_checks_are_no_part_of_a_script() -> None:
         (lambda up: up.fails(probability=3), "fails: probability=3 is no probability"),
         (lambda up: up.fails(seed=3), "seed=3 seeds nothing"),
         (lambda up: up.replies(503, 503, 200, times=2), "of 3 answers times=2 leaves some that can never fire"),
-        (lambda up: up.replies(503, json={}), "either several answers, or one status with its body"),
+        (lambda up: up.replies(503, 200, json={}), "either several answers, or one status with its body"),
         (lambda up: up.replies(json={}, text="a"), "one body: json, text or content"),
         (lambda up: up.replies(42), "42 is no status"),
         (lambda up: up.on("POST").is_down(), r"payment\.on\(method='POST'\)\.is_down\(\) can never fire: nobody knows"),
@@ -437,6 +437,7 @@ ANSWERS = st.one_of(
 # verb, positional arguments, and keywords, some of which may be left out
 CLAUSES: list[tuple[str, list[st.SearchStrategy[Any]], dict[str, st.SearchStrategy[Any]]]] = [
     ("replies", [], {"json": JSON, "status": st.integers(200, 599), "after": LATENCIES, "for_": SECONDS}),
+    ("replies", [st.integers(200, 599)], {"text": st.text(), "times": TIMES}),
     ("replies", [ANSWERS, ANSWERS], {"times": st.integers(2, 9)}),
     ("replies", [], {"content": st.binary() | st.lists(st.binary()), "trailers": st.just((("grpc-status", "0"),))}),
     ("fails", [TIMES], {"status": st.integers(400, 599), "retry_after": SECONDS, "after": LATENCIES}),
