@@ -98,9 +98,7 @@ def test_every_field_that_is_the_same_has_a_scenario_or_a_reason() -> None:
     shown = recorded()
     assert set(acted_on()) - shown.keys() - UNSEEN.keys() - SET_ONLY == set(), "run python -m tests.coverage.ignored"
     assert shown.keys() & (UNSEEN.keys() | SET_ONLY) == set()
-    assert (shown.keys() | UNSEEN.keys() | SET_ONLY) - set(acted_on()) == set(), (
-        "not there, or not the same"
-    )
+    assert (shown.keys() | UNSEEN.keys() | SET_ONLY) - set(acted_on()) == set(), "not there, or not the same"
 
 
 def test_the_scenario_of_a_field_sets_it() -> None:

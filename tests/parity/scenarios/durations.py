@@ -631,6 +631,26 @@ REQUEST = [
             body("invalid header 'x-envoy-max-retries' with value '1,2'", call=10),
             got({"connection": "close"}, call=0),
             flags(*(("IH" if bad else "-") for bad in (1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 0, 0))),
+            details(
+                *(
+                    f"request_headers_failed_strict_check{{{name}}}" if name else "via_upstream"
+                    for name in (
+                        TIMEOUT,
+                        "",
+                        TIMEOUT,
+                        "x-envoy-upstream-rq-per-try-timeout-ms",
+                        "x-envoy-max-retries",
+                        "",
+                        "",
+                        "x-envoy-retry-on",
+                        "",
+                        "x-envoy-retry-grpc-on",
+                        "x-envoy-max-retries",
+                        "",
+                        "",
+                    )
+                )
+            ),
         ],
     ),
     Scenario(

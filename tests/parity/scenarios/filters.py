@@ -156,6 +156,24 @@ SCENARIOS = [
         expect=[status(200), hits(a=2), got({"x-again": "1", "x-gone": None})],
     ),
     Scenario(
+        "filter_of_a_cluster_response_order",
+        "a cluster's filters see its answers from the last to the first",
+        rule="9.1 upstream_http_filters",
+        policy=boot(
+            clusters=[
+                cluster(
+                    "a",
+                    **each_try(
+                        {**mutation(response=[add("x-by", "1")]), "name": "one"},
+                        {**mutation(response=[add("x-by", "2")]), "name": "two"},
+                    ),
+                )
+            ]
+        ),
+        calls=[get()],
+        expect=[status(200), got({"x-by": ["2", "1"]})],
+    ),
+    Scenario(
         "filter_of_a_cluster_by_route",
         "a route sets something for a cluster's filters as for any other, and turns them off",
         rule="9.1 upstream_http_filters",
