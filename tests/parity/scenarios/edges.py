@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ..bootstrap import INTERNAL, boot, cluster, http2, retry, route, runtime, thresholds, typed
+from ..bootstrap import INTERNAL, boot, cluster, header, http2, retry, route, router, runtime, thresholds, typed
 from ..expect import Between
 from ..look import connections, details, flags, hits, lines, see, sent, status, tally, took
 from ..model import Scenario, Several, get, pause, times, together
@@ -205,16 +205,16 @@ RETRIES = [
     ),
     Scenario(
         "retry_backoff_doubles",
-        "up to 0.1, 0.2 and 0.4 s are waited, on average 0.35 s in all",
+        "up to 0.1, 0.2 and 0.4 s are waited, on average 0.35 s in all, and not 0.15",
         rule="3.3 interval(n+1) = min(2*interval(n), max)",
         upstreams={"a": 503},
         policy=boot([route(retry_policy=retry("5xx", 3, base="0.1s"))], [cluster(**thresholds(max_retries=100))]),
-        calls=[together(get(), count=24)],
+        calls=[together(get(), count=16)],
         expect=[
             see(
                 "on average",
                 lambda run: round(sum(outcome.elapsed for outcome in run.outcomes) / len(run.outcomes), 3),
-                Between(0.24, 0.6),
+                Between(0.22, 1.5),
             )
         ],
     ),
@@ -485,4 +485,71 @@ LIMITS = [
     ),
 ]
 
-SCENARIOS = [*REQUESTS, *TIMES, *RETRIES, *AFTER, *LIMITS]
+_SUPPRESSING = [router(suppress_envoy_headers=True)]
+_BY_REGEX = {"pattern": {"regex": "^/([a-z]+).*$"}, "substitution": "\\1.test"}
+
+FORWARDED = [
+    Scenario(
+        "rewrite_prefix_as_it_matched",
+        "a prefix is swapped letter by letter: slashes may double, and case that did not count does not",
+        rule="1.6 prefix_rewrite",
+        policy=boot(
+            [
+                route(prefix="/pre", prefix_rewrite="/"),
+                route(match={"prefix": "/fold", "case_sensitive": False}, prefix_rewrite="/new"),
+            ]
+        ),
+        calls=[get("/pre/x?y"), get("/FoLd/X?Y")],
+        expect=[lines("GET //x?y", "GET /new/X?Y")],
+    ),
+    Scenario(
+        "rewrites_suppressed",
+        "suppress_envoy_headers: nobody is told what path and host were before, however they were rewritten",
+        rule="1.6 unless Router.suppress_envoy_headers",
+        policy=boot([route(path_rewrite="/new", host_rewrite_literal="new.test")], filters=_SUPPRESSING),
+        calls=[get("/old?x")],
+        expect=[
+            lines("GET /new?x"),
+            sent({"host": "new.test", "x-envoy-original-path": None, "x-envoy-original-host": None}),
+        ],
+    ),
+    Scenario(
+        "host_rewrite_path_regex_without_query",
+        "host_rewrite_path_regex looks at the path alone",
+        rule="1.6 host_rewrite_path_regex over path w/o query",
+        policy=boot([route(host_rewrite_path_regex=_BY_REGEX)]),
+        calls=[get("/name?q=/other"), get("/?q=x")],
+        expect=[sent({"host": "name.test"}, request=0), sent({"host": "/"}, request=1)],
+    ),
+    Scenario(
+        "host_rewrite_header_added",
+        "host_rewrite_header sees what the policy adds",
+        rule="1.6 host_rewrite_header sees added headers",
+        policy=boot(
+            [route(host_rewrite_header="x-host", more={"request_headers_to_add": [header("x-host", "added.test")]})]
+        ),
+        calls=[get()],
+        expect=[sent({"host": "added.test"})],
+    ),
+    Scenario(
+        "mutations_by_the_older_field",
+        "append, deprecated, still tells adding from replacing",
+        rule="1.6 append_action; append",
+        policy=boot(
+            [
+                route(
+                    more={
+                        "request_headers_to_add": [
+                            header("x-replaced", "new", append=False),
+                            header("x-added", "new", append=True),
+                        ]
+                    }
+                )
+            ]
+        ),
+        calls=[get("/", {"x-replaced": "old", "x-added": "old"})],
+        expect=[sent({"x-replaced": "new", "x-added": ["old", "new"]})],
+    ),
+]
+
+SCENARIOS = [*FORWARDED, *REQUESTS, *TIMES, *RETRIES, *AFTER, *LIMITS]
