@@ -9,6 +9,7 @@ that code which builds its own `Client`, even at import, is tested as it is.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -91,15 +92,18 @@ class Surroundings:
 
 installed: Surroundings | None = None
 """What is around clients now; `None` in production. Set by `install` and `uninstall`."""
+_before: tuple[Callable[[str], bytes | None] | None, bool] = (None, False)
+"""What stood in for missing files when there were no surroundings."""
 
 
 def install(surroundings: Surroundings) -> None:
     """Put `surroundings` around all clients of the process; `RuntimeError` where there are others already."""
-    global installed
+    global installed, _before
     if installed is not None:
         raise RuntimeError(f"{installed!r} is installed already: one at a time, see `uninstall`")
     from .policy import sources
 
+    _before = sources.stand_in, sources.is_lenient
     sources.stand_in, sources.is_lenient = surroundings.read, surroundings.lenient
     installed = surroundings
 
@@ -112,5 +116,5 @@ def uninstall(surroundings: Surroundings) -> None:
     from .policy import sources
 
     installed = None
-    sources.stand_in, sources.is_lenient = None, False
+    sources.stand_in, sources.is_lenient = _before
     surroundings.end()

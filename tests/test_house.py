@@ -59,8 +59,8 @@ ORDER: dict[str, set[str]] = {
     "client": {"_httpx", "errors", "options", "policy", "runtime", "transport"},
     # Stands on top: it drives all of it.
     "testing": {
-        "algorithms", "at_work", "call", "client", "discovery", "engine", "errors", "options", "policy", "routing",
-        "runtime", "surroundings", "transport", "upstream",
+        "_httpx", "algorithms", "at_work", "call", "client", "discovery", "engine", "errors", "options", "policy",
+        "routing", "runtime", "surroundings", "transport", "upstream",
     },
     "__init__": {"call", "client", "errors", "policy", "transport"},
 }  # fmt: skip

@@ -217,7 +217,7 @@ def test_time_and_chance_are_those_of_the_surroundings(installs: Installs) -> No
 
 
 def test_an_inner_transport_of_the_application_goes_on_seeing_calls(installs: Installs) -> None:
-    """A mock under the client is used by the twin, and is closed once, by the client."""
+    """A mock under the client is used by the twin, with clusters as they are, and is closed once, by the client."""
     closed: list[int] = []
 
     class Mock(httpx.MockTransport):
@@ -228,7 +228,7 @@ def test_an_inner_transport_of_the_application_goes_on_seeing_calls(installs: In
     installs(elsewhere)
     transport = AmbassadorTransport(document(1), inner=Mock(lambda r: httpx.Response(200, text=_endpoint(r))))
     response = transport.handle_request(httpx.Request("GET", URL))
-    assert response.read() == b"127.0.0.1:7"
+    assert response.read() == b"127.0.0.1:1"
     uninstall(elsewhere)
     assert transport.handle_request(httpx.Request("GET", URL)).read() == b"127.0.0.1:1"
     transport.close()

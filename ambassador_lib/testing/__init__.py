@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from .latency import Latency, ScriptError, exponential, fixed, lognormal, normal, pareto, uniform
     from .misuse import MisuseError
     from .seen import Seen
+    from .simulated import SimulatedUpstream, Simulation
     from .tls import ServerTls
     from .upstream import Upstream
+    from .virtual_time import VirtualTime
 
 _HOME = {
     "Answer": "faults",
@@ -43,9 +45,12 @@ _HOME = {
     "ScriptError": "latency",
     "Seen": "seen",
     "ServerTls": "tls",
+    "SimulatedUpstream": "simulated",
+    "Simulation": "simulated",
     "UnfiredStepWarning": "kit",
     "Upstream": "upstream",
     "Upstreams": "kit",
+    "VirtualTime": "virtual_time",
     "assert_breaker": "assertions",
     "assert_calls": "assertions",
     "assert_no_duplicate_writes": "assertions",
@@ -79,9 +84,12 @@ __all__ = [
     "ScriptError",
     "Seen",
     "ServerTls",
+    "SimulatedUpstream",
+    "Simulation",
     "UnfiredStepWarning",
     "Upstream",
     "Upstreams",
+    "VirtualTime",
     "assert_breaker",
     "assert_calls",
     "assert_no_duplicate_writes",

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..surroundings import Surroundings
+from .kit_tls import PEM_SUFFIXES, secret_of_missing
 from .mapping import Pointing
 from .timeline import Told
 
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..policy.model import Cluster
 
-PEM_SUFFIXES = (".pem", ".crt", ".cer", ".cert", ".key", ".ca", ".crl")
-
 
 class Pointed(Surroundings):
     """Surroundings in which clusters are what a mapping says, and nothing else can be called."""
 
     lenient = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.pointing = Pointing()
         self.calls: list[Told] = []
         """Every call under a policy, in the order of their beginning."""
@@ -39,7 +38,7 @@ class Pointed(Surroundings):
 
     def read(self, path: str) -> bytes | None:
         """Return something for a secret that only production has; certificates and keys are the kit's own anyway."""
-        return None if path.lower().endswith(PEM_SUFFIXES) else f"stand-in-for-{path.rpartition('/')[2]}".encode()
+        return None if path.lower().endswith(PEM_SUFFIXES) else secret_of_missing(path)
 
     def noted(self, call: Call) -> None:
         """Remember the call for the timelines of assertions."""

@@ -26,7 +26,6 @@ Outcome = int | None | type[BaseException]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "CONNECT"})
 """Methods that may be repeated (RFC 9110, 9.2.2); every other request is a write that must not be."""
-HEALTH_CHECKER = "Envoy/HC"
 BREAKER_STATES = ("closed", "open", "half-open")
 
 
@@ -139,7 +138,7 @@ def assert_breaker(client: Any, cluster: str, state: Literal["closed", "open", "
 
 def requests_of(upstream: Any) -> list[Seen]:
     """Return the requests that an upstream has seen, without health checks."""
-    return [seen for seen in upstream.requests if (seen.header("user-agent") or "") != HEALTH_CHECKER]
+    return [seen for seen in upstream.requests if not seen.is_health_check]
 
 
 # --- what is known ------------------------------------------------------------------------------------------------
@@ -172,10 +171,7 @@ def _fits(outcome: Any, wanted: Outcome) -> bool:
 
 
 def _breaker(client: Any, cluster: str) -> Any:
-    ambassador = client._ambassador() if hasattr(client, "_ambassador") else client  # noqa: SLF001
-    if not hasattr(ambassador, "at_work"):
-        raise MisuseError(f"{client!r} has no policy: give a Client, an AsyncClient or a transport of this library")
-    at_work = ambassador.at_work
+    at_work = _at_work(client)
     clusters = {} if at_work is None else at_work.clusters
     if cluster not in clusters:
         raise MisuseError(f"the policy has no cluster {cluster!r}: {nearest(cluster, clusters)}")
@@ -186,6 +182,19 @@ def _breaker(client: Any, cluster: str) -> Any:
             '`filter_metadata["ambassador_lib"]`; limits by `circuit_breakers` have no states'
         )
     return breaker
+
+
+def _at_work(client: Any) -> Any:
+    """Return what a client's, or a transport's, policy is at work as just now; `None` without a policy."""
+    from .._httpx import pristine
+    from ..transport import AmbassadorTransport, AsyncAmbassadorTransport
+
+    ambassador = client._ambassador() if hasattr(client, "_ambassador") else client  # noqa: SLF001
+    if not isinstance(ambassador, AmbassadorTransport | AsyncAmbassadorTransport):
+        raise MisuseError(f"{client!r} has no policy: give a Client, an AsyncClient or a transport of this library")
+    acting = ambassador._acting  # noqa: SLF001
+    mocked = acting._mocked.made  # noqa: SLF001
+    return acting._policy_at_work() if mocked is None or pristine() else mocked[0]  # noqa: SLF001
 
 
 # --- words --------------------------------------------------------------------------------------------------------

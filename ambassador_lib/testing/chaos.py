@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.runner import call_and_report, runtestprotocol
+from _pytest.runner import runtestprotocol
 
 from .misuse import MisuseError, nearest
 from .plugin import PREPARE
@@ -82,6 +82,7 @@ class Runs:
                     schedule.tell(upstream)
 
             kit.on_upstream = made_one
+            kit.warns_of_unfired = False
 
         self.item.stash[PREPARE] = prepare
         try:
@@ -190,10 +191,12 @@ def _log(runs: Runs, error: str | None) -> None:
     if error is not None and not any(report.failed for report in reports):
         reports = [_failed(item, error)]
         error = None
-    ends = call_and_report(item, "teardown", log=False, nextitem=runs.nextitem)
-    if ends.failed:
+    # What the test shares with its neighbours goes now, where the next one has no use for it.
+    state: Any = item.session._setupstate  # noqa: SLF001 - it is what pytest's own runner calls
+    ends = pytest.CallInfo.from_call(lambda: state.teardown_exact(runs.nextitem), when="teardown")
+    if ends.excinfo is not None:
         reports = [report for report in reports if report.when != "teardown"]
-        reports.append(ends)
+        reports.append(pytest.TestReport.from_item_and_call(item, ends))
     for report in reports:
         if error is not None and report.failed:
             report.sections.append(("ambassador_lib: chaos", error))

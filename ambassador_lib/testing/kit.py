@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from ..policy import Policy
     from ..transport import PolicySource
     from .around import Pointed
+    from .simulated import SimulatedUpstream
     from .upstream import Upstream
-
-    SimulatedUpstream = Any
-    VirtualTime = Any
+    from .virtual_time import VirtualTime
 
 U = TypeVar("U")
 
@@ -72,6 +71,8 @@ class Kit:
         self.seed = seed
         self.on_upstream: Callable[[Any], None] | None = None
         """Told of every upstream as soon as it is made."""
+        self.warns_of_unfired = True
+        """Whether steps that have not happened are told."""
         self.upstreams: Upstreams[Upstream] = Upstreams(self._make_real)
         self.simulated_upstreams: Upstreams[SimulatedUpstream] = Upstreams(self._make_simulated)
         self._around: Pointed | None = None
@@ -133,11 +134,11 @@ class Kit:
         told = [*(self._around.pointing.misuses if self._around is not None else ())]
         everybody = [*self.upstreams, *self.simulated_upstreams]
         for upstream in everybody:
-            told += getattr(upstream, "misuses", ())
+            told += upstream.misuses
         if told:
             raise MisuseError("\n".join(dict.fromkeys(told)))
-        for upstream in everybody:
-            for step in getattr(upstream, "unfired", ()):
+        for upstream in everybody if self.warns_of_unfired else ():
+            for step in upstream.unfired:
                 message = f"{step} has not happened: no request came to it (a script has its steps one after the other)"
                 warnings.warn(UnfiredStepWarning(message), stacklevel=2)
 
@@ -154,9 +155,11 @@ class Kit:
         self._stack.close()
 
     def _surroundings(self, upstreams: Mapping[str, Any]) -> Pointed:
-        is_simulated = any(getattr(upstream, "is_simulated", False) for upstream in upstreams.values())
+        from .mapping import is_simulated
+
+        simulated = any(map(is_simulated, upstreams.values()))
         if self._around is None:
-            if is_simulated:
+            if simulated:
                 raise MisuseError(
                     "these simulated upstreams belong to another world: take them from the `simulated_upstreams` of "
                     "the same test"
@@ -165,7 +168,7 @@ class Kit:
 
             around = Mapped()
             self._install(around)
-        elif self.is_virtual and upstreams and not is_simulated:
+        elif self.is_virtual and upstreams and not simulated:
             raise MisuseError(
                 "real upstreams under virtual time: their sockets take real time; use `simulated_upstreams`, or do "
                 "without virtual time"
@@ -184,12 +187,14 @@ class Kit:
     def _make_real(self, name: str, **options: Any) -> Upstream:
         from .upstream import Upstream
 
-        made = Upstream(name=name, **options)
+        made = Upstream(name=name, strict=True, **options)
         self._stack.callback(made.close)
         return self._made(made)
 
     def _make_simulated(self, name: str, **options: Any) -> SimulatedUpstream:
-        raise NotImplementedError
+        from .simulated import SimulatedUpstream
+
+        return self._made(SimulatedUpstream(name, world=self.virtual_time, strict=True, **options))
 
     def _made(self, upstream: U) -> U:
         if self.on_upstream is not None:
@@ -197,7 +202,11 @@ class Kit:
         return upstream
 
     def _begin_simulation(self) -> None:
-        raise NotImplementedError
+        from .simulated_mapping import MappedSimulation
+        from .virtual_time import VirtualTime
+
+        self._virtual_time = self._stack.enter_context(VirtualTime(seed=self.seed))
+        self._install(MappedSimulation(self._virtual_time))
 
 
 @contextmanager

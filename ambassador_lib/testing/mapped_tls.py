@@ -7,14 +7,8 @@ suites and curves, which belong to the real upstream's certificate, are left out
 
 from __future__ import annotations
 
-import atexit
-import functools
-import hashlib
-import shutil
-import ssl
-import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +20,12 @@ from ..policy.model.tls import (
     TlsCertificate,
     UpstreamTlsContext,
 )
+from .kit_tls import KIT_NAME, KitTls, as_file, issue, kit_authority
 from .misuse import MisuseError
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, TransportSocket
-    from .certificates import CertificateAuthority, Issued
-
-BASE_NAMES = ("localhost", "127.0.0.1", "::1")
-KIT_NAME = "upstream.test"
+    from .certificates import CertificateAuthority
 
 
 def tls_contexts(cluster: Cluster) -> list[UpstreamTlsContext]:
@@ -93,83 +85,6 @@ class Peers:
                 f"{self._target!r} stands in for {self._plain[0]!r}, which speaks plain HTTP, and for "
                 f"{self._secured[0]!r}, which speaks TLS: make an upstream for each"
             )
-
-
-class _Kit:
-    """The authority of this process's tests, and the client's certificates that it gave out."""
-
-    def __init__(self) -> None:
-        from .certificates import CertificateAuthority
-
-        folder = tempfile.mkdtemp(prefix="ambassador_lib-testing-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        self.authority: CertificateAuthority = CertificateAuthority(Path(folder))
-        self.issue = functools.cache(self.authority.issue)
-
-
-@functools.cache
-def _kit() -> _Kit:
-    return _Kit()
-
-
-def kit_authority() -> CertificateAuthority:
-    """Return the authority that all certificates of mapped policies come from; needs `cryptography`."""
-    return _kit().authority
-
-
-def _issue(name: str, *names: str) -> Issued:
-    return _kit().issue(name, *names)
-
-
-def _issue_for(names: Iterable[str]) -> Issued:
-    """Return a server's certificate for these names, the same each time."""
-    listed = tuple(dict.fromkeys((*BASE_NAMES, KIT_NAME, *names)))
-    return _issue(f"upstream-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}", *listed)
-
-
-@dataclass(frozen=True, slots=True)
-class KitTls:
-    """How a mapped upstream speaks TLS: with a certificate for whatever name it is asked for, and `names` besides."""
-
-    certificate: Path
-    key: Path
-    client_authority: Path | None = None
-    names: tuple[str, ...] = ()
-
-    @classmethod
-    def make(cls, authority: CertificateAuthority, names: tuple[str, ...], *, demands: bool) -> KitTls:
-        """Return settings; with `demands`, clients must present a certificate of the kit."""
-        issued = _issue_for(names)
-        return cls(issued.certificate, issued.key, authority.path if demands else None, names)
-
-    def context(self) -> ssl.SSLContext:
-        """Return the context to accept with."""
-        context = self._context(self.certificate, self.key)
-        context.sni_callback = self._answer_to
-        return context
-
-    def _answer_to(self, sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        if name is None:
-            return
-        sock.server_hostname = name  # type: ignore[misc]
-        if name in self.names or name in BASE_NAMES:
-            return
-        issued = _issue_for((name, *self.names))
-        sock.context = self._context(issued.certificate, issued.key)
-
-    def _context(self, certificate: Path, key: Path) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        if self.client_authority is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self.client_authority)
-        return context
-
-
-def _as_file(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in name)[:40]
 
 
 def _sockets(cluster: Cluster) -> Iterator[TransportSocket]:
@@ -241,7 +156,7 @@ def _presents(tls: UpstreamTlsContext) -> bool:
 
 
 def _client_certificate(common: CommonTlsContext) -> TlsCertificate:
-    issued = _issue(_client_name(common))
+    issued = issue(_client_name(common))
     return TlsCertificate(
         certificate_chain=DataSource(inline_bytes=issued.certificate.read_bytes()),
         private_key=DataSource(inline_bytes=issued.key.read_bytes()),
@@ -253,9 +168,9 @@ def _client_name(common: CommonTlsContext) -> str:
     for certificate in common.tls_certificates:
         chain = certificate.certificate_chain
         if chain is not None and chain.filename is not None:
-            return _as_file(Path(chain.filename).stem) or "client"
+            return as_file(Path(chain.filename).stem) or "client"
     for config in common.tls_certificate_sds_secret_configs:
-        return _as_file(config.name) or "client"
+        return as_file(config.name) or "client"
     return "client"
 
 

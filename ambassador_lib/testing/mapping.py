@@ -54,6 +54,7 @@ class Pointing:
 
     def __init__(self) -> None:
         self._targets: dict[str, Any] = {}
+        self._pointed: dict[str, Cluster] = {}
         self._peers: dict[int, Peers] = {}
         self.misuses: list[str] = []
         """What was told to somebody who may have caught it."""
@@ -80,7 +81,7 @@ class Pointing:
             known = self._targets.setdefault(name, target)
             if known is not target:
                 raise MisuseError(f"the cluster {name!r} is mapped twice: to {known!r} and to {target!r}")
-        kinds = {target.is_simulated for target in self._targets.values()}
+        kinds = {is_simulated(target) for target in self._targets.values()}
         if len(kinds) > 1:
             raise MisuseError(
                 "real and simulated upstreams are mixed, and only one of them can have the time that passes: make all "
@@ -109,13 +110,12 @@ class Pointing:
         if cluster.aggregate is not None:
             return cluster
         target = self._targets.get(cluster.name)
-        if target is None:
-            return None
-        if cluster.type in NAMED and _names(cluster):
-            moved = self._moved_by_name(cluster, target)
-        else:
-            moved = _moved(cluster, target)
-        return self._secured(moved, target)
+        if target is None or cluster == self._pointed.get(cluster.name):
+            return None if target is None else cluster
+        name = _name(cluster)
+        moved = _moved(cluster, target) if name is None else _moved_by_name(cluster, name, target)
+        pointed = self._pointed[cluster.name] = self._secured(moved, target)
+        return pointed
 
     def refuse(self, name: str) -> NoReturn:
         """A call goes to a cluster that nobody mapped."""
@@ -128,10 +128,10 @@ class Pointing:
 
     def _secured(self, cluster: Cluster, target: Any) -> Cluster:
         if cluster.transport_socket is None and not cluster.transport_socket_matches:
-            if not target.is_simulated:
+            if not is_simulated(target):
                 self._peers.setdefault(id(target), Peers(target)).plain(cluster.name)
             return cluster
-        if target.is_simulated:
+        if is_simulated(target):
             return simulated_tls(cluster)
         peers = self._peers.setdefault(id(target), Peers(target))
         if not tls_contexts(cluster):  # raw buffers
@@ -139,33 +139,14 @@ class Pointing:
             return cluster
         return peers.secured(cluster)
 
-    def _moved_by_name(self, cluster: Cluster, target: Any) -> Cluster:
-        """Names stay, and so does the looking up of them: the kit's own server answers with the upstream's hosts."""
-        names = _names(cluster)
-        _provide(target, len(names))
-        port = target.addresses[0][1]
-        assignment = cluster.load_assignment
-        assert assignment is not None, "names stand in there"
 
-        def at(lb: LbEndpoint) -> LbEndpoint:
-            found = lb.endpoint.address.socket_address
-            host = found.address if found is not None else ""
-            return _at(lb, target.addresses[0][0] if is_address(host) else host, port)
-
-        groups = tuple(
-            replace(group, lb_endpoints=tuple(map(at, group.lb_endpoints))) for group in assignment.endpoints
-        )
-        moved = replace(cluster, load_assignment=replace(assignment, endpoints=groups))
-        if target.is_simulated:
-            return replace(moved, dns_resolution_config=None)
-        host, number = target.dns.address
-        server = Address(socket_address=SocketAddress(address=host, port_value=number))
-        config = DnsResolutionConfig(resolvers=(server,), no_default_search_domain=True)
-        return replace(moved, dns_resolution_config=config)
+def is_simulated(target: Any) -> bool:
+    """Whether an upstream is one without sockets."""
+    return bool(getattr(target, "is_simulated", False))
 
 
 def _check_target(name: str, target: Any) -> None:
-    if not all(hasattr(target, wanted) for wanted in ("is_simulated", "addresses", "grow")):
+    if not all(hasattr(target, wanted) for wanted in ("requests", "addresses", "grow")):
         raise MisuseError(
             f"upstreams={{{name!r}: {target!r}}}: must be an upstream of the kit, such as `upstreams.{_as_name(name)}` "
             f"or `simulated_upstreams.{_as_name(name)}`"
@@ -203,15 +184,36 @@ def _discovered(policy: Policy) -> list[Cluster]:
     return list(read_clusters(content, source.path, dynamic).resources.values())
 
 
-def _names(cluster: Cluster) -> list[str]:
-    """Return the names that are looked up, each once, in the order of the policy."""
-    found = [
-        lb.endpoint.address.socket_address.address
-        for group in (cluster.load_assignment.endpoints if cluster.load_assignment is not None else ())
+def _name(cluster: Cluster) -> str | None:
+    """Return the one name that all hosts of the cluster are found by; `None` for addresses and for several names."""
+    if cluster.type not in NAMED or cluster.load_assignment is None:
+        return None
+    found = {
+        "" if lb.endpoint.address.socket_address is None else lb.endpoint.address.socket_address.address
+        for group in cluster.load_assignment.endpoints
         for lb in group.lb_endpoints
-        if lb.endpoint.address.socket_address is not None
-    ]
-    return list(dict.fromkeys(name for name in found if not is_address(name)))
+    }
+    name = found.pop() if len(found) == 1 else ""
+    return name if name and not is_address(name) and name != "localhost" else None
+
+
+def _moved_by_name(cluster: Cluster, name: str, target: Any) -> Cluster:
+    """The name stays, and so does looking it up: the kit answers, with the hosts of the upstream."""
+    _provide(target, 1)
+    assignment = cluster.load_assignment
+    assert assignment is not None, "the name stands in there"
+    port = target.addresses[0][1]
+    kept = next(group for group in assignment.endpoints if group.lb_endpoints)
+    group = replace(kept, lb_endpoints=(_at(kept.lb_endpoints[0], name, port),))
+    moved = replace(cluster, load_assignment=replace(assignment, endpoints=(group,)))
+    if is_simulated(target):
+        target.serves(name)
+        return replace(moved, dns_resolution_config=None)
+    target.dns.serves(name)
+    host, number = target.dns.address
+    server = Address(socket_address=SocketAddress(address=host, port_value=number))
+    config = DnsResolutionConfig(resolvers=(server,), no_default_search_domain=True)
+    return replace(moved, dns_resolution_config=config)
 
 
 def _moved(cluster: Cluster, target: Any) -> Cluster:
@@ -220,9 +222,10 @@ def _moved(cluster: Cluster, target: Any) -> Cluster:
     if cluster.type == "EDS":
         assignment = _read_assignment(cluster) or assignment
         cluster = replace(cluster, type="STATIC", eds_cluster_config=None)
-    elif cluster.type in NAMED:  # all of them addresses
-        cluster = replace(cluster, type="STATIC")
     groups = assignment.endpoints if assignment is not None else ()
+    if cluster.type in NAMED:  # several names, each of an endpoint: what is known by its name stays so
+        cluster = replace(cluster, type="STATIC")
+        groups = tuple(replace(group, lb_endpoints=tuple(map(_called_by_name, group.lb_endpoints))) for group in groups)
     count = sum(len(group.lb_endpoints) for group in groups)
     _provide(target, count)
     moved = _spread(groups, list(target.addresses))
@@ -261,6 +264,13 @@ def _at(lb: LbEndpoint | None, host: str, port: int) -> LbEndpoint:
         check = replace(check, port_value=0, address=None)
     moved = replace(lb.endpoint, address=address, additional_addresses=(), health_check_config=check)
     return replace(lb, endpoint=moved)
+
+
+def _called_by_name(lb: LbEndpoint) -> LbEndpoint:
+    address = lb.endpoint.address.socket_address
+    if address is None or lb.endpoint.hostname:
+        return lb
+    return replace(lb, endpoint=replace(lb.endpoint, hostname=address.address))
 
 
 def _read_assignment(cluster: Cluster) -> ClusterLoadAssignment | None:

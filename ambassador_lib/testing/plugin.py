@@ -13,19 +13,34 @@ import pytest
 if TYPE_CHECKING:
     from ..policy import Policy
     from .kit import Kit, Upstreams
+    from .simulated import SimulatedUpstream
     from .upstream import Upstream
-
-    SimulatedUpstream = Any
-    VirtualTime = Any
+    from .virtual_time import VirtualTime
 
 KIT: pytest.StashKey[Kit] = pytest.StashKey()
 PREPARE: pytest.StashKey[Callable[[Kit], None]] = pytest.StashKey()
 """What is done with a test's kit before the test has it."""
 CHAOS = "chaos"
+STAND_INS = "ambassador_lib_stand_ins"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tell of the options in pytest's configuration."""
+    parser.addini(
+        STAND_INS,
+        "let certificates, keys and secrets be missing that policies name, also of clients made at import: the "
+        "testing kit's stand in for them (ambassador_lib)",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of the marker."""
+    """Tell of the marker, and let files be missing where that is wanted."""
+    if config.getini(STAND_INS):
+        from .kit_tls import stand_in
+
+        config.add_cleanup(stand_in())
     config.addinivalue_line(
         "markers",
         "chaos(examples=20, schedules=None, upstreams=None, seed=0): run the test under generated schedules of faults "

@@ -14,6 +14,7 @@ Needs the package `hypothesis` (extra `testing`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,9 +141,8 @@ def _told(clauses: Sequence[Fault]) -> tuple[Fault, ...]:
 def _seconds(longest: float, *, least: float = 0.0) -> SearchStrategy[float]:
     """Tenths and hundredths, so that they can be read."""
     step = 0.1 if longest >= 1 else 0.01
-    return st.integers(round(least / step), max(round(least / step), int(longest / step))).map(
-        lambda number: round(number * step, 3)
-    )
+    first = math.ceil(least / step)
+    return st.integers(first, max(first, math.floor(longest / step))).map(lambda number: round(number * step, 3))
 
 
 def _fault(

@@ -54,21 +54,10 @@ def requests_seen(seen: Sequence[Seen]) -> str:
         return "no request arrived"
     zero = seen[0].arrived
     return "\n".join(
-        f"{_at(one.arrived - zero)}  {one.method} {one.target}  {_answered(one)}  "
-        f"(connection {one.connection}{_endpoint_of(one)})"
+        f"{_at(one.arrived - zero)}  {one.method} {one.target}  {one.answered or 'no status'}  "
+        f"(endpoint {one.endpoint}, connection {one.connection}{f', by {one.because}' if one.because else ''})"
         for one in seen
     )
-
-
-def _endpoint_of(seen: Seen) -> str:
-    endpoint = getattr(seen, "endpoint", None)
-    return "" if endpoint is None else f", endpoint {endpoint}"
-
-
-def _answered(seen: Seen) -> str:
-    if seen.answered is None:
-        return "no status"
-    return str(seen.answered)
 
 
 def _lines(report: CallReport, at: float, name: Callable[[str], str]) -> list[str]:
@@ -90,6 +79,7 @@ def _lines(report: CallReport, at: float, name: Callable[[str], str]) -> list[st
 def _try(attempt: Attempt, at: float, name: Callable[[str], str], width: int) -> str:
     error = attempt.error
     outcome = str(attempt.status or (_reason(error) if error is not None else "unfinished"))
+    outcome = outcome.partition(" [")[0]  # the call's story, which follows in errors of ours, is what is told here
     took = "" if attempt.duration is None else f" in {seconds(attempt.duration)}"
     because = ""
     if attempt.retried_because:

@@ -11,7 +11,7 @@ import pytest
 
 from ambassador_lib import Policy
 from ambassador_lib.policy.model.tls import UpstreamTlsContext
-from ambassador_lib.testing.mapped_tls import KitTls, kit_authority
+from ambassador_lib.testing.kit_tls import KitTls, kit_authority
 from ambassador_lib.testing.mapping import Pointing
 from ambassador_lib.testing.misuse import MisuseError, nearest
 
@@ -27,7 +27,9 @@ class Target:
         self.is_simulated = simulated
         self.can_grow = endpoints is None
         self.count = endpoints or 1
-        self.dns = SimpleNamespace(address=("127.0.0.1", 5353))
+        self.served: list[str] = []
+        self.requests: list[object] = []
+        self.dns = SimpleNamespace(address=("127.0.0.1", 5353), serves=self.serves)
         self.tls: KitTls | None = None
 
     @property
@@ -36,6 +38,9 @@ class Target:
 
     def grow(self, count: int) -> None:
         self.count = max(self.count, count)
+
+    def serves(self, name: str) -> None:
+        self.served.append(name)
 
     def speak(self, tls: KitTls) -> None:
         self.tls = tls
@@ -152,6 +157,17 @@ def test_names_go_on_being_looked_up(simulated: bool) -> None:
         (server,) = after.dns_resolution_config.resolvers
         assert server.socket_address is not None
         assert server.socket_address.port_value == 5353
+
+
+def test_a_cluster_of_several_names_has_an_endpoint_for_each() -> None:
+    """Which host a name leads to is what its place in the policy says; it is known by its name still."""
+    names = [endpoint("a.internal"), endpoint("b.internal")]
+    swapped = pointed(policy(cluster("pay", {"lb_endpoints": names}, type="STRICT_DNS")), pay=Target("pay"))
+    assert addresses(swapped) == [["198.51.100.1:8000", "198.51.100.1:8001"]]
+    assert swapped.clusters[0].type == "STATIC"
+    assignment = swapped.clusters[0].load_assignment
+    assert assignment is not None
+    assert [lb.endpoint.hostname for lb in assignment.endpoints[0].lb_endpoints] == ["a.internal", "b.internal"]
 
 
 def test_endpoints_of_a_discovery_file_are_taken_as_they_are_now(tmp_path: Path) -> None:
