@@ -7,7 +7,7 @@ from typing import Any
 
 from ..bootstrap import INTERNAL, boot, cluster, http2, retry, route, runtime, thresholds
 from ..expect import Between
-from ..look import connections, details, flags, hits, lines, see, sent, status, tally, took
+from ..look import connections, details, flags, got, hits, lines, see, sent, sent_each, status, tally, took
 from ..model import Scenario, Several, get, pause, times, together
 from ..upstreams.replies import Reply, Upstream
 from .hashing import policy_of
@@ -19,6 +19,13 @@ _OWN_HEADERS = 5
 def _headers(number: int) -> dict[str, str]:
     return {f"x-{index}": "1" for index in range(number - _OWN_HEADERS)}
 
+
+_ADDRESSES = {
+    "10.255.255.255": True, "11.0.0.0": False, "172.15.255.255": False, "172.16.0.0": True, "172.31.255.255": True,
+    "172.32.0.0": False, "192.168.0.0": True, "192.169.0.0": False, "127.0.0.1": True, "127.0.0.2": False,
+    "169.254.0.1": False, "::1": True, "::2": False, "fd00::1": True, "fc00::1": False,
+}  # fmt: skip
+"""Whether they are internal."""
 
 REQUESTS = [
     Scenario(
@@ -38,12 +45,58 @@ REQUESTS = [
         expect=[status(200, 431), hits(a=1)],
     ),
     Scenario(
+        "internal_at_the_edges_of_ranges",
+        "internal_address_config: {}: which addresses are private or loopback, and which are nearly",
+        rule="1.2 internal_address_config: {} is RFC1918 + loopback",
+        policy=boot(manager={"internal_address_config": {}}),
+        calls=[get("/", {"x-forwarded-for": address}) for address in _ADDRESSES],
+        expect=[sent_each("x-envoy-internal", *["true" if one else None for one in _ADDRESSES.values()])],
+    ),
+    Scenario(
+        "edge_external_address",
+        "use_remote_address with an outsider: x-envoy-external-address is the peer's, whatever the request says",
+        rule="1.2 x-envoy-external-address overwritten",
+        policy=boot(manager={"use_remote_address": True}),
+        calls=[get("/", {"x-envoy-external-address": "9.9.9.9"}), get("/", {"x-forwarded-for": "9.9.9.9"})],
+        expect=[sent_each("x-envoy-external-address", "127.0.0.1", "127.0.0.1")],
+    ),
+    Scenario(
+        "internal_nobody_behind_trusted_hops",
+        "with xff_num_trusted_hops nobody is internal by X-Forwarded-For",
+        rule="1.2 trusted address",
+        policy=boot(manager={"internal_address_config": {}, "xff_num_trusted_hops": 1}),
+        calls=[get("/", {"x-forwarded-for": "10.0.0.1"}), get("/", {"x-forwarded-for": "10.0.0.1, 10.0.0.2"})],
+        expect=[sent_each("x-envoy-internal", None, None)],
+    ),
+    Scenario(
         "path_merge_slashes_alone",
         "merge_slashes alone leaves escapes, dots among them, as they are",
         rule="1.1 merge_slashes",
         policy=boot(manager={"merge_slashes": True}),
         calls=[get("//a///b//?c=//"), get("/a/%2e%2E//%61//b")],
         expect=[status(200, 200), lines("GET /a/b/?c=//", "GET /a/%2e%2E/%61/b")],
+    ),
+    Scenario(
+        "path_normalize_dots",
+        "normalize_path resolves dots, escaped ones too, and leaves the query alone",
+        rule="1.1 normalize_path: dot segments resolved",
+        policy=boot(manager={"normalize_path": True}),
+        calls=[get(path) for path in ("/a/%2e%2e/b", "/a/%2E/c?x=/%2e%2e/", "/%2e%2E/d", "/a/b/%2e%2e", "/a/b/%2e")],
+        expect=[lines("GET /b", "GET /a/c?x=/%2e%2e/", "GET /d", "GET /a/", "GET /a/b/")],
+    ),
+    Scenario(
+        "via_on_both_ways",
+        "via is added to requests and responses, behind what is there",
+        rule="1.1 via",
+        upstreams={"a": {"/named": Reply(200, {"via": "1.1 up"}), "*": 200}},
+        policy=boot(manager={"via": "sidecar"}),
+        calls=[get("/plain"), get("/named", {"via": "1.1 app"})],
+        expect=[
+            sent({"via": "sidecar"}, request=0),
+            sent({"via": "1.1 app, sidecar"}, request=1),
+            got({"via": "sidecar"}, call=0),
+            got({"via": "1.1 up, sidecar"}, call=1),
+        ],
     ),
     Scenario(
         "path_normalize_alone",
