@@ -65,9 +65,10 @@ class RealNames(Names):
         addresses = self._upstream.addresses
         hosts = dict.fromkeys(addresses[number][0] for number in self.endpoints(step) if number < len(addresses))
         told = [host for host in hosts if (":" in host) == (question.rdtype == dns.rdatatype.AAAA)]
-        if told and question.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+        if question.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
             ttl = TTL if step.ttl is None else int(step.ttl)
-            response.answer.append(dns.rrset.from_text_list(question.name, ttl, "IN", question.rdtype, told))
+            for host in told:  # one set each: within a set the order would be shuffled
+                response.answer.append(dns.rrset.from_text(question.name, ttl, "IN", question.rdtype, host))
         return response.to_wire()
 
 

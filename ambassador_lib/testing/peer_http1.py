@@ -49,6 +49,8 @@ class Http1Peer(Peer):
         head = yield from self._until(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, version = first.split(" ", 2)
+        if not version.startswith("HTTP/1."):
+            raise ValueError(first)
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
         told = {name.lower(): value.lower() for name, value in headers}
         if told.get("expect") == "100-continue":

@@ -17,7 +17,8 @@ from ambassador_lib.testing import Upstream
 Say = Callable[[Upstream], object]
 Document = dict[str, Any]
 
-OPTIONS: Document = {"trust_env": False, "verify": False, "timeout": httpx.Timeout(5.0, read=0.15)}
+PATIENT = httpx.Timeout(10.0)
+IMPATIENT = httpx.Timeout(10.0, read=0.15)
 
 # what is said; what httpx raises over HTTP/1.1; over HTTP/2; what ours raises, and its flag; over HTTP/2
 FAULTS: dict[str, tuple[Say, type[Exception], type[Exception], tuple[str, str], tuple[str, str]]] = {
@@ -144,28 +145,30 @@ def document(upstream: Upstream, *, http2: bool) -> Document:
     return {"static_resources": {"clusters": [cluster]}}
 
 
-def ask_plain(upstream: Upstream, kind: str, *, http2: bool) -> httpx.Response:
+def ask_plain(upstream: Upstream, kind: str, *, http2: bool, timeout: httpx.Timeout = PATIENT) -> httpx.Response:
     """Ask with httpx's own client."""
     if kind == "blocking":
-        with httpx.Client(**OPTIONS, http1=not http2, http2=http2) as client:
+        with httpx.Client(trust_env=False, verify=False, timeout=timeout, http1=not http2, http2=http2) as client:
             return client.get(upstream.url)
 
     async def main() -> httpx.Response:
-        async with httpx.AsyncClient(**OPTIONS, http1=not http2, http2=http2) as client:
+        async with httpx.AsyncClient(
+            trust_env=False, verify=False, timeout=timeout, http1=not http2, http2=http2
+        ) as client:
             return await client.get(upstream.url)
 
     return anyio.run(main)
 
 
-def ask_ours(upstream: Upstream, kind: str, *, http2: bool) -> httpx.Response:
+def ask_ours(upstream: Upstream, kind: str, *, http2: bool, timeout: httpx.Timeout = PATIENT) -> httpx.Response:
     """Ask with the library's client."""
     policy = document(upstream, http2=http2)
     if kind == "blocking":
-        with Client(policy, timeout=OPTIONS["timeout"]) as client:
+        with Client(policy, timeout=timeout) as client:
             return client.get("http://up/")
 
     async def main() -> httpx.Response:
-        async with AsyncClient(policy, timeout=OPTIONS["timeout"]) as client:
+        async with AsyncClient(policy, timeout=timeout) as client:
             return await client.get("http://up/")
 
     return anyio.run(main)
@@ -177,10 +180,12 @@ def ask_ours(upstream: Upstream, kind: str, *, http2: bool) -> httpx.Response:
 def test_httpx_meets_it_as_what_it_is(fault: str, http2: bool, kind: str) -> None:
     """What httpx raises is what it raises at a real server that does this."""
     say, over_http1, over_http2, _, _ = FAULTS[fault]
+    expected = over_http2 if http2 else over_http1
+    timeout = IMPATIENT if expected is httpx.ReadTimeout else PATIENT
     with Upstream() as upstream:
         say(upstream)
-        with pytest.raises(over_http2 if http2 else over_http1):
-            ask_plain(upstream, kind, http2=http2)
+        with pytest.raises(expected):
+            ask_plain(upstream, kind, http2=http2, timeout=timeout)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
@@ -193,7 +198,7 @@ def test_our_clients_meet_it_as_the_contract_says(fault: str, http2: bool, kind:
     with Upstream() as upstream:
         say(upstream)
         with pytest.raises(httpx.TransportError) as caught:
-            ask_ours(upstream, kind, http2=http2)
+            ask_ours(upstream, kind, http2=http2, timeout=IMPATIENT if name == "ReadTimeout" else PATIENT)
     assert type(caught.value).__name__ == name
     assert caught.value.call.flags == [flag]  # type: ignore[attr-defined]
     if name != "ReadTimeout":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,19 @@ import httpx
 import pytest
 from cryptography import x509
 
-from ambassador_lib.testing import Reaction, Seen, ServerTls, Upstream, close, drip, garbage, hang, reply, reset
+from ambassador_lib.testing import (
+    Reaction,
+    ScriptError,
+    Seen,
+    ServerTls,
+    Upstream,
+    close,
+    drip,
+    garbage,
+    hang,
+    reply,
+    reset,
+)
 from ambassador_lib.testing.certificates import CertificateAuthority
 
 if TYPE_CHECKING:
@@ -90,8 +104,8 @@ def test_misbehaviour_is_seen_as_such(reaction: Reaction, expected: type[Excepti
     """Each way of not answering reaches the client as the error it stands for, and counts as a failure."""
     with Upstream(reaction) as upstream:
         with pytest.raises(expected):
-            get(upstream, timeout=0.1)
-        assert upstream.failures == 1
+            get(upstream, timeout=0.1 if expected is httpx.ReadTimeout else 10.0)
+        until(lambda: upstream.failures == 1)
 
 
 def test_head_and_bodiless_statuses_send_no_body() -> None:
@@ -150,6 +164,115 @@ def test_nothing_is_left_behind() -> None:
         free.listen()
 
 
+def test_two_hundred_connections_are_served_at_once() -> None:
+    """One thread serves them all; nothing is left of them afterwards."""
+    before = held()
+    with Upstream(reply(text="here", after=0.05)) as upstream:
+        sockets = [socket.create_connection((upstream.host, upstream.port)) for _ in range(200)]
+        threads = threading.active_count()
+        for sock in sockets:
+            sock.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        for sock in sockets:
+            sock.settimeout(10)
+            assert read_until(sock, b"here").startswith(b"HTTP/1.1 200")
+        assert (upstream.connections, upstream.open_connections) == (200, 200)
+        assert threads == before[1] + 1
+        for sock in sockets:
+            sock.close()
+        until(lambda: upstream.open_connections == 0)
+    until(lambda: held() <= before)
+
+
+def test_it_is_quick_to_start_and_to_end() -> None:
+    """A test may make as many as it likes: a few milliseconds each (of some the fastest, since machines are busy)."""
+    times = []
+    for _ in range(10):
+        began = time.perf_counter()
+        Upstream().close()
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.005
+
+
+def test_endpoints_share_a_port_at_addresses_of_their_own() -> None:
+    """Each is told apart in the records, and one of them can fail alone."""
+    with Upstream(endpoints=3) as upstream:
+        addresses = upstream.addresses
+        if sys.platform == "linux":
+            assert addresses == [(f"127.0.0.{number}", upstream.port) for number in (1, 2, 3)]
+        assert len(set(addresses)) == 3
+        upstream.endpoint(1).is_down()
+        statuses = []
+        for host, port in addresses:
+            try:
+                statuses.append(httpx.get(f"http://{host}:{port}/", trust_env=False).status_code)
+            except httpx.ConnectError:
+                statuses.append(0)
+        assert statuses == [200, 0, 200]
+        assert [seen.endpoint for seen in upstream.requests] == [0, 2]
+
+
+def test_it_grows_unless_its_endpoints_were_counted() -> None:
+    """A policy may want more endpoints than a test thought of; what was said already holds for them too."""
+    with Upstream() as upstream:
+        upstream.replies(201)
+        upstream.grow(2)
+        host, port = upstream.addresses[1]
+        assert httpx.get(f"http://{host}:{port}/", trust_env=False).status_code == 201
+    with Upstream(endpoints=2) as upstream:
+        upstream.grow(2)
+        with pytest.raises(ScriptError, match="endpoints=2"):
+            upstream.grow(3)
+
+
+def test_time_takes_it_down_and_up_again() -> None:
+    """Real seconds: open connections are reset, others refused, until it is over."""
+    with Upstream() as upstream, httpx.Client(trust_env=False) as client:
+        client.get(upstream.url)
+        upstream.replies(200, for_=0.1).then.is_down(for_=0.15).then.replies(204)
+        began = time.monotonic()
+        until(lambda: upstream.open_connections == 0)
+        assert time.monotonic() - began > 0.08
+        with pytest.raises(httpx.ConnectError):
+            get(upstream)
+        until(lambda: answers(upstream))
+        assert 0.2 < time.monotonic() - began < 2.0
+        assert get(upstream).status_code == 204
+
+
+def test_a_verb_has_taken_effect_when_it_returns() -> None:
+    """However often it changes, the very next connection meets what was said last."""
+    with Upstream() as upstream:
+        for _ in range(20):
+            upstream.is_down()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((upstream.host, upstream.port), 5).close()
+            upstream.recovers()
+            socket.create_connection((upstream.host, upstream.port), 5).close()
+
+
+def test_an_answer_may_change_the_script() -> None:
+    """A function that answers runs in the upstream's own thread, and is free to say something."""
+    with Upstream() as upstream:
+
+        def last(seen: Seen) -> int:
+            upstream.is_down()
+            return 200
+
+        upstream.replies(last)
+        with pytest.raises(httpx.TransportError):
+            get(upstream)
+        with pytest.raises(httpx.ConnectError):
+            get(upstream)
+
+
+def test_a_bound_port_of_a_peer_that_is_down_stays_its_own() -> None:
+    """Nobody else gets it meanwhile."""
+    with Upstream() as upstream:
+        upstream.is_down()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((upstream.host, upstream.port))
+
+
 def test_what_is_no_http_is_turned_away() -> None:
     """A malformed request gets a 400, not a dead thread."""
     with Upstream() as upstream, socket.create_connection((upstream.host, upstream.port)) as peer:
@@ -190,6 +313,87 @@ def test_certificates_carry_every_kind_of_name(authority: CertificateAuthority) 
     assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.1", "::1"]
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://a/b"]
     assert Path(issued.key).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_tls_agrees_on_a_protocol(authority: CertificateAuthority, http2: bool) -> None:
+    """HTTP/2 where the client offers it, HTTP/1.1 else; with a client certificate over either."""
+    server, client = authority.issue("server", "127.0.0.1", "localhost"), authority.issue("app")
+    with Upstream(tls=ServerTls(server.certificate, server.key, client_authority=authority.path)) as upstream:
+        upstream.replies(text="x" * 300_000)
+        context = ssl.create_default_context(cafile=authority.path)
+        context.load_cert_chain(client.certificate, client.key)
+        with httpx.Client(trust_env=False, verify=context, http2=http2) as session:
+            answer = session.get(upstream.url)
+    assert (answer.http_version, len(answer.content)) == ("HTTP/2" if http2 else "HTTP/1.1", 300_000)
+    assert [seen.client for seen in upstream.requests] == ["app"]
+
+
+def test_a_handshake_fails_as_said(authority: CertificateAuthority) -> None:
+    """With an alert that names the reason; the next one succeeds."""
+    server = authority.issue("server", "127.0.0.1")
+    context = ssl.create_default_context(cafile=authority.path)
+    with Upstream(tls=ServerTls(server.certificate, server.key)) as upstream:
+        upstream.fails_handshake(1).then.replies(200)
+        with pytest.raises(httpx.ConnectError, match="handshake failure"):
+            httpx.get(upstream.url, verify=context, trust_env=False)
+        assert httpx.get(upstream.url, verify=context, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("reaction", "expected"),
+    [
+        (close("in body"), httpx.RemoteProtocolError),
+        (reset("in body"), httpx.TransportError),  # what it looks like depends on OpenSSL
+        (hang("in body"), httpx.ReadTimeout),
+        (garbage(), httpx.RemoteProtocolError),
+    ],
+    ids=["close", "reset", "hang", "garbage"],
+)
+def test_misbehaviour_inside_tls_is_seen_as_such(
+    reaction: Reaction, expected: type[Exception], authority: CertificateAuthority
+) -> None:
+    """As without TLS."""
+    server = authority.issue("server", "127.0.0.1")
+    context = ssl.create_default_context(cafile=authority.path)
+    patience = httpx.Timeout(10.0, read=0.1 if expected is httpx.ReadTimeout else 10.0)
+    with Upstream(reaction, tls=ServerTls(server.certificate, server.key)) as upstream, pytest.raises(expected):
+        httpx.get(upstream.url, verify=context, trust_env=False, timeout=patience)
+
+
+def test_tls_may_come_later(authority: CertificateAuthority) -> None:
+    """What is open stays plain; new connections are secured."""
+    server = authority.issue("server", "127.0.0.1")
+    with Upstream() as upstream, httpx.Client(trust_env=False) as plain:
+        url = upstream.url
+        assert plain.get(url).status_code == 200
+        upstream.speak(ServerTls(server.certificate, server.key))
+        assert upstream.url.startswith("https://")
+        assert plain.get(url).status_code == 200
+        context = ssl.create_default_context(cafile=authority.path)
+        assert httpx.get(upstream.url, verify=context, trust_env=False).status_code == 200
+
+
+def held() -> tuple[int, int]:
+    """How many files and threads are open."""
+    return len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0, threading.active_count()
+
+
+def answers(upstream: Upstream) -> bool:
+    """Whether it can be connected to."""
+    try:
+        socket.create_connection((upstream.host, upstream.port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """Read until what was read ends so."""
+    data = b""
+    while not data.endswith(end):
+        data += sock.recv(4096)
+    return data
 
 
 def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
