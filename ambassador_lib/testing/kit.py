@@ -118,6 +118,7 @@ class Kit:
         not have may be missing. Until the kit is closed, clients that the application makes itself, or has made long
         before, go to these upstreams, too.
         """
+        __tracebackhide__ = True
         from ..transport import load
 
         around = self._surroundings(upstreams)
@@ -129,18 +130,30 @@ class Kit:
         around.end()  # who has made calls already: by the new mapping from now on
         return pointed
 
-    def check(self) -> None:
-        """Raise `MisuseError` for what was misused and perhaps swallowed; warn of steps that nobody saw."""
+    @property
+    def misuses(self) -> list[str]:
+        """What was told so far to somebody who may have caught it, in sentences."""
         told = [*(self._around.pointing.misuses if self._around is not None else ())]
-        everybody = [*self.upstreams, *self.simulated_upstreams]
-        for upstream in everybody:
+        for upstream in self._everybody:
             told += upstream.misuses
-        if told:
-            raise MisuseError("\n".join(dict.fromkeys(told)))
-        for upstream in everybody if self.warns_of_unfired else ():
+        return list(dict.fromkeys(told))
+
+    def check(self) -> None:
+        """Raise `MisuseError` for what was misused and perhaps swallowed; warn of steps that have not happened."""
+        __tracebackhide__ = True
+        if misuses := self.misuses:
+            raise MisuseError("\n".join(misuses))
+        for upstream in self._everybody if self.warns_of_unfired else ():
             for step in upstream.unfired:
-                message = f"{step} has not happened: no request came to it (a script has its steps one after the other)"
+                message = (
+                    f"{step} has not happened: its turn did not come, or nobody called while it was there; call "
+                    "once more, or leave it out"
+                )
                 warnings.warn(UnfiredStepWarning(message), stacklevel=2)
+
+    @property
+    def _everybody(self) -> list[Any]:
+        return [*self.upstreams, *self.simulated_upstreams]
 
     def told(self) -> str:
         """Return the calls so far as a timeline; empty where there were none."""

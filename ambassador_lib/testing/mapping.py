@@ -70,6 +70,7 @@ class Pointing:
 
     def add(self, upstreams: Mapping[str, Any], policy: Policy) -> None:
         """Map clusters of `policy`; `MisuseError` for names that it does not have, and for real beside simulated."""
+        __tracebackhide__ = True
         clusters = {cluster.name: cluster for cluster in (*policy.clusters, *_discovered(policy))}
         for name, target in upstreams.items():
             _check_target(name, target)

@@ -113,6 +113,7 @@ def ambassador_policy_fixture(ambassador_kit: Kit) -> Callable[..., Policy]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test that misused the kit, even if the application has swallowed it."""
+    __tracebackhide__ = True
     result = yield
     kit = item.stash.get(KIT, None)
     if kit is not None:
@@ -124,13 +125,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the calls of a test that failed."""
+    """Show the calls of a test that failed, and what the kit has told meanwhile."""
     report = yield
     kit = item.stash.get(KIT, None)
     if kit is not None and call.when == "call" and report.failed:
-        told = kit.told()
-        if told and not _is_shown(report, told):
-            report.sections.append(("ambassador_lib: calls", told))
+        for title, told in (("calls", kit.told()), ("misuse", "\n".join(kit.misuses))):
+            if told and not _is_shown(report, told):
+                report.sections.append((f"ambassador_lib: {title}", told))
     if call.when == "teardown" and KIT in item.stash:
         del item.stash[KIT]
     return report

@@ -173,22 +173,26 @@ def test_misuse_fails_a_test_that_has_swallowed_it(pytester: pytest.Pytester, ru
         def test_sleeping(virtual_time):
             time.sleep(30)
 
-        def test_two_loops(payment):
+        def test_two_loops(virtual_time):
+            async def pause():
+                await asyncio.sleep(1)
+
             async def main():
                 await asyncio.sleep(1)
-                def other():
-                    asyncio.run(asyncio.sleep(1))
-                thread = threading.Thread(target=other)
-                await asyncio.to_thread(asyncio.run, asyncio.sleep(1))
+                await asyncio.to_thread(asyncio.run, pause())
+
             asyncio.run(main())
+
+        def test_never_woken(virtual_time):
+            asyncio.run(asyncio.Event().wait())
 
         def test_own_clock(payment):
             with Client("envoy.yaml", clock=FakeClock()) as client:
                 client.get(CHARGES)
         """,
     )
-    result = run("-q", "-k", "not two_loops")
-    result.assert_outcomes(failed=8)
+    result = run("-q", "-W", "ignore")
+    result.assert_outcomes(failed=10)
     result.stdout.fnmatch_lines_random(
         [
             "*MisuseError: mail was asked GET /mail, and nobody scripted that: nothing was said of mail*",
@@ -199,6 +203,8 @@ def test_misuse_fails_a_test_that_has_swallowed_it(pytester: pytest.Pytester, ru
             "*MisuseError: real upstreams under virtual time*",
             "*MisuseError: time.sleep(30) under virtual time would really sleep*",
             "*MisuseError: a client has a clock of its own*",
+            "*MisuseError: virtual time is used from two event loops at the same time*",
+            "*MisuseError: virtual time stands still: the event loop waits without a bound*",
         ]
     )
 
@@ -223,6 +229,22 @@ def test_a_failed_test_shows_its_calls(pytester: pytest.Pytester, run: Run) -> N
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*- ambassador_lib: calls -*", "*#1 payment*503*retried: 5xx", "*#2 payment*200*"])
     assert str(result.stdout).count("ambassador_lib: calls") == 1
+
+
+def test_a_failed_test_shows_misuse_too(pytester: pytest.Pytester, run: Run) -> None:
+    """It may be why the test has failed."""
+    write(
+        pytester,
+        """
+        def test_unscripted(simulated_upstreams, ambassador_policy):
+            ambassador_policy("envoy.yaml", upstreams={"mail": simulated_upstreams.mail})
+            with Client("envoy.yaml") as client:
+                assert client.get("http://127.0.0.1:15001/mail").status_code == 200
+        """,
+    )
+    result = run("-q")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- ambassador_lib: misuse -*", "mail was asked GET /mail, and nobody scripted that*"])
 
 
 def test_steps_that_nobody_saw_are_a_warning(pytester: pytest.Pytester, run: Run) -> None:
