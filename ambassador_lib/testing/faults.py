@@ -71,15 +71,11 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reception:
-    """What happens with one connection.
+    """What happens with one connection: accepted, refused, never answered, or broken off in the TLS handshake."""
 
-    Accepted; refused; a black hole that never answers; accepted and reset at once; accepted, and the TLS handshake
-    fails. `delay` is in seconds and lies before any of it.
-    """
-
-    kind: Literal["accept", "refuse", "black hole", "reset", "tls failure"] = "accept"
-    delay: float = 0.0
+    kind: Literal["accept", "refuse", "black hole", "tls failure"] = "accept"
     label: str = ""
+    """The code of the step that made it."""
 
 
 Answer = int | Reaction | Callable[[Seen], "int | Reaction"]

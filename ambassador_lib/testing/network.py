@@ -107,7 +107,7 @@ class VirtualWorld:
         if reception.kind == "black hole":
             return None
         arrive = partial(self._arrive, upstream, endpoint, (address, port), destination, reception, told)
-        return self.time.call_at(now + reception.delay, arrive)
+        return self.time.call_at(now, arrive)
 
     def _arrive(
         self,
@@ -140,7 +140,7 @@ class VirtualWorld:
         links = self._links[upstream]
         links[:] = [each for each in links if not each.is_over]
         links.append(link)
-        if reception.kind in ("reset", "tls failure"):
+        if reception.kind == "tls failure":
             link.break_off()
         else:
             link.drive()

@@ -98,6 +98,8 @@ class Peer:
         while not self.is_over:
             cut = self.upstream.cut(self.endpoint, now)
             if cut == "now":
+                for exchange in self.exchanges:
+                    exchange.seen.failed = True
                 self._client_left(now)
                 self._end(Reset())
             elif not self._step(now):
@@ -187,6 +189,7 @@ class Peer:
             self._ended()
         elif self.is_over:
             for left in list(self.exchanges):
+                left.seen.failed |= left is not exchange
                 self.exchanges.remove(left)
                 self.upstream.finished(left.seen, now)
         return True

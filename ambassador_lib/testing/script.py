@@ -153,7 +153,7 @@ class Scripted(Decisions, Scoped):
             if step.recovers:
                 for line in self._lines.values():
                     if scope in (ALL, line.scope) and not line.scope.first:
-                        line.keep_usual()
+                        line.keep_usual(self._clock())
             line = self._lines[scope] = self._lines.pop(scope, Line(scope))  # what is said last comes last
             script = line.begin(self._clock())
             script.add(step, scope.code(self.code_name))

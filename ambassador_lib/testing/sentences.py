@@ -191,13 +191,14 @@ class Line:
 
     def begin(self, now: float) -> Script[Step]:
         """Start a new script."""
-        self.keep_usual()
+        self.keep_usual(now)
         self.current = Script(now)
         return self.current
 
-    def keep_usual(self) -> None:
-        """Let the current script go, and keep it where it is what goes on."""
-        if self.current is not None and self.current.steps and self.current.steps[-1].is_usual:
+    def keep_usual(self, now: float) -> None:
+        """Let the current script go, and keep the end of it where that is what is usual."""
+        if self.current is not None and self.current.steps[-1].is_usual:
+            self.current.settle(now)
             self.base = self.current
         self.current = None
 

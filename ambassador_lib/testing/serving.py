@@ -23,16 +23,27 @@ class Served(Protocol):
     def ready(self, events: int) -> None:
         """Something can be read or written."""
 
+    def close(self) -> None:
+        """End: what happened was not to happen."""
+
 
 class Serving:
     """Runs until `stop`: tells the owners of sockets what is ready, calls `tick` when `due` says, and what is asked.
 
-    `due` returns a reading of `time.monotonic`, or `None`.
+    `due` returns a reading of `time.monotonic`, or `None`; `failed` is told what an owner should not have raised.
     """
 
-    def __init__(self, name: str, *, due: Callable[[], float | None], tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        due: Callable[[], float | None],
+        tick: Callable[[], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
         self._due = due
         self._tick = tick
+        self._failed = failed
         self._selector = selectors.DefaultSelector()
         self._ear, self._waker = socket.socketpair()
         self._ear.setblocking(False)
@@ -85,6 +96,13 @@ class Serving:
         self._ear.close()
         self._waker.close()
 
+    def _tell(self, owner: Served, events: int) -> None:
+        try:
+            owner.ready(events)
+        except Exception as error:  # noqa: BLE001 - one connection must not take the others with it
+            self._failed(error)
+            owner.close()
+
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it wakes anyway; closed: it is over
             self._waker.send(b"\0")
@@ -98,7 +116,7 @@ class Serving:
                     with contextlib.suppress(OSError):
                         self._ear.recv(4096)
                 else:
-                    key.data.ready(events)
+                    self._tell(key.data, events)
             while self._asked:
                 work, done = self._asked.popleft()
                 try:

@@ -11,7 +11,7 @@ from .latency import RandomNumbers, ScriptError, Seconds
 if TYPE_CHECKING:
     from .faults import Answer, Ending, Place
 
-ConnectionFault = Literal["down", "refuse", "black hole", "reset", "tls failure"]
+ConnectionFault = Literal["down", "refuse", "black hole", "tls failure"]
 
 
 class Bounded(Protocol):
@@ -72,6 +72,7 @@ class Script(Generic[S]):
         self.fired: set[int] = set()
         """Which steps have happened."""
         self._runs: dict[int | None, Run[S]] = {}
+        self._begins_with = 0
 
     def add(self, step: S, where: str) -> None:
         """Go on with `step`; `where` is the code before the first."""
@@ -85,8 +86,15 @@ class Script(Generic[S]):
     def run(self, who: int | None) -> Run[S]:
         """Return how far `who` has come."""
         if who not in self._runs:
-            self._runs[who] = Run(self, who)
+            self._runs[who] = Run(self, who, self._begins_with)
         return self._runs[who]
+
+    def settle(self, now: float) -> None:
+        """Leave out all but the last step, for everybody who has not come so far."""
+        self._begins_with = len(self.steps) - 1
+        self.begins = now
+        for run in self._runs.values():
+            run.settle(now)
 
     def code(self, where: str) -> str:
         """Return the code that says it."""
@@ -96,11 +104,11 @@ class Script(Generic[S]):
 class Run(Generic[S]):
     """A cursor over steps."""
 
-    def __init__(self, script: Script[S], who: int | None) -> None:
+    def __init__(self, script: Script[S], who: int | None, index: int) -> None:
         self._script = script
         self._steps = script.steps
         self._who = who
-        self._index = 0
+        self._index = index
         self.began = script.begins
         """When the step in turn had its turn, by the upstream's clock."""
         self._last = script.begins
@@ -131,6 +139,11 @@ class Run(Generic[S]):
     def fires(self) -> None:
         """The current step has happened to somebody."""
         self._script.fired.add(self._index)
+
+    def settle(self, now: float) -> None:
+        """Go on with the last step."""
+        while self.current(now) is not None and self._index < len(self._steps) - 1:
+            self._go_on(now, by_count=False)
 
     def ahead(self, now: float) -> list[tuple[float, S]]:
         """Return the steps that time will bring, with the time when each begins: up to one that waits for a count."""

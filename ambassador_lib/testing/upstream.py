@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Self
 from typing import Protocol as HasContext
@@ -70,8 +71,9 @@ class Upstream(Scripted):
         self._wires: set[Wire] = set()
         self._accepted = 0
         self._is_closed = False
+        self._process = os.getpid()
         self._is_stale = False
-        self._serving = Serving(f"{name} serves", due=self._due, tick=self._tick)
+        self._serving = Serving(f"{name} serves", due=self._due, tick=self._tick, failed=self._failed)
         self.dns = RealNames(self, self._serving)
         first = bound(host, 0)
         self.port: int = first.getsockname()[1]
@@ -134,11 +136,12 @@ class Upstream(Scripted):
     def grow(self, count: int) -> None:
         """Have at least `count` endpoints; `ScriptError` where it was made with a number of them that is less."""
         super().grow(count)
-        self._serving.do(self._add_missing)
+        if not self._is_closed:
+            self._serving.do(self._add_missing)
 
     def close(self) -> None:
         """End every connection and the thread, and give the ports back; safe to call again."""
-        if self._is_closed:
+        if self._is_closed or os.getpid() != self._process:  # after a fork all of it is the parent's
             return
         self._is_closed = True
         self._serving.do(self._close_all)
@@ -161,6 +164,9 @@ class Upstream(Scripted):
     def handshake_failed(self, reason: str) -> None:
         """Keep why."""
         self.handshake_failures.append(reason)
+
+    def _failed(self, error: Exception) -> None:
+        self.misuses.append(f"{self.name} broke: {error!r}")
 
     def closed(self, wire: Wire) -> None:
         """A connection is over."""

@@ -55,6 +55,7 @@ class Wire:
         self._owner = owner
         self._serving = serving
         self._reception = reception
+        self._is_secure = tls is not None
         self._tls = Tls(tls) if tls is not None and reception.kind == "accept" else None
         self._peer: Peer | None = None
         self._outgoing = bytearray()
@@ -65,7 +66,7 @@ class Wire:
         """Begin to serve."""
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._reception.kind in ("refuse", "reset"):
+        if self._reception.kind == "refuse" or (self._reception.kind == "tls failure" and not self._is_secure):
             self._break_off()
             return
         self._serving.watch(self._socket, self, READ)

@@ -181,7 +181,8 @@ def test_an_open_connection_is_cut_when_the_upstream_goes_down() -> None:
     driver.payment.hangs(for_=3).then.is_down(for_=1)
     driver.hear(GET)
     assert driver.until_due() == [Reset()]
-    assert (driver.now, driver.payment.requests[0].gone, driver.payment.requests[0].answered) == (103.0, 103.0, None)
+    (seen,) = driver.payment.requests
+    assert (driver.now, seen.gone, seen.answered, seen.failed) == (103.0, 103.0, None, True)
 
 
 def test_an_idle_connection_ends_where_new_ones_fail() -> None:
@@ -312,13 +313,14 @@ def test_a_reset_ends_the_stream_alone() -> None:
 def test_a_close_ends_the_whole_connection(at: Any) -> None:
     """And with it the streams beside it."""
     client = caller()
-    client.driver.payment.on("/hangs").hangs()
+    client.driver.payment.on("/slow").is_slow(10.0)
     client.driver.payment.closes(at=at)
-    client.ask(path="/hangs")
+    client.ask(path="/slow")
     client.ask()
     client.exchange()
     assert client.ends == [End()]
     assert client.driver.peer.is_over
+    assert [seen.failed for seen in client.driver.payment.requests] == [True, True]
 
 
 def test_half_a_head_ends_with_the_connection() -> None:

@@ -122,6 +122,19 @@ def test_a_new_sentence_begins_anew_and_what_was_usual_comes_back() -> None:
     assert world.ask().status == 204
 
 
+def test_only_the_end_of_a_script_is_usual() -> None:
+    """What was still to fail when something else was said will not come back; what comes in turn goes on in turn."""
+    world = World(endpoints=2)
+    for part in (world.payment, world.payment.each):
+        part.fails(5).then.replies(201, 202)
+        world.ask()
+        part.is_slow(1.0, times=1)
+        slow = world.ask()
+        assert (slow.status, slow.delay) == (201, 1.0)
+        assert world.statuses(2) == [202, 202]
+        assert world.ask(endpoint=1).status == (202 if part is world.payment else 201)
+
+
 def test_recovers_takes_every_fault_back() -> None:
     """Faults of endpoints and of some requests too; usual answers stay."""
     world = World(endpoints=2)

@@ -10,7 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -263,6 +263,29 @@ def test_an_answer_may_change_the_script() -> None:
             get(upstream)
         with pytest.raises(httpx.ConnectError):
             get(upstream)
+
+
+def test_what_breaks_one_connection_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of the kit's own is told at the test's end, and no thread dies of it."""
+
+    def broken(self: Any, data: bytes, now: float) -> None:
+        raise ZeroDivisionError
+
+    with Upstream() as upstream:
+        with monkeypatch.context() as patched, pytest.raises(httpx.TransportError):
+            patched.setattr("ambassador_lib.testing.peer_http1.Http1Peer._feed", broken)
+            get(upstream)
+        assert upstream.misuses == ["upstream broke: ZeroDivisionError()"]
+        assert get(upstream).status_code == 200
+
+
+def test_a_handshake_that_is_to_fail_where_there_is_none_is_a_reset() -> None:
+    """Without TLS the connection is broken off."""
+    with Upstream() as upstream:
+        upstream.fails_handshake(1).then.replies(200)
+        with pytest.raises(httpx.NetworkError):
+            get(upstream)
+        assert get(upstream).status_code == 200
 
 
 def test_a_bound_port_of_a_peer_that_is_down_stays_its_own() -> None:
