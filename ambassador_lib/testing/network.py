@@ -203,6 +203,15 @@ class Link:
 
     # The client's side.
 
+    def polled(self) -> Link:
+        """Return itself, as it is when all that happens at this instant has happened."""
+        self._time.run_due()
+        return self
+
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed its side."""
+        return self.is_ended or self.is_over
+
     def send(self, data: bytes) -> None:
         """Bytes for the peer, which has them at this instant, after what happens now."""
         self._time.call_at(self._time.monotonic(), lambda: self._deliver(data))

@@ -121,11 +121,11 @@ class BlockingSimulatedWire:
 
     def has_input(self) -> bool:
         """Whether a read would return at once."""
-        return self._link.has_input()
+        return self._link.polled().has_input()
 
     def has_hung_up(self) -> bool:
         """Whether the peer has closed its side."""
-        return self._link.is_ended or self._link.is_over
+        return self._link.polled().has_hung_up()
 
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do; there is no socket, and no TLS."""

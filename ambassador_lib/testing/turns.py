@@ -23,7 +23,7 @@ BATON_GRACE = 0.25
 """The same where threads take turns: longer, since to go on without it would spoil their order."""
 PATIENCE = 0.5
 """Real seconds until somebody who waits for nothing is told so, where another thread might still wake him."""
-MOST_BESIDE = 100_000
+MOST_BESIDE = 50_000
 """Events beside (health checks, say) that may pass while somebody waits without a bound."""
 
 PACKAGE = str(Path(__file__).parent.parent)
@@ -92,12 +92,14 @@ class Turns:
         """Whether that thread takes part."""
         return any(each.thread is not None and each.thread.ident == thread for each in self._actors)
 
-    def waits(self, thread: int) -> bool:
-        """Whether that thread waits for virtual time."""
-        return any(each.waits for each in self._actors if each.thread is not None and each.thread.ident == thread)
+    def waiting(self) -> set[int]:
+        """Return which threads of the application's wait for virtual time."""
+        waiting = (each.thread for each in self._actors if each.waits and not each.holds_baton)
+        return {thread.ident or 0 for thread in waiting if thread is not None}
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread:
         """Run something in a thread that takes turns with the others, once this one waits."""
+        self.me()  # whoever starts others is one of those who take turns
         actor = Actor(None, holds_baton=True)
         actor.ready = _always
 

@@ -22,7 +22,7 @@ from .virtual_trio import check_trio
 if TYPE_CHECKING:
     from .virtual_time import VirtualTime
 
-PATIENCE = 1.0
+PATIENCE = 0.5
 """Real seconds that a loop waits for something real, where nothing virtual can wake it."""
 BUSY_PATIENCE = 2.0
 """Real seconds that time waits for threads of an executor, before it passes without them."""
@@ -99,6 +99,7 @@ class AdoptedLoop:
         self._selector = loop._selector
         self._run_in_executor = loop.run_in_executor
         self._in_executor = 0
+        self._is_released = False
         self._polled = -1
         self._busy_since: float | None = None
         self._shift(world.monotonic() - loop.time())
@@ -109,11 +110,13 @@ class AdoptedLoop:
     def release(self) -> None:
         """Give the loop its own clock and selector back."""
         loop = self._loop
-        if loop._selector is self:
-            loop._selector = self._selector
-        before = loop.time()
-        del loop.time, loop.run_in_executor
-        self._shift(loop.time() - before)
+        with self._world.turns.changed:  # it may be waiting, in a thread of its own
+            self._is_released = True
+            if loop._selector is self:
+                loop._selector = self._selector
+            before = loop.time()
+            del loop.time, loop.run_in_executor
+            self._shift(loop.time() - before)
 
     def _shift(self, seconds: float) -> None:
         for handle in self._loop._scheduled:
@@ -147,6 +150,8 @@ class AdoptedLoop:
         try:
             while True:
                 with turns.changed:
+                    if self._is_released:
+                        return []
                     outcome = turns.look(actor)
                 if outcome is Outcome.GO:
                     return []
@@ -186,15 +191,14 @@ class AdoptedLoop:
         """Whether threads of an executor, or of anyio, do something other than wait for virtual time."""
         if threading.active_count() == 1:
             return False
-        turns = self._world.turns
+        waiting = self._world.turns.waiting()
         for thread in threading.enumerate():
-            idle: Any = getattr(thread, "idle_workers", ())  # a thread of anyio's has them
-            is_ours = hasattr(thread, "idle_workers") and getattr(thread, "loop", None) is self._loop
-            if is_ours and thread not in idle and not turns.waits(thread.ident or 0):
-                return True
-        return self._in_executor > 0 and not any(
-            turns.waits(thread.ident or 0) for thread in threading.enumerate() if "ThreadPool" in thread.name
-        )
+            idle: Any = getattr(thread, "idle_workers", None)  # a thread of anyio's has them
+            if idle is not None and getattr(thread, "loop", None) is self._loop:
+                if thread not in idle and thread.ident not in waiting:
+                    return True
+                waiting.discard(thread.ident or 0)
+        return self._in_executor > len(waiting - {threading.get_ident()})
 
     def _complain(self, patience: float) -> None:
         """Tell the test that it waits for nothing; a loop of another thread may well wait for that thread's caller."""

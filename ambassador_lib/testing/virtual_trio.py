@@ -21,7 +21,7 @@ else:
     except ImportError:
         Clock = object
 
-PATIENCE = 1.0
+PATIENCE = 0.5
 
 
 class TrioClock(Clock):
