@@ -194,7 +194,8 @@ class _Timer:
 
 async def _in_cancel_scope(deadline: Deadline, work: Coroutine[Any, Any, T], now: Callable[[], float]) -> T:
     def scope_deadline() -> float:
-        return INFINITY if deadline.at == INFINITY else anyio.current_time() + deadline.at - now()
+        # The difference first: where both clocks are one, the sum is exact, and not a little early.
+        return INFINITY if deadline.at == INFINITY else anyio.current_time() + (deadline.at - now())
 
     def move() -> None:
         scope.deadline = scope_deadline()

@@ -23,6 +23,8 @@ BATON_GRACE = 0.25
 """The same where threads take turns: longer, since to go on without it would spoil their order."""
 PATIENCE = 0.5
 """Real seconds until somebody who waits for nothing is told so, where another thread might still wake him."""
+MOST_AT_ONCE = 200_000
+"""Turns that an event loop may take at one instant."""
 MOST_BESIDE = 50_000
 """Events beside (health checks, say) that may pass while somebody waits without a bound."""
 
@@ -235,6 +237,28 @@ def stands_still(who: str) -> str:
         f"virtual time stands still: {who} waits without a bound, and nothing is planned that could end the wait: no "
         "timer, no answer of a simulated upstream; give the wait a timeout, or the upstream something to do"
     )
+
+
+class Standstill:
+    """Notices that an event loop goes round and round while time cannot pass."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._at = -1.0
+        self._count = 0
+
+    def count(self) -> None:
+        """One more turn; `MisuseError` for too many of them at one instant."""
+        now = self._turns.agenda.now
+        if now != self._at:
+            self._at, self._count = now, 0
+        self._count += 1
+        if self._count > MOST_AT_ONCE:
+            self._count = 0
+            raise MisuseError(
+                "virtual time stands still: tasks take turns without an end, and time passes only while all wait (does "
+                "somebody wait in a loop, with sleep(0)?)"
+            )
 
 
 def caller() -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .agenda import INFINITY
 from .misuse import MisuseError
 from .stepped_loop import SteppedLoop
-from .turns import GRACE, Outcome, stands_still
+from .turns import GRACE, Outcome, Standstill, stands_still
 from .virtual_trio import check_trio
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class AdoptedLoop:
         self._run_in_executor = loop.run_in_executor
         self._in_executor = 0
         self._is_released = False
+        self._standstill = Standstill(world.turns)
         self._polled = -1
         self._busy_since: float | None = None
         self._shift(world.monotonic() - loop.time())
@@ -139,6 +140,7 @@ class AdoptedLoop:
         """Return what is ready; where nothing is, let virtual time pass until the next timer."""
         events: list[Any] = self._selector.select(0)
         if events or (timeout is not None and timeout <= 0):
+            self._standstill.count()
             self._world.run_due()
             return events
         turns = self._world.turns

@@ -193,8 +193,9 @@ class VirtualTime:
 
     def trio_clock(self) -> TrioAbcClock:
         """Return the clock to run trio with: `trio.run(..., clock=...)`, `("trio", {"clock": ...})` for anyio."""
-        from .virtual_trio import TrioClock
+        from .virtual_trio import TrioClock, forget_trio
 
+        self._stack.callback(forget_trio)
         return TrioClock(self)
 
     def takes_over_sleep(self) -> None:

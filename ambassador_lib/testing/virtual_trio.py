@@ -8,7 +8,7 @@ import time as system
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .misuse import MisuseError
-from .turns import GRACE, Outcome, stands_still
+from .turns import GRACE, Outcome, Standstill, stands_still
 
 if TYPE_CHECKING:
     from .virtual_time import VirtualTime
@@ -29,14 +29,19 @@ class TrioClock(Clock):
 
     def __init__(self, world: VirtualTime) -> None:
         self._world = world
-        self._polled = -1
+        self._standstill = Standstill(world.turns)
         self._patience: float | None = None
 
     def start_clock(self) -> None:
-        """Nothing: the world's time runs already."""
+        """The world's time runs already; trio throws its dice, which are for the order of tasks, by the seed."""
+        from trio._core import _run
+
+        _run._r.seed(self._world.seed)
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # as pytest-trio does
 
     def current_time(self) -> float:
         """Return virtual seconds."""
+        self._standstill.count()
         return self._world.monotonic()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -75,6 +80,14 @@ class TrioClock(Clock):
         task = runner.main_task
         if task is not None and task._abort_func is not None:
             task._attempt_abort(stop)
+
+
+def forget_trio() -> None:
+    """Let trio's dice fall as they like again."""
+    run = sys.modules.get("trio._core._run")
+    if run is not None:
+        run._ALLOW_DETERMINISTIC_SCHEDULING = False  # type: ignore[attr-defined]
+        run._r.seed()
 
 
 def check_trio(world: VirtualTime) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 import trio
 
@@ -294,6 +295,17 @@ def test_an_instant_without_end_is_told(virtual_time: VirtualTime) -> None:
     with pytest.raises(MisuseError, match="at one virtual instant"):
         virtual_time.sleep(2)
     assert event.is_off
+
+
+def test_turns_without_an_end_are_told(virtual_time: VirtualTime) -> None:
+    """A loop that waits for time to pass, and lets nobody wait, is cut."""
+
+    async def main() -> None:
+        while virtual_time.elapsed < 1:
+            await anyio.lowlevel.checkpoint()
+
+    with pytest.raises(MisuseError, match="tasks take turns"):
+        asyncio.run(main())
 
 
 def test_one_world_at_a_time(virtual_time: VirtualTime) -> None:
