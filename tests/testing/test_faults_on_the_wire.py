@@ -12,7 +12,7 @@ import pytest
 
 import ambassador_lib
 from ambassador_lib import AsyncClient, Client
-from ambassador_lib.testing import Upstream
+from ambassador_lib.testing import Upstream, simulation
 
 Say = Callable[[Upstream], object]
 Document = dict[str, Any]
@@ -124,8 +124,12 @@ FAULTS: dict[str, tuple[Say, type[Exception], type[Exception], tuple[str, str], 
 
 
 def document(upstream: Upstream, *, http2: bool) -> Document:
-    """Return a policy with one cluster `up`."""
-    host, port = upstream.addresses[0]
+    """Return a policy with one cluster `up`, which the upstream is."""
+    return placed(*upstream.addresses[0], http2=http2)
+
+
+def placed(host: str, port: int, *, http2: bool) -> Document:
+    """Return a policy with one cluster `up` of one endpoint."""
     address = {"socket_address": {"address": host, "port_value": port}}
     cluster: Document = {
         "name": "up",
@@ -162,7 +166,11 @@ def ask_plain(upstream: Upstream, kind: str, *, http2: bool, timeout: httpx.Time
 
 def ask_ours(upstream: Upstream, kind: str, *, http2: bool, timeout: httpx.Timeout = PATIENT) -> httpx.Response:
     """Ask with the library's client."""
-    policy = document(upstream, http2=http2)
+    return ask_by(document(upstream, http2=http2), kind, timeout)
+
+
+def ask_by(policy: Any, kind: str, timeout: httpx.Timeout) -> httpx.Response:
+    """Ask with the library's client."""
     if kind == "blocking":
         with Client(policy, timeout=timeout) as client:
             return client.get("http://up/")
@@ -273,3 +281,20 @@ def test_too_many_bytes_are_too_many(http2: bool) -> None:
                 ask_ours(upstream, "blocking", http2=True)
         else:
             assert ask_ours(upstream, "blocking", http2=False).text == "012345"
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_simulated_upstream_is_met_in_the_same_way(fault: str, http2: bool, kind: str) -> None:
+    """One vocabulary: without sockets the same sentence gives the same exception and the same flag."""
+    say, _, _, over_http1, over_http2 = FAULTS[fault]
+    name, flag = over_http2 if http2 else over_http1
+    with simulation() as kit:
+        upstream = kit.simulated_upstreams("payment")
+        upstream.replies(text="payment")
+        say(upstream)
+        policy = kit.policy(placed("127.0.0.1", 1, http2=http2), upstreams={"up": upstream})
+        with pytest.raises(httpx.TransportError) as caught:
+            ask_by(policy, kind, IMPATIENT)
+    assert (type(caught.value).__name__, caught.value.call.flags) == (name, [flag])  # type: ignore[attr-defined]
