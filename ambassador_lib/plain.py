@@ -17,7 +17,7 @@ import httpx
 
 from ._httpx import with_headers
 from .algorithms.retry_on import RetryOn
-from .call import Attempt, Call, Handler, Next
+from .call import INFINITY, Attempt, Call, Handler, Next
 from .errors import AmbassadorError, connect_failure, connect_timeout, connection_termination
 from .handlers.breaker import Breaker
 from .handlers.observe import Observe
@@ -81,6 +81,7 @@ class PlainStack:
         host = self._host(call.request.url)
         call.cluster, call.route, call.destination = host.upstream, _ROUTE, transport
         call.report.cluster = host.upstream.name
+        call.read_timeout = call.write_timeout = INFINITY  # httpx's transport keeps them itself
         call.headers = [(name.lower(), value) for name, value in call.request.headers.raw]
         self._tracing.start_call(call)
         try:

@@ -74,8 +74,15 @@ class VirtualWorld:
         self._names[name.lower().removesuffix(".")] = upstream
 
     def named(self, name: str) -> Scripted | None:
-        """Return who answers for a name."""
-        return self._names.get(name.lower().removesuffix("."))
+        """Return who answers for a name: whom it was given to, or who says that it `serves` it."""
+        known = self._names.get(name.lower().removesuffix("."))
+        if known is not None:
+            return known
+        return next((each for each in self._addresses if not each.dns.knows("") and each.dns.knows(name)), None)
+
+    def lives_at(self, host: str, port: int) -> bool:
+        """Whether a simulated endpoint has that address."""
+        return (host, port) in self._endpoints
 
     # --- what happens -----------------------------------------------------------------------------------------------
 

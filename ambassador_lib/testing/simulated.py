@@ -9,6 +9,7 @@ import httpx
 from .. import surroundings as world_around
 from ..discovery.resolver import SYSTEM_LOOKUP_TIMEOUT, Answer, Family, NoSuchName, ResolveFailed
 from ..surroundings import Surroundings
+from .direct import AsyncSimulatedTransport, SimulatedTransport
 from .misuse import MisuseError
 from .script import Scripted
 from .virtual_time import VirtualTime
@@ -138,6 +139,7 @@ class Simulation(Surroundings):
         self.random = time.random
         self.control = time.control
         self._resolver = SimulatedResolver(time)
+        self._direct: dict[bool, SimulatedTransport | AsyncSimulatedTransport] = {}
 
     def __enter__(self) -> Self:
         world_around.install(self)
@@ -164,16 +166,38 @@ class Simulation(Surroundings):
         return self._resolver
 
     def passthrough(self, request: httpx.Request, transport: Any) -> Any:
-        """Refuse what would go out to the real world; mocks and applications (ASGI, WSGI) go on."""
+        """Reach simulated upstreams by their own URLs, and refuse what would go out to the real world.
+
+        Mocks and applications (ASGI, WSGI) go on.
+        """
         from ..engine.foreign import AsyncForeignEngine, ForeignEngine
 
-        kind = ForeignEngine if isinstance(transport, httpx.BaseTransport) else AsyncForeignEngine
+        is_blocking = isinstance(transport, httpx.BaseTransport)
+        if self.time.network.lives_at(request.url.host, request.url.port or 80):
+            return self.direct(is_blocking=is_blocking)
+        kind = ForeignEngine if is_blocking else AsyncForeignEngine
         if not kind(transport, clock=self.time).dials:
             return transport
         raise MisuseError(
             f"{request.method} {request.url}: nothing in the policy claims this URL, and under virtual time nothing "
             "real is called; add it to the policy, or give the client a transport that answers (httpx.MockTransport)"
         )
+
+    def direct(self, *, is_blocking: bool) -> SimulatedTransport | AsyncSimulatedTransport:
+        """Return the transport to simulated upstreams that no policy is about."""
+        known = self._direct.get(is_blocking)
+        if known is None:
+            known = self._direct[is_blocking] = (SimulatedTransport if is_blocking else AsyncSimulatedTransport)(
+                self.time
+            )
+        return known
+
+    def end(self) -> None:
+        """Close every twin, and what was reached directly."""
+        super().end()
+        for transport in self._direct.values():
+            transport.abandon()
+        self._direct.clear()
 
     def __repr__(self) -> str:
         return f"<Simulation {self.time!r}>"
