@@ -40,7 +40,8 @@ class Surroundings:
     control: ControlThread | None = None
     """What runs discovery and health checks, in place of the process's control thread."""
     lenient = False
-    """Whether certificates, keys and CAs that a policy names may be missing when it is loaded."""
+    """Whether certificates, keys, CAs, files of endpoints and folders of logs that a policy names may be missing when
+    it is loaded."""
 
     def __init__(self) -> None:
         self._guests: weakref.WeakSet[Guest] = weakref.WeakSet()

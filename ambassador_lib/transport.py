@@ -147,7 +147,7 @@ class _Ambassador:
     def leave(self) -> None:
         """The surroundings end: close the twin, also where nothing can be awaited any more."""
         kept, self._kept_twin = self._kept_twin, None
-        if kept is not None:
+        if kept is not None and not kept[1]._closed:
             for engine in kept[1]._close_stacks():
                 self._end_engine(engine)
 

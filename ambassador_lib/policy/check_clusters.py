@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from . import sources
 from .check_balancing import check_balancing
 from .check_extra_requests import check_mirrors
 from .check_filters import check_upstream_filters
@@ -98,7 +99,7 @@ def _check_eds(findings: Findings, cluster: Cluster) -> None:
     elif config.eds_config is None:
         findings.fault(config, "eds_config", "required field is missing")
     else:
-        check_source(findings, config.eds_config)
+        check_source(findings, config.eds_config, may_be_missing=sources.is_lenient)
     if cluster.load_assignment is not None:
         findings.warn(cluster, "load_assignment", "no effect: the endpoints of an EDS cluster are discovered")
 

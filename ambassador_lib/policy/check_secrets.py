@@ -5,6 +5,7 @@ What a secret holds is checked where it is used: nobody minds a bad one that nob
 
 from __future__ import annotations
 
+from . import sources
 from .check_sources import check_source
 from .findings import Findings
 from .model.tls import CertificateValidationContext, CommonTlsContext, SdsSecretConfig, Secret, TlsCertificate
@@ -29,7 +30,7 @@ def check_secrets(findings: Findings) -> None:
 def check_secret(findings: Findings, config: SdsSecretConfig, kind: str) -> Secret | None:
     """Return the policy's own secret that is named, `None` for one of a file; a fault where there is neither."""
     if config.sds_config is not None:
-        check_source(findings, config.sds_config)
+        check_source(findings, config.sds_config, may_be_missing=sources.is_lenient and kind != "generic_secret")
         return None
     found = find(findings.secrets, config.name, kind)
     if found is None:

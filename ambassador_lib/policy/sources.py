@@ -11,7 +11,8 @@ from .model.core import DataSource
 stand_in: Callable[[str], bytes | None] | None = None
 """Has the content of files that are not there, `None` for none; set while tests have put something around clients."""
 is_lenient = False
-"""Whether certificates and keys may be missing when a policy is loaded; set as `stand_in`."""
+"""Whether certificates, keys, files of endpoints and folders of logs may be missing when a policy is loaded; set as
+`stand_in`."""
 
 
 class SourceError(Exception):

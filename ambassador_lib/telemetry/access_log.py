@@ -56,9 +56,10 @@ class AccessLogs:
                     _log.warning("an access log could not be written", exc_info=True)
 
     def close(self) -> None:
-        """Write what waits, and let go of the files."""
+        """Write what waits, and let go of the files; safe to repeat."""
         entries, self._entries = self._entries, []
-        for entry, end in zip(entries, self._ends, strict=True):
+        ends, self._ends = self._ends, []
+        for entry, end in zip(entries, ends, strict=True):
             end.detach()
             close_log(entry.file)
 

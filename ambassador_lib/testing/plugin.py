@@ -51,12 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
 # --- fixtures -----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(name="ambassador_seed")
+def ambassador_seed_fixture() -> int:
+    """What chance begins with, for a test of one's own to override or to parametrize."""
+    return 0
+
+
 @pytest.fixture(name="ambassador_kit")
-def ambassador_kit_fixture(request: pytest.FixtureRequest) -> Iterator[Kit]:
+def ambassador_kit_fixture(request: pytest.FixtureRequest, ambassador_seed: int) -> Iterator[Kit]:
     """Everything of the test (`ambassador_lib.testing.Kit`); the other fixtures are its parts."""
     from .kit import Kit
 
-    kit = Kit()
+    kit = Kit(seed=ambassador_seed)
     request.node.stash[KIT] = kit
     prepare = request.node.stash.get(PREPARE, None)
     if prepare is not None:
