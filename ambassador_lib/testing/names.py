@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
 from .latency import ScriptError
-from .steps import Script, check_bounds
-from .verbs import code
+from .steps import Script, check_bounds, code
 
 if TYPE_CHECKING:
     from .script import Scripted

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .latency import ScriptError
-from .steps import Run, Script, Step
-from .verbs import Verbs, code
+from .steps import Run, Script, Step, code
+from .verbs import Verbs
 
 if TYPE_CHECKING:
     from .script import Scripted

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .latency import RandomNumbers, ScriptError, Seconds
 
@@ -212,3 +213,13 @@ def check_bounds(
         raise ScriptError(f"{what}: probability={probability!r} {why}; it wants a number above 0, at most 1")
     if seed is not None and probability is None:
         raise ScriptError(f"{what}: seed={seed!r} seeds nothing without probability=")
+
+
+def code(name: str, args: Sequence[object], kwargs: dict[str, Any]) -> str:
+    """Return a call as it is written."""
+    written = [*map(_written, args), *(f"{key}={_written(value)}" for key, value in kwargs.items())]
+    return f"{name}({', '.join(written)})"
+
+
+def _written(value: object) -> str:
+    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)

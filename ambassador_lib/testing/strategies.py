@@ -26,7 +26,7 @@ except ImportError as error:
     raise ImportError("chaos and strategies need 'hypothesis': pip install 'ambassador_lib[testing]'") from error
 
 from .latency import Latency, Seconds, exponential, lognormal, pareto, uniform
-from .verbs import code
+from .steps import code
 
 STATUSES = (500, 502, 503, 504, 429)
 PLACES = ("before headers", "mid-headers", "before body", "mid-body")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
-from .faults import NOT_HTTP, UNSAID, Answer, Headers, Reaction, reply
+from .faults import NOT_HTTP, UNSAID, Answer, Headers, Reaction, pairs, reply
 from .latency import ScriptError, Seconds, checked
-from .steps import Step, check_bounds
+from .steps import Step, check_bounds, code
 
 if TYPE_CHECKING:
     from .faults import Place
@@ -97,15 +97,18 @@ class Verbs:
         *,
         status: int = 503,
         retry_after: float | None = None,
-        text: str = "",
+        json: Any = UNSAID,
+        text: str | None = None,
+        headers: Headers = (),
         for_: float | None = None,
         probability: float | None = None,
         seed: int | None = None,
         after: Seconds = 0.0,
     ) -> Step:
         """Answer with an error status; `retry_after` is told in seconds."""
+        told = (*pairs(headers), *_retry_after(retry_after))
         return Step(
-            answers=(reply(status, text=text or None, headers=_retry_after(retry_after)),),
+            answers=(reply(status, json=json, text=text, headers=told),),
             times=times,
             for_=for_,
             probability=probability,
@@ -275,23 +278,13 @@ class Verbs:
         return Step(fault="tls failure", times=times, for_=for_)
 
 
-def code(name: str, args: Sequence[object], kwargs: dict[str, Any]) -> str:
-    """Return a call as it is written."""
-    written = [*map(_written, args), *(f"{key}={_written(value)}" for key, value in kwargs.items())]
-    return f"{name}({', '.join(written)})"
-
-
-def _written(value: object) -> str:
-    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)
-
-
 def _place(what: str, at: At) -> Place:
     if at not in PLACES:
         raise ScriptError(f"{what}: at={at!r} is none of {', '.join(map(repr, PLACES))}")
     return PLACES[at]
 
 
-def _retry_after(seconds: float | None) -> Headers:
+def _retry_after(seconds: float | None) -> tuple[tuple[str, str], ...]:
     if seconds is None:
         return ()
     checked(seconds, "retry_after")
