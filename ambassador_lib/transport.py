@@ -137,6 +137,7 @@ class _Ambassador:
             replace(options, clock=clock or options.clock, random=random or options.random, surroundings=around)
         )
         twin.closes_inner = False
+        twin._call = twin._noted_call  # type: ignore[method-assign]  # calls of others need not ask for it
         twin._own_passthrough = self._own_passthrough
         if twin.policy is not None:
             twin._begin()
@@ -249,8 +250,13 @@ class _Ambassador:
             read, write = timeout.get("read"), timeout.get("write")
             call.read_timeout = INFINITY if read is None else read
             call.write_timeout = INFINITY if write is None else write
-        if self._options.surroundings is not None:
-            self._options.surroundings.noted(call)
+        return call
+
+    def _noted_call(self, request: httpx.Request) -> Call:
+        """In place of `_call`, for a twin: the surroundings are told."""
+        call = type(self)._call(self, request)
+        assert self._options.surroundings is not None, "a twin has them"
+        self._options.surroundings.noted(call)
         return call
 
     def _refusal(self) -> Entry | None:

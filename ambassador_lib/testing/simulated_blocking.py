@@ -12,7 +12,8 @@ from ..errors import DeadlineExpired, connect_timeout
 
 if TYPE_CHECKING:
     from ..engine.base import Exchange
-    from .network import Link, VirtualWorld
+    from .links import Link
+    from .network import VirtualWorld
     from .virtual_time import VirtualTime
 
 

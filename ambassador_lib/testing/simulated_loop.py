@@ -18,7 +18,8 @@ from .simulated_blocking import extra_info, take
 
 if TYPE_CHECKING:
     from ..engine.base import Exchange
-    from .network import Link, VirtualWorld
+    from .links import Link
+    from .network import VirtualWorld
 
 
 class LoopSimulatedNetwork(LoopNetwork):

@@ -200,7 +200,9 @@ class AdoptedLoop:
                 if thread not in idle and thread.ident not in waiting:
                     return True
                 waiting.discard(thread.ident or 0)
-        return self._in_executor > len(waiting - {threading.get_ident()})
+        # The end of the loop's own executor has a timeout, and is worked at by a thread of nobody's.
+        ends = getattr(self._loop, "_executor_shutdown_called", False) and self._loop._default_executor is not None
+        return ends or self._in_executor > len(waiting - {threading.get_ident()})
 
     def _complain(self, patience: float) -> None:
         """Tell the test that it waits for nothing; a loop of another thread may well wait for that thread's caller."""

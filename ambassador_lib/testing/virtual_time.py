@@ -112,13 +112,13 @@ class VirtualTime:
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass in this thread, and all happen that happens meanwhile."""
-        until = self.agenda.now + max(0.0, seconds)
+        if seconds < 0:
+            raise ValueError(f"time only moves forward, not by {seconds}")
+        until = self.agenda.now + seconds
         self.wait(_never, lambda: until, "a sleep")
 
     def advance(self, seconds: float) -> None:
-        """As `sleep`: let `seconds` pass; they are not negative."""
-        if seconds < 0:
-            raise ValueError(f"time only moves forward, not by {seconds}")
+        """As `sleep`: let `seconds` pass."""
         self.sleep(seconds)
 
     async def sleep_async(self, seconds: float) -> None:
