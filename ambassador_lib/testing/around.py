@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..surroundings import Surroundings
 from .kit_tls import PEM_SUFFIXES, secret_of_missing
 from .mapping import Pointing
+from .misuse import where
 from .timeline import Told
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Pointed(Surroundings):
 
     def noted(self, call: Call) -> None:
         """Remember the call for the timelines of assertions."""
-        self.calls.append(Told(call.started, call.report))
+        self.calls.append(Told(call.started, call.report, where()))
 
 
 class Mapped(Pointed):

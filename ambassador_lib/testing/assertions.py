@@ -8,13 +8,14 @@ around (`ambassador_policy`, `simulation()`, `mapped_policy()`).
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from .. import surroundings
-from .misuse import MisuseError, nearest
+from .misuse import MisuseError, nearest, where
 from .timeline import Told, report_of, requests_seen, seconds, timeline
 
 if TYPE_CHECKING:
@@ -255,14 +256,31 @@ def _outcome(outcome: Any) -> str:
 class _Measured:
     """Measures what is done inside a `with`, and fails where it took too long."""
 
+    _was_entered = False
+
     def __init__(self, limit: float) -> None:
         self._limit = limit
+        self._where = where()
         self._now = _now()
         self._started = 0.0
         self.elapsed: float | None = None
         """Seconds that it took, once it is over."""
 
+    def __del__(self) -> None:
+        if self._was_entered:
+            return
+        message = (
+            f"assert_total_time_below({self._limit!r}) at {self._where} has asserted nothing: say `with "
+            "assert_total_time_below(...):` around what is measured, or give it a response"
+        )
+        pointing = getattr(surroundings.installed, "pointing", None)
+        if pointing is not None:
+            pointing.misuses.append(message)
+        else:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
     def __enter__(self) -> Self:
+        self._was_entered = True
         self._now = _now()
         self._started = self._now()
         return self

@@ -32,6 +32,8 @@ U = TypeVar("U")
 class UnfiredStepWarning(UserWarning):
     """A script said more than the test has seen: what it wanted to show may not have happened."""
 
+    __module__ = "ambassador_lib.testing"
+
 
 class Upstreams(Generic[U]):
     """Makes upstreams and finds them again: `upstreams("payment", endpoints=3)`, then `upstreams.payment`."""
@@ -142,7 +144,8 @@ class Kit:
         """Raise `MisuseError` for what was misused and perhaps swallowed; warn of steps that have not happened."""
         __tracebackhide__ = True
         if misuses := self.misuses:
-            raise MisuseError("\n".join(misuses))
+            told = self.told()
+            raise MisuseError("\n".join([*misuses, *(["calls:", told] if told else [])]))
         for upstream in self._everybody if self.warns_of_unfired else ():
             for step in upstream.unfired:
                 message = (

@@ -25,6 +25,8 @@ class RandomNumbers(Protocol):
 class ScriptError(MisuseError, ValueError):
     """A script that cannot mean what it says: a step that never comes to its turn, a number out of range."""
 
+    __module__ = "ambassador_lib.testing"
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:

@@ -23,7 +23,7 @@ from ..policy.model.cluster import (
 )
 from ..policy.model.core import Address, SocketAddress
 from .mapped_tls import Peers, simulated_tls, tls_contexts
-from .misuse import MisuseError, nearest
+from .misuse import MisuseError, nearest, where
 
 if TYPE_CHECKING:
     from ..policy import Policy
@@ -120,8 +120,9 @@ class Pointing:
 
     def refuse(self, name: str) -> NoReturn:
         """A call goes to a cluster that nobody mapped."""
+        at = where()
         message = (
-            f"a call went to the cluster {name!r}, for which no upstream stands in: say "
+            f"a call{f' at {at}' if at else ''} went to the cluster {name!r}, for which no upstream stands in: say "
             f"`upstreams={{{name!r}: ...}}`, {_mapped(self._targets)}"
         )
         self.misuses.append(message)

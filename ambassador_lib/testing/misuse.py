@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
+LIBRARY = str(Path(os.__file__).parent) + os.sep
 
 
 class MisuseError(RuntimeError):
@@ -11,6 +18,19 @@ class MisuseError(RuntimeError):
 
     It is no `httpx` and no `AmbassadorError`: application code that handles failures of calls does not swallow it.
     """
+
+    __module__ = "ambassador_lib.testing"
+
+
+def where() -> str:
+    """Return the line of code that is at work, outside of libraries: `file.py:12`; empty where there is none."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - walked, not kept
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((PACKAGE, LIBRARY, "<")) and f"{os.sep}site-packages{os.sep}" not in file:
+            return f"{os.path.relpath(file) if file.startswith(os.getcwd()) else file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -22,6 +22,10 @@ PREPARE: pytest.StashKey[Callable[[Kit], None]] = pytest.StashKey()
 """What is done with a test's kit before the test has it."""
 CHAOS = "chaos"
 STAND_INS = "ambassador_lib_stand_ins"
+MISSING = (
+    "A policy is loaded at import, and names files that this machine does not have. If these are certificates, keys or "
+    f"secrets of production, say in pytest's configuration: {STAND_INS} = true"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -119,11 +123,15 @@ def ambassador_policy_fixture(ambassador_kit: Kit) -> Callable[..., Policy]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test that misused the kit, even if the application has swallowed it."""
-    __tracebackhide__ = True
     result = yield
     kit = item.stash.get(KIT, None)
     if kit is not None:
-        kit.check()
+        from .misuse import MisuseError
+
+        try:
+            kit.check()
+        except MisuseError as error:
+            pytest.fail(f"MisuseError: {error}", pytrace=False)  # no line of the test's is at work any more
     return result
 
 
@@ -146,6 +154,15 @@ def pytest_runtest_makereport(
 def _is_shown(report: pytest.TestReport, told: str) -> bool:
     first = told.splitlines()[0].strip()
     return first in report.longreprtext
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Name the way out where a client is made at import, and files are missing that only production has."""
+    report = yield
+    if report.failed and all(word in report.longreprtext for word in ("PolicyError", "cannot be read")):
+        report.sections.append(("ambassador_lib", MISSING))
+    return report
 
 
 # --- chaos --------------------------------------------------------------------------------------------------------

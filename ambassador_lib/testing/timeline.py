@@ -16,10 +16,11 @@ MOST_CALLS = 50
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One call's report, and when the call began, in seconds on its own clock."""
+    """One call's report, when the call began, in seconds on its own clock, and which line of code made it."""
 
     started: float
     report: CallReport
+    where: str = ""
 
 
 def report_of(subject: Any) -> CallReport | None:
@@ -44,7 +45,7 @@ def timeline(calls: Iterable[Told | CallReport], *, name: Callable[[str], str] =
     zero = told[0].started
     lines = [f"({left_out} earlier calls are left out)"] if left_out else []
     for call in told:
-        lines += _lines(call.report, call.started - zero, name)
+        lines += _lines(call, call.started - zero, name)
     return "\n".join(lines)
 
 
@@ -60,8 +61,9 @@ def requests_seen(seen: Sequence[Seen]) -> str:
     )
 
 
-def _lines(report: CallReport, at: float, name: Callable[[str], str]) -> list[str]:
-    lines = [f"{_at(at)}  {report.method} {report.url}"]
+def _lines(call: Told, at: float, name: Callable[[str], str]) -> list[str]:
+    report = call.report
+    lines = [f"{_at(at)}  {report.method} {report.url}{f'  ({call.where})' if call.where else ''}"]
     width = max((len(name(attempt.endpoint or "-")) for attempt in report.attempts), default=0)
     lines += [_try(attempt, at, name, width) for attempt in report.attempts]
     ended = f"{_at(at + report.duration)}  " if report.duration is not None else "   (open)  "

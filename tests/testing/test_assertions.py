@@ -12,6 +12,7 @@ import pytest
 
 from ambassador_lib import Client, Policy, UpstreamResetError
 from ambassador_lib.testing import (
+    Kit,
     MisuseError,
     Upstream,
     assert_breaker,
@@ -79,6 +80,7 @@ def test_wrong_tries_are_shown_as_a_timeline(payment: Upstream, client: Client) 
     assert text.startswith(
         "expected 3 tries of payment, there were 2; expected payment to answer [503, 503, 200], it was [503, 200]\n"
     )
+    assert re.search(r"\+0\.000 s  GET http://127\.0\.0\.1:15001/charges  \(.*test_assertions\.py:\d+\)", text)
     assert re.search(r"\+0\.000 s    #1 payment\[[01]\]  503 in \d+ ms, retried: 5xx", text)
     assert "what payment has seen:" in text
     assert "by replies(503, 200)" in text
@@ -185,6 +187,17 @@ def test_a_call_that_is_not_over_has_no_time_yet(payment: Upstream, client: Clie
         assert_total_time_below(1.0, response)
     with pytest.raises(MisuseError, match="has no call's report"):
         assert_total_time_below(1.0, httpx.Response(200))
+
+
+def test_a_forgotten_with_is_told(payment: Upstream) -> None:
+    """It would assert nothing: where a kit is around it fails the test, elsewhere it is a warning."""
+    with pytest.warns(
+        RuntimeWarning, match=r"assert_total_time_below\(0\.0\) at .*test_assertions\.py:\d+ has asserted"
+    ):
+        assert_total_time_below(0.0)
+    with pytest.raises(MisuseError, match="has asserted nothing: say `with assert_total_time_below"), Kit() as kit:
+        kit.policy(policy(), upstreams={"billing_upstream": payment})
+        assert_total_time_below(0.0)
 
 
 # --- assert_breaker -----------------------------------------------------------------------------------------------

@@ -19,6 +19,15 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
+CHECK = {
+    "timeout": "1s",
+    "interval": "5s",
+    "no_traffic_interval": "5s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 2,
+    "http_health_check": {"path": "/health"},
+}
+
 
 @pytest.mark.slow
 def test_every_snippet_runs(run: Run) -> None:
@@ -26,6 +35,7 @@ def test_every_snippet_runs(run: Run) -> None:
     preamble, *snippets = SNIPPETS
     assert len(snippets) >= 15
     Path("envoy.yaml").write_text(json.dumps(policy()))
+    Path("checked.yaml").write_text(json.dumps(policy(health_checks=[CHECK])))
     for number, snippet in enumerate(snippets):
         assert "def test_" in snippet, snippet
         Path(f"test_{number}.py").write_text(f"{preamble}\n\n{snippet}")

@@ -75,7 +75,10 @@ def test_a_call_to_a_cluster_that_nobody_mapped_never_leaves(file: Path) -> None
     kit = Kit()
     payment = kit.upstreams.payment
     kit.policy(file, upstreams={"billing_upstream": payment})
-    with Client(file) as client, pytest.raises(MisuseError, match="cluster 'mail', for which no upstream stands in"):
+    with (
+        Client(file) as client,
+        pytest.raises(MisuseError, match=r"a call at .*test_kit\.py:\d+ went to the cluster 'mail'"),
+    ):
         client.get("http://127.0.0.1:15001/mail")
     with pytest.raises(MisuseError, match="cluster 'mail'"):
         kit.check()

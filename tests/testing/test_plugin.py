@@ -196,7 +196,7 @@ def test_misuse_fails_a_test_that_has_swallowed_it(pytester: pytest.Pytester, ru
     result.stdout.fnmatch_lines_random(
         [
             "*MisuseError: mail was asked GET /mail, and nobody scripted that: nothing was said of mail*",
-            "*MisuseError: a call went to the cluster 'mail', for which no upstream stands in*",
+            "*MisuseError: a call at test_it.py:* went to the cluster 'mail', for which no upstream stands in*",
             "*MisuseError: the policy has no cluster 'billing_upstrem'*did you mean 'billing_upstream'?",
             "*ScriptError: *fails() has no end, so replies(200) after it can never fire*",
             "*MisuseError: real and simulated upstreams are mixed*",
@@ -451,7 +451,9 @@ def test_a_client_made_at_import_may_lack_its_certificates(pytester: pytest.Pyte
     Path("secured.json").write_text(json.dumps(secured()))
     Path("application.py").write_text("from ambassador_lib import Client\nclient = Client('secured.json')\n")
     run("-q", "-o", "ambassador_lib_stand_ins=true").assert_outcomes(passed=1)
-    run("-q").assert_outcomes(errors=1)
+    result = run("-q")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*say in pytest's configuration: ambassador_lib_stand_ins = true"])
 
 
 def test_who_asks_for_nothing_pays_nothing(pytester: pytest.Pytester, run: Run) -> None:
