@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .clock import FakeClock, FakeRandom
     from .faults import Answer, Reaction, Reception, close, drip, garbage, hang, reply, reset
     from .kit import Kit, UnfiredStepWarning, Upstreams, mapped_policy, simulation
-    from .latency import Latency, ScriptError, exponential, fixed, lognormal, normal, pareto, uniform
-    from .misuse import MisuseError
+    from .latency import Latency, exponential, fixed, lognormal, normal, pareto, uniform
+    from .misuse import MisuseError, ScriptError
     from .seen import Seen
     from .simulated import SimulatedUpstream, Simulation
     from .tls import ServerTls
@@ -42,7 +42,7 @@ _HOME = {
     "MisuseError": "misuse",
     "Reaction": "faults",
     "Reception": "faults",
-    "ScriptError": "latency",
+    "ScriptError": "misuse",
     "Seen": "seen",
     "ServerTls": "tls",
     "SimulatedUpstream": "simulated",

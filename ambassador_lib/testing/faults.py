@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from .latency import ScriptError
+from .misuse import ScriptError
 from .seen import Seen
 
 Ending = Literal["keep", "close", "reset", "hang"]

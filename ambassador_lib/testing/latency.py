@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
-from .misuse import MisuseError
+from .misuse import ScriptError
 
 
 class RandomNumbers(Protocol):
@@ -20,12 +20,6 @@ class RandomNumbers(Protocol):
 
     def random(self) -> float:
         """Return a number, 0 <= n < 1."""
-
-
-class ScriptError(MisuseError, ValueError):
-    """A script that cannot mean what it says: a step that never comes to its turn, a number out of range."""
-
-    __module__ = "ambassador_lib.testing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,12 @@ class MisuseError(RuntimeError):
     It is no `httpx` and no `AmbassadorError`: application code that handles failures of calls does not swallow it.
     """
 
+    __module__ = "ambassador_lib.testing"  # where a reader finds it
+
+
+class ScriptError(MisuseError, ValueError):
+    """A script that cannot mean what it says: a step that never comes to its turn, a number out of range."""
+
     __module__ = "ambassador_lib.testing"
 
 

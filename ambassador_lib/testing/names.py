@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
-from .latency import ScriptError
-from .steps import Script, check_bounds, code
+from .misuse import ScriptError
+from .steps import Hints, Script, check_bounds, check_words, code
 
 if TYPE_CHECKING:
     from .script import Scripted
@@ -39,6 +39,7 @@ def name_verb(
 
     @functools.wraps(make)
     def say(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> NamesSentence:
+        check_words(make, kwargs)
         step = make(self, *args, **kwargs)
         check_bounds(f"dns.{make.__name__}", step.times, step.for_)
         said: NamesSentence = self._say(replace(step, said=code(make.__name__, args, kwargs)))
@@ -47,7 +48,7 @@ def name_verb(
     return say
 
 
-class NameVerbs:
+class NameVerbs(Hints):
     """What can be said of an upstream's names; `times` counts queries for addresses, `for_` is in seconds."""
 
     __slots__ = ()

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from .decisions import Decisions, Recipe
 from .faults import Reaction, broken, lying, reply
-from .latency import RandomNumbers, ScriptError
+from .latency import RandomNumbers
+from .misuse import ScriptError
 from .names import Names
 from .seen import Seen
 from .sentences import Line, Scope, Scoped, Sentence
@@ -45,8 +46,8 @@ class Scripted(Decisions, Scoped):
         super().__init__(name, random if random is not None else random_module.Random(0))
         self.strict = strict
         self.can_grow = endpoints is None
-        self.misuses: list[str] = []
-        """What tests should be failed for, in sentences."""
+        self._has_grown = False
+        self._noted: list[str] = []
         self._clock = clock
         self._count = endpoints or 1
         self._said: list[tuple[Scope, Script[Step]]] = []
@@ -93,6 +94,17 @@ class Scripted(Decisions, Scoped):
             return [Sentence(self, line.scope, line.current) for line in lines if line.current is not None]
 
     @property
+    def misuses(self) -> list[str]:
+        """What tests should be failed for at their end, in sentences."""
+        with self._script_lock:
+            lost = [
+                f"{script.code(scope.code(self.code_name))} can never fire: {self._has()}"
+                for scope, script in self._said
+                if scope.endpoint is not None and scope.endpoint >= self._count
+            ]
+            return [*self._noted, *lost]
+
+    @property
     def unfired(self) -> list[str]:
         """The steps, as code, that have not happened to anybody; usual answers, and what was said `first`, apart."""
         with self._script_lock:
@@ -100,7 +112,9 @@ class Scripted(Decisions, Scoped):
                 f"{scope.code(self.code_name)}.{step.said}"
                 for scope, script in self._said
                 for number, step in enumerate(script.steps)
-                if number not in script.fired and not scope.first and not (step.is_usual or step.recovers)
+                if number not in script.fired
+                and not (scope.first or step.is_usual or step.recovers)
+                and (scope.endpoint or 0) < self._count
             ]
 
     def forget(self) -> None:
@@ -115,6 +129,7 @@ class Scripted(Decisions, Scoped):
             if not self.can_grow:
                 raise ScriptError(f"{self.name} was made with endpoints={self._count}, and {count} are wanted")
             self._count = count
+        self._has_grown = True
 
     # --- what its wires ask ------------------------------------------------------------------------------------------
 
@@ -180,8 +195,12 @@ class Scripted(Decisions, Scoped):
             )
 
     def _check_endpoint(self, number: int) -> None:
-        if number < 0 or (number >= self._count and not self.can_grow):
-            raise ScriptError(f"{self.code_name} has endpoints 0 to {self._count - 1}, no endpoint({number!r})")
+        is_known = self._has_grown or not self.can_grow
+        if number < 0 or (number >= self._count and is_known):
+            raise ScriptError(f"{self._has()}, no endpoint({number!r})")
+
+    def _has(self) -> str:
+        return f"{self.code_name} has endpoints 0 to {self._count - 1}"
 
     def _set_health(self, scope: Scope, *, is_so: bool, for_: float | None) -> None:
         if scope.is_about_some_requests or scope.each:
@@ -205,7 +224,7 @@ class Scripted(Decisions, Scoped):
         else:
             why = f"nothing was said of {name}; say what it answers, for example {name}.replies(200)"
         misuse = f"{name} was asked {seen.method} {seen.target}, and nobody scripted that: {why}"
-        self.misuses.append(misuse)
+        self._noted.append(misuse)
         return reply(501, text=misuse)
 
     def _made(self, recipe: Recipe, seen: Seen) -> Reaction:
@@ -214,7 +233,7 @@ class Scripted(Decisions, Scoped):
             answer = answer(seen) if callable(answer) else answer
         except Exception as error:  # noqa: BLE001 - the test is told at its end
             misuse = f"{self.name}: the function that answers {seen.method} {seen.target} raised {error!r}"
-            self.misuses.append(misuse)
+            self._noted.append(misuse)
             answer = reply(500, text=misuse)
         made = reply(answer) if isinstance(answer, int) else answer
         for step in recipe.steps:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .latency import ScriptError
+from .misuse import ScriptError
 from .steps import Run, Script, Step, code
 from .verbs import Verbs
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
-from .latency import RandomNumbers, ScriptError, Seconds
+from .latency import RandomNumbers, Seconds
+from .misuse import ScriptError, nearest
 
 if TYPE_CHECKING:
     from .faults import Answer, Ending, Place
@@ -213,6 +216,31 @@ def check_bounds(
         raise ScriptError(f"{what}: probability={probability!r} {why}; it wants a number above 0, at most 1")
     if seed is not None and probability is None:
         raise ScriptError(f"{what}: seed={seed!r} seeds nothing without probability=")
+
+
+def check_words(make: Callable[..., object], given: Iterable[str]) -> None:
+    """Refuse words that a verb does not have, with the nearest that it has."""
+    words = list(inspect.signature(make).parameters)[1:]
+    for word in given:
+        if word not in words:
+            raise TypeError(f"{make.__name__}() has no {word!r}: {nearest(word, words)}")
+
+
+class Hints:
+    """Tells which verb was perhaps meant where there is none of that name."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker would believe that every name is there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            what = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name.startswith("_"):
+                raise AttributeError(what, name=name, obj=self)
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            near = difflib.get_close_matches(name, known, 1, 0.6)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AttributeError(f"{what}{hint}", name=name, obj=self)
 
 
 def code(name: str, args: Sequence[object], kwargs: dict[str, Any]) -> str:

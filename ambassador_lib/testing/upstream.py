@@ -166,7 +166,7 @@ class Upstream(Scripted):
         self.handshake_failures.append(reason)
 
     def _failed(self, error: Exception) -> None:
-        self.misuses.append(f"{self.name} broke: {error!r}")
+        self._noted.append(f"{self.name} broke: {error!r}")
 
     def closed(self, wire: Wire) -> None:
         """A connection is over."""

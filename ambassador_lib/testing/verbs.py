@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
 from .faults import NOT_HTTP, UNSAID, Answer, Headers, Reaction, pairs, reply
-from .latency import ScriptError, Seconds, checked
-from .steps import Step, check_bounds, code
+from .latency import Seconds, checked
+from .misuse import ScriptError
+from .steps import Hints, Step, check_bounds, check_words, code
 
 if TYPE_CHECKING:
     from .faults import Place
@@ -35,6 +36,7 @@ def verb(make: Callable[Concatenate[Any, P], Step]) -> Callable[Concatenate[Any,
 
     @functools.wraps(make)
     def say(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Sentence:
+        check_words(make, kwargs)
         step = make(self, *args, **kwargs)
         check_bounds(make.__name__, step.times, step.for_, step.probability, step.seed)
         said: Sentence = self._say(replace(step, said=code(make.__name__, args, kwargs)))
@@ -43,7 +45,7 @@ def verb(make: Callable[Concatenate[Any, P], Step]) -> Callable[Concatenate[Any,
     return say
 
 
-class Verbs:
+class Verbs(Hints):
     """What can be said of an upstream, of one of its endpoints, or of some requests only; and after `.then`."""
 
     __slots__ = ()

@@ -406,6 +406,41 @@ def test_unscripted_requests_are_told() -> None:
     assert world.payment.misuses[0].startswith("payment was asked GET /x?y=1, and nobody scripted that: ")
 
 
+@pytest.mark.parametrize(
+    ("say", "kind", "message"),
+    [
+        (lambda up: up.reply(200), AttributeError, "no attribute 'reply'; did you mean 'replies'"),
+        (lambda up: up.fails(1).then.recover(), AttributeError, "'Then' object .* did you mean 'recovers'"),
+        (lambda up: up.endpoint(0).hang(), AttributeError, "did you mean 'hangs'"),
+        (lambda up: up.dns.answer_with(1), AttributeError, "did you mean"),
+        (lambda up: up.fails(2, staus=503), TypeError, r"fails\(\) has no 'staus': did you mean 'status'\?"),
+        (lambda up: up.dns.fails(fro_=1), TypeError, r"fails\(\) has no 'fro_': did you mean 'for_'\?"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told_the_nearest_word(say: Any, kind: type[Exception], message: str) -> None:
+    """For verbs and for what they take."""
+    with pytest.raises(kind, match=message):
+        say(World().payment)
+
+
+def test_names_that_are_nobodys_verbs_are_simply_not_there() -> None:
+    """What asks whether an object has something gets its answer."""
+    assert not hasattr(World().payment, "__fspath__")
+    assert not hasattr(World().payment.each, "_private")
+
+
+def test_an_endpoint_that_is_not_there_is_told() -> None:
+    """At once where the number of endpoints is known; else at the end, when it is."""
+    payment = World().payment
+    payment.endpoint(2).fails()
+    assert payment.misuses == ["payment.endpoint(2).fails() can never fire: payment has endpoints 0 to 0"]
+    assert payment.unfired == []
+    payment.grow(3)
+    assert payment.misuses == []
+    with pytest.raises(ScriptError, match=r"payment has endpoints 0 to 2, no endpoint\(3\)"):
+        payment.endpoint(3)
+
+
 def test_a_function_that_raises_is_told() -> None:
     """The caller gets a 500 with the reason, and the test is told at its end."""
     world = World()
