@@ -64,17 +64,7 @@ UNSEEN = {
 
 SET_ONLY = frozenset(
     {
-        "envoy.config.cluster.v3.Cluster.RefreshRate.base_interval",
-        "envoy.config.cluster.v3.Cluster.RingHashLbConfig.maximum_ring_size",
-        "envoy.config.cluster.v3.Cluster.dns_jitter",
-        "envoy.config.cluster.v3.OutlierDetection.failure_percentage_threshold",
         "envoy.config.cluster.v3.OutlierDetection.max_ejection_time",
-        "envoy.config.core.v3.HealthCheck.interval_jitter_percent",
-        "envoy.config.route.v3.RetryPolicy.RetryBackOff.base_interval",
-        "envoy.config.route.v3.RetryPolicy.retry_back_off",
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig.cidr_ranges",
-        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash.maximum_ring_size",
-        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.dns_resolver_options",
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig.http2_protocol_options",
     }
 )

@@ -47,6 +47,12 @@ PLACES = [
         cluster("a", UNEQUAL, **policy_of(RING, minimum_ring_size=7, maximum_ring_size=40)),
     ),
     placed(
+        "new_ring_at_most",
+        "ring_hash: maximum_ring_size, a ring of two has no place for the third of three hosts",
+        "babbbbabbbbbbbbabbbbbbaabababbbabbbabbaabbbbbabbbababbbbbbabbbbbbbbbaabbbbbbbabbabbababbbabbabbaaabb",
+        cluster("a", EVERYBODY[:3], **policy_of(RING, minimum_ring_size=1, maximum_ring_size=2)),
+    ),
+    placed(
         "new_ring_hostname",
         "consistent_hashing_lb_config: use_hostname_for_hashing",
         HOSTNAMES,

@@ -20,6 +20,7 @@ from ..bootstrap import (
     panic,
     protocol_options,
     route,
+    typed,
 )
 from ..expect import Between, Where
 from ..look import bodies, hits, lines, received, see, spread, status
@@ -368,6 +369,18 @@ NAMES = [
         "of_resolver",
         "use_tcp_for_dns_lookups among the options of a resolver",
         dns_resolution_config={"resolvers": [at("dns")], "dns_resolver_options": {"use_tcp_for_dns_lookups": True}},
+    ),
+    _over_tcp(
+        "of_typed_resolver",
+        "use_tcp_for_dns_lookups among the options of a resolver that is given by its type",
+        typed_dns_resolver_config={
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": typed(
+                "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+                resolvers=[at("dns")],
+                dns_resolver_options={"use_tcp_for_dns_lookups": True},
+            ),
+        },
     ),
 ]
 

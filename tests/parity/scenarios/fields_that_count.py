@@ -19,10 +19,11 @@ from ..bootstrap import (
     retry,
     route,
     runtime,
+    thresholds,
 )
 from ..expect import Between
 from ..look import bodies, got_each, hits, see, sent, spread, status, took
-from ..model import Run, Scenario, Until, get, pause, times, wait_for, write
+from ..model import Run, Scenario, Until, get, pause, times, together, wait_for, write
 from ..upstreams.replies import Names, Reply, Upstream, hang
 from .access_log import file_log, text, written
 from .admission_control import admission, at_most
@@ -186,6 +187,11 @@ BALANCED = [
     ),
 ]  # fmt: skip
 
+
+def _longest(run: Run) -> float:
+    return round(max(outcome.elapsed for outcome in run.outcomes), 3)
+
+
 # What is asked for again after a failure: the gaps are drawn by chance, up to a bound that doubles.
 QUESTIONS = 9
 
@@ -214,6 +220,19 @@ NAMES = [
 ]
 
 RETRIES = [
+    Scenario(
+        "retry_backoff_at_first",
+        "base_interval: a first retry comes by chance within it, some of twenty in its second half",
+        rule="3.3",
+        upstreams={"a": 503},
+        policy=boot(
+            [route(retry_policy=retry("5xx", 1, retry_back_off={"base_interval": "1s"}))],
+            [cluster("a", **thresholds(max_retries=100))],
+        ),
+        calls=[together(get(), count=20)],
+        # All of them sooner once in a million runs; without it none waits for longer than 25 ms.
+        expect=[hits(a=40), see("longest", _longest, Between(0.5, 20))],
+    ),
     Scenario(
         "retry_backoff_at_most",
         "max_interval: of six retries none waits for longer",
