@@ -1,6 +1,6 @@
 """Certificates made on the fly: an authority that writes PEM files for servers and clients into a folder.
 
-Needs the package `cryptography` (extra `demo`), which is why `ambassador_lib.testing` does not import this file.
+Needs the package `cryptography` (extra `testing`), which is why `ambassador_lib.testing` does not import this file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ try:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 except ImportError as error:
-    raise ImportError("making certificates needs 'cryptography': pip install 'ambassador_lib[demo]'") from error
+    raise ImportError("making certificates needs 'cryptography': pip install 'ambassador_lib[testing]'") from error
 
 DAY = dt.timedelta(days=1)
 

@@ -288,6 +288,19 @@ def test_a_handshake_that_is_to_fail_where_there_is_none_is_a_reset() -> None:
         assert get(upstream).status_code == 200
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing to inherit")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_ends_it_ends_nothing() -> None:
+    """After a fork the upstream is the parent's; what a child does on its way out leaves it alone."""
+    with Upstream() as upstream:
+        child = os.fork()
+        if child == 0:
+            upstream.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert get(upstream).status_code == 200
+
+
 def test_a_bound_port_of_a_peer_that_is_down_stays_its_own() -> None:
     """Nobody else gets it meanwhile."""
     with Upstream() as upstream:
