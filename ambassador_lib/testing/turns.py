@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from types import FrameType
 
 from .agenda import INFINITY, Agenda
 from .misuse import MisuseError
 
 GRACE = 0.01
-"""Real seconds for which a thread is seen waiting for something real, before time passes without it."""
-BUSY_PATIENCE = 2.0
-"""Real seconds that a thread gets which does something, but never comes to wait for virtual time."""
+"""Real seconds that a thread which does something gets before time passes without it."""
+BATON_GRACE = 0.25
+"""The same where threads take turns: longer, since to go on without it would spoil their order."""
 PATIENCE = 0.5
 """Real seconds until somebody who waits for nothing is told so, where another thread might still wake him."""
 MOST_AT_ONCE = 200_000
@@ -48,13 +47,12 @@ class Actor:
         self.thread = thread
         self.holds_baton = holds_baton
         self.waits = False
-        self.is_starting = False
-        """Whether it is about to start another one."""
         self.since = 0
         self.ready: Callable[[], bool] = _never
         self.until: Callable[[], float] = _at_no_time
         self.is_held: Callable[[], bool] = _never
         """For an event loop: whether something real may be about to wake it."""
+        self.grace_ends: float | None = None
 
     def may_go(self, now: float) -> bool:
         """Whether what it waits for has come."""
@@ -79,12 +77,6 @@ class Turns:
         self._actors: list[Actor] = []
         self._local = threading.local()
         self._waits = 0
-        self.strangers: set[int] = set()
-        """Threads that were there before: nobody waits for them."""
-        self._seen: dict[int, tuple[tuple[int, int], float]] = {}
-        """Where each thread was found, and since when."""
-        self._held_since: float | None = None
-        self._given_up: set[int] = set()
 
     # --- who --------------------------------------------------------------------------------------------------------
 
@@ -98,6 +90,10 @@ class Turns:
                 self._actors.append(actor)
         return actor
 
+    def knows(self, thread: int) -> bool:
+        """Whether that thread takes part."""
+        return any(each.thread is not None and each.thread.ident == thread for each in self._actors)
+
     def waiting(self) -> set[int]:
         """Return which threads of the application's wait for virtual time."""
         waiting = (each.thread for each in self._actors if each.waits and not each.holds_baton)
@@ -105,7 +101,7 @@ class Turns:
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread:
         """Run something in a thread that takes turns with the others, once this one waits."""
-        starter = self.me()  # whoever starts others is one of those who take turns
+        self.me()  # whoever starts others is one of those who take turns
         actor = Actor(None, holds_baton=True)
         actor.ready = _always
 
@@ -123,15 +119,12 @@ class Turns:
         with self.changed:
             self.begin(actor)
             self._actors.append(actor)
-            starter.is_starting = True
         try:
-            thread.start()  # waits for it to begin
+            thread.start()
         except BaseException:
             with self.changed:
                 self._actors.remove(actor)
             raise
-        finally:
-            starter.is_starting = False
         return thread
 
     @property
@@ -155,8 +148,7 @@ class Turns:
         self._waits += 1
         actor.since = self._waits
         actor.waits = True
-        if actor.thread is not None:
-            self._given_up.discard(actor.thread.ident or 0)
+        actor.grace_ends = None
         self.changed.notify_all()
 
     def _stay(self, actor: Actor, what: str) -> None:
@@ -186,7 +178,7 @@ class Turns:
             if self.is_over:
                 raise MisuseError("virtual time is over, and somebody still waits for it")
             self.agenda.run_due()
-            if self._has_baton_elsewhere(actor):
+            if self._is_somebody_busy(actor):
                 return Outcome.STAY
             waiting = sorted((each for each in self._actors if each.waits), key=lambda each: each.since)
             chosen = next((each for each in waiting if each.may_go(self.agenda.now)), None)
@@ -196,55 +188,34 @@ class Turns:
                     return Outcome.STAY
                 return Outcome.GO
             when = min(self.agenda.next(), *(each.until() for each in waiting), INFINITY)
-            if any(each.is_held() for each in waiting) or self._does_somebody_run():
+            if any(each.is_held() for each in waiting):
                 return Outcome.HOLD
             if when == INFINITY:
                 return Outcome.NOTHING
             self.agenda.move_to(when)
             self.jumps += 1
-            self._held_since = None
             if self.jumps % MOST_BESIDE == 0:
                 return Outcome.STAY  # whoever waits without a bound has a look at how long it takes
 
-    def _has_baton_elsewhere(self, actor: Actor) -> bool:
-        """Whether somebody else does something, where only one may."""
+    def _is_somebody_busy(self, actor: Actor) -> bool:
+        """Whether another one does something, and may be about to come back."""
         if len(self._actors) == 1:
             return False
-        self._actors = [each for each in self._actors if not each.is_gone]
-        batons = any(each.holds_baton for each in self._actors)
-        others = [each for each in self._actors if each is not actor and not each.waits]
-        if any(each.holds_baton or each.is_starting for each in others):
-            return True
-        return batons and bool(others) and self._does_somebody_run()
-
-    def _does_somebody_run(self) -> bool:
-        """Whether a thread does something and may yet come to wait: time does not pass without it.
-
-        Seen from outside: a thread that stands where threads wait for something real has a moment, any other longer.
-        """
-        if threading.active_count() == 1:
-            return False
-        passed_over = {threading.get_ident(), *self.strangers, *self._given_up}
-        passed_over.update(each.thread.ident or 0 for each in self._actors if each.waits and each.thread is not None)
-        others = [thread.ident for thread in threading.enumerate() if thread.ident not in passed_over]
-        if not others:
-            return False
-        now, frames = time.monotonic(), sys._current_frames()
-        self._held_since = self._held_since or now
-        running = [ident for ident in others if ident is not None and self._runs(ident, frames.get(ident), now)]
-        if running and now - self._held_since > BUSY_PATIENCE:
-            self._given_up.update(running)  # until it waits itself
-            return False
-        return bool(running)
-
-    def _runs(self, ident: int, frame: FrameType | None, now: float) -> bool:
-        if frame is None:
-            return False
-        place = (id(frame), frame.f_lasti)
-        known = self._seen.get(ident)
-        if known is None or known[0] != place:
-            known = self._seen[ident] = (place, now)
-        return now - known[1] < (GRACE if _waits_for_something_real(frame) else BUSY_PATIENCE)
+        baton = any(each.holds_baton for each in self._actors)
+        for each in list(self._actors):
+            if each is actor or each.waits:
+                continue
+            if each.is_gone:
+                self._actors.remove(each)
+            elif each.holds_baton:
+                return True
+            else:
+                now = time.monotonic()
+                if each.grace_ends is None:
+                    each.grace_ends = now + (BATON_GRACE if baton else GRACE)
+                if now < each.grace_ends:
+                    return True
+        return False
 
     def _has_strangers(self) -> bool:
         return threading.active_count() > len([each for each in self._actors if not each.is_gone])
@@ -296,22 +267,6 @@ def caller() -> str:
     while frame.f_back is not None and PACKAGE in frame.f_code.co_filename:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _waits_for_something_real(frame: FrameType) -> bool:
-    code = frame.f_code
-    return code.co_name in _WAITING.get(code.co_filename.replace("\\", "/").rpartition("/")[2], ())
-
-
-_WAITING = {
-    "threading.py": {"wait", "wait_for", "join", "acquire", "_wait_for_tstate_lock"},
-    "queue.py": {"get", "put", "join"},
-    "selectors.py": {"select"},
-    "thread.py": {"_worker"},  # of concurrent.futures: it has nothing to do
-    "socket.py": {"accept", "readinto"},
-    "subprocess.py": {"_wait", "_try_wait"},
-}
-"""Where threads of the standard library stand while they wait, by file and function."""
 
 
 def _never() -> bool:

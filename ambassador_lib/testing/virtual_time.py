@@ -66,7 +66,6 @@ class VirtualTime:
 
         VirtualTime._active = self
         self.owner = threading.get_ident()
-        self.turns.strangers = {thread.ident or 0 for thread in threading.enumerate()} - {self.owner}
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.callback(self.turns.end)
@@ -209,7 +208,7 @@ class VirtualTime:
 
         def sleep(seconds: float) -> None:
             thread = threading.get_ident()
-            if VirtualTime._active is not self or thread in self.turns.strangers:
+            if VirtualTime._active is not self or not (thread == self.owner or self.turns.knows(thread)):
                 genuine(seconds)
             elif self._sleep_is_virtual:
                 self.sleep(seconds)

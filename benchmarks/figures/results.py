@@ -224,11 +224,27 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a piece of code costs, in seconds a call, without a network.
+
+    `over`: less whatever is below it. `share`: `over` in terms of the `over` of everything that the library does.
+    """
+
+    group: str
+    """layers; peers, complete body; peers, streamed body; imports"""
+    name: str
+    kind: Kind
+    total: Spread
+    over: Spread | None = None
+    share: Spread | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """All of one run of one command."""
 
     subject: str
-    """compare, scale, failures, ..."""
+    """The command: compare, scale, failures, ..."""
     about: About
     seconds: float
     quick: bool
@@ -240,6 +256,7 @@ class Run:
     ratios: tuple[Ratio, ...] = ()
     curves: tuple[Curve, ...] = ()
     failures: tuple[Failure, ...] = ()
+    costs: tuple[Cost, ...] = ()
     schema: int = SCHEMA
 
 

@@ -1,21 +1,25 @@
-"""How long the package takes to import, against httpx: `python -m benchmarks.imports`.
+"""How long the package takes to import, against httpx: `python -m benchmarks imports`.
 
 Each import runs in a fresh interpreter; the interpreters of all statements are interleaved and shuffled.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .progress import Progress
+from ..figures.recorder import Recorder, spread
+from ..figures.results import Cost
+from ..reports.output import add_output_arguments, tell
+from ..reports.progress import Progress
 
-TARGET = 1.3
+if TYPE_CHECKING:
+    import argparse
+
 BASELINE = "import httpx"
 STATEMENTS = (
     BASELINE,
@@ -89,41 +93,49 @@ def measure(python: str, rounds: int) -> list[Probe]:
     return probes
 
 
-def print_table(python: str, probes: list[Probe]) -> None:
-    """Print medians, their ratio to httpx and what else was loaded."""
+def evaluate(python: str, probes: list[Probe], *, name_python: bool) -> list[Cost]:
+    """Compare each statement with the baseline, round by round."""
     baseline = probes[0].seconds
+    return [
+        Cost(
+            group="imports",
+            name=f"{probe.statement} ({python})" if name_python else probe.statement,
+            kind="sync",
+            total=spread(probe.seconds),
+            share=spread([own / base for own, base in zip(probe.seconds, baseline, strict=True)]),
+        )
+        for probe in probes
+    ]
+
+
+def notes(python: str, probes: list[Probe]) -> list[str]:
+    """Say what was loaded that is heavy, and what a reader may not expect of the environment."""
     present = [name for name in ("redis", "tornado") if name in probes[0].installed]
-    print(f"{python}, {' and '.join(present) or 'neither redis nor tornado'} installed")
-    for probe in probes:
-        ratio = statistics.median(own / base for own, base in zip(probe.seconds, baseline, strict=True))
-        verdict = "" if probe.statement == BASELINE else f", target {TARGET}" + (" MISSED" if ratio > TARGET else "")
-        loaded = ", ".join(probe.loaded) or "nothing heavy"
-        milliseconds = statistics.median(probe.seconds) * 1e3
-        print(f"  {probe.statement:<48}{milliseconds:>7.1f} ms  x {ratio:.2f}{verdict}; loaded: {loaded}")
+    told = [f"{python}: {' and '.join(present) or 'neither redis nor tornado'} installed"]
+    return told + [f"{probe.statement} loads {', '.join(probe.loaded)}" for probe in probes if probe.loaded]
 
 
-def main() -> None:
-    """Measure in this interpreter's environment and in those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="shows that it works, not how fast")
     parser.add_argument(
         "--python",
         action="append",
         metavar="PATH",
         help="an environment's interpreter, may be repeated (default: this)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    options = parser.parse_args()
-    found = {}
-    for python in options.python or [sys.executable]:
-        probes = measure(python, options.rounds)
-        print_table(python, probes)
-        found[python] = {
-            probe.statement: {"seconds": statistics.median(probe.seconds), "loaded": probe.loaded} for probe in probes
-        }
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    add_output_arguments(parser)
 
 
-if __name__ == "__main__":
-    main()
+def run(options: Any) -> int:
+    """Measure in this interpreter's environment, or in those that are named."""
+    recorder = Recorder("imports", options)
+    costs = []
+    pythons = options.python or [sys.executable]
+    for python in pythons:
+        probes = measure(python, 2 if options.quick else options.rounds)
+        name = Path(python).name if len(pythons) == 1 else python
+        costs += evaluate(name, probes, name_python=len(pythons) > 1)
+        recorder.notes += notes(name, probes)
+    return tell(recorder.run(costs=tuple(costs)), options)

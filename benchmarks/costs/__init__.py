@@ -1,0 +1,1 @@
+"""What the library itself costs, in one process and without a network: its layers, its peers, its import."""

@@ -1,0 +1,1 @@
+"""What was measured, told: on the terminal, as JSON, as a page, as pictures."""
