@@ -5,6 +5,7 @@ Nothing of the kit is loaded before a test asks for a fixture, and a test that a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ def ambassador_policy_fixture(ambassador_kit: Kit) -> Callable[..., Policy]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test that misused the kit, even if the application has swallowed it."""
+    _check_trio(item, getattr(item, "funcargs", {}).get("anyio_backend"))
     result = yield
     kit = item.stash.get(KIT, None)
     if kit is not None:
@@ -133,6 +135,30 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         except MisuseError as error:
             pytest.fail(f"MisuseError: {error}", pytrace=False)  # no line of the test's is at work any more
     return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Have asynchronous fixtures checked for what is checked of tests."""
+    if KIT in request.node.stash and "anyio_backend" in request.fixturenames:
+        function = fixturedef.func
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            _check_trio(request.node, request.getfixturevalue("anyio_backend"))
+
+
+def _check_trio(node: Any, backend: object) -> None:
+    """Refuse anyio's tests under trio whose clock is not the virtual one: they would really wait."""
+    kit = node.stash.get(KIT, None)
+    if kit is None or not kit.is_virtual:
+        return
+    name, options = backend if isinstance(backend, tuple) else (backend, {})
+    if name == "trio" and "clock" not in options:
+        from .misuse import MisuseError
+
+        raise MisuseError(
+            "under trio virtual time needs its clock: let the fixture `anyio_backend` return "
+            '("trio", {"clock": virtual_time.trio_clock()}), or "asyncio" alone'
+        )
 
 
 @pytest.hookimpl(wrapper=True)

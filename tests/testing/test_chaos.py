@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from ambassador_lib.testing import ScriptError, simulation, strategies
 from ambassador_lib.testing.latency import Latency
@@ -28,7 +28,7 @@ def write(text: str) -> None:
 # --- strategies ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(strategies.schedules())
 def test_every_schedule_can_be_said_and_its_code_says_the_same(schedule: Schedule) -> None:
     """What is printed can be pasted."""
@@ -41,7 +41,7 @@ def test_every_schedule_can_be_said_and_its_code_says_the_same(schedule: Schedul
         kit.warns_of_unfired = False
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(strategies.faults(longest=0.1, most=2, connections=False))
 def test_faults_keep_to_what_they_were_given(fault: Fault) -> None:
     """Short ones for real upstreams, and none of connections where these are not wanted."""
@@ -51,7 +51,7 @@ def test_faults_keep_to_what_they_were_given(fault: Fault) -> None:
     assert bounds.get("times", 1) <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(strategies.latencies(2.0))
 def test_latencies_are_numbers_or_distributions(latency: float | Latency) -> None:
     """Each is one that `is_slow` takes."""

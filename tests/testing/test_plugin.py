@@ -231,6 +231,36 @@ def test_a_failed_test_shows_its_calls(pytester: pytest.Pytester, run: Run) -> N
     assert str(result.stdout).count("ambassador_lib: calls") == 1
 
 
+def test_trio_wants_the_virtual_clock(pytester: pytest.Pytester, run: Run) -> None:
+    """anyio runs tests under trio, too, where it is installed: without the clock that is told at once."""
+    write(
+        pytester,
+        """
+        @pytest.mark.anyio
+        async def test_naive(payment):
+            async with AsyncClient("envoy.yaml") as client:
+                await client.get(CHARGES)
+
+        @pytest.fixture
+        async def client(payment):
+            async with AsyncClient("envoy.yaml") as client:
+                await client.get(CHARGES)
+                yield client
+
+        @pytest.mark.anyio
+        async def test_with_a_fixture(client):
+            await client.get(CHARGES)
+
+        @pytest.mark.anyio
+        async def test_without_virtual_time(upstream):
+            await anyio.sleep(0)
+        """,
+    )
+    result = run("-q")
+    result.assert_outcomes(passed=4, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*MisuseError: under trio virtual time needs its clock: let the fixture*"])
+
+
 def test_a_failed_test_shows_misuse_too(pytester: pytest.Pytester, run: Run) -> None:
     """It may be why the test has failed."""
     write(
