@@ -100,8 +100,9 @@ class PolicyAtWork:
         if written.aggregate is not None:
             return self._start_aggregate(written)
         options, parts, around = self._options, self.parts, self._options.surroundings
-        # A mock under the client answers for any cluster.
-        cluster = written if around is None or not parts.engine.dials else around.cluster(written)
+        cluster: Cluster | None = written
+        if around is not None:  # a mock under the client answers for any cluster
+            cluster = around.cluster(written) if parts.engine.dials else around.mocked(written)
         if cluster is None:
             return self._start_refused(written)
         sockets = TransportSockets.of(cluster, parts.secrets)

@@ -65,6 +65,10 @@ class Surroundings:
         """Return what is put to work in place of a cluster, written down or discovered; `None`: see `refuse`."""
         return cluster
 
+    def mocked(self, cluster: Cluster) -> Cluster:
+        """Return what is put to work in place of a cluster for which a mock of httpx's transports answers."""
+        return cluster
+
     def refuse(self, cluster: str) -> NoReturn:
         """A call is about to go to a cluster for which `cluster` has returned `None`: raise."""
         raise RuntimeError(f"nothing stands in for the cluster {cluster!r}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .clock import FakeClock, FakeRandom
     from .faults import Answer, Reaction, Reception, close, drip, garbage, hang, reply, reset
     from .kit import Kit, UnfiredStepWarning, Upstreams, mapped_policy, simulation
+    from .kit_tls import stand_in_for_files
     from .latency import Latency, exponential, fixed, lognormal, normal, pareto, uniform
     from .misuse import MisuseError, ScriptError
     from .seen import Seen
@@ -69,6 +70,7 @@ _HOME = {
     "reply": "faults",
     "reset": "faults",
     "simulation": "kit",
+    "stand_in_for_files": "kit_tls",
     "uniform": "latency",
 }
 
@@ -108,6 +110,7 @@ __all__ = [
     "reply",
     "reset",
     "simulation",
+    "stand_in_for_files",
     "uniform",
 ]
 

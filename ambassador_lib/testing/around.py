@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..surroundings import Surroundings
 from .kit_tls import PEM_SUFFIXES, secret_of_missing
-from .mapping import Pointing
+from .mapping import Pointing, without_files
 from .misuse import where
 from .timeline import Told
 
@@ -32,6 +32,10 @@ class Pointed(Surroundings):
     def cluster(self, cluster: Cluster) -> Cluster | None:
         """Return the cluster, pointed at the upstream that stands in for it."""
         return self.pointing.cluster(cluster)
+
+    def mocked(self, cluster: Cluster) -> Cluster:
+        """Return the cluster without all that only production has: no connection of it is ever made."""
+        return without_files(cluster)
 
     def refuse(self, cluster: str) -> NoReturn:
         """Nobody stands in for that cluster: raise `MisuseError`."""

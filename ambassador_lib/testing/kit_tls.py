@@ -54,10 +54,12 @@ def _issue_for(names: Iterable[str]) -> Issued:
     return issue(f"upstream-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}", *listed)
 
 
-def stand_in() -> Callable[[], None]:
+def stand_in_for_files() -> Callable[[], None]:
     """Let certificates, keys, CAs and secrets of policies be missing from now on; return what ends it.
 
-    The kit's stand in for them. Of a certificate and its key either both may be missing or none.
+    For clients that are made at import, before any kit is there: the kit's own files stand in for those that this
+    machine does not have. Of a certificate and its key either both may be missing or none. Under pytest the setting
+    `ambassador_lib_stand_ins = true` does the same.
     """
     from ..policy import sources
 

@@ -155,6 +155,17 @@ def _check_target(name: str, target: Any) -> None:
         )
 
 
+def without_files(cluster: Cluster) -> Cluster:
+    """Return a cluster that a mock answers for: without certificates, and with an endpoint where its file is away."""
+    if cluster.type == "EDS" and _read_assignment(cluster) is None:
+        nowhere = _at(None, "192.0.2.1", 80)  # TEST-NET-1, RFC 5737
+        assignment = ClusterLoadAssignment(
+            cluster_name=cluster.name, endpoints=(LocalityLbEndpoints(lb_endpoints=(nowhere,)),)
+        )
+        cluster = replace(cluster, type="STATIC", eds_cluster_config=None, load_assignment=assignment)
+    return simulated_tls(cluster)
+
+
 def _provide(target: Any, count: int) -> None:
     if target.can_grow:
         target.grow(max(1, count))

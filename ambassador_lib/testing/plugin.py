@@ -43,9 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell of the marker, and let files be missing where that is wanted."""
     if config.getini(STAND_INS):
-        from .kit_tls import stand_in
+        from .kit_tls import stand_in_for_files
 
-        config.add_cleanup(stand_in())
+        config.add_cleanup(stand_in_for_files())
     config.addinivalue_line(
         "markers",
         "chaos(examples=20, schedules=None, upstreams=None, seed=0): run the test under generated schedules of faults "

@@ -12,8 +12,8 @@ import anyio
 import httpx
 import pytest
 
-from ambassador_lib import AsyncClient, Client, surroundings
-from ambassador_lib.testing import Kit, MisuseError, UnfiredStepWarning, Upstream, mapped_policy
+from ambassador_lib import AsyncClient, Client, PolicyError, surroundings
+from ambassador_lib.testing import Kit, MisuseError, UnfiredStepWarning, Upstream, mapped_policy, stand_in_for_files
 
 from .documents import CHARGES, plain, policy
 
@@ -223,3 +223,16 @@ def test_a_production_secret_may_be_missing_too() -> None:
     around = Mapped()
     assert around.read("/run/secrets/token") == b"stand-in-for-token"
     assert around.read("/etc/certs/ca.crt") is None
+
+
+def test_files_may_be_missing_before_there_is_a_kit() -> None:
+    """For a client that is made at import; once it is over, a missing file is an error as ever."""
+    end = stand_in_for_files()
+    try:
+        client = Client(secured())
+    finally:
+        end()
+    with client, Upstream(200) as payment, mapped_policy(secured(), upstreams={"billing_upstream": payment}):
+        assert client.get(CHARGES).status_code == 200
+    with pytest.raises(PolicyError, match="cannot be read"):
+        Client(secured())

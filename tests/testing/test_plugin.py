@@ -412,12 +412,20 @@ def test_mocks_of_httpx_go_on_seeing_our_calls(pytester: pytest.Pytester, run: R
             with Client("envoy.yaml") as client:
                 assert client.get("http://127.0.0.1:15001/mail").text == "mock"
 
+        @respx.mock
+        def test_without_certificates(simulated_upstreams, ambassador_policy):
+            ambassador_policy("secured.json", upstreams={"billing_upstream": simulated_upstreams.payment})
+            respx.get(CHARGES).respond(text="mock")
+            with Client("secured.json") as client:
+                assert client.get(CHARGES).text == "mock"
+
         def test_afterwards(payment):
             with Client("envoy.yaml") as client:
                 assert client.get(CHARGES).json() == {"id": "ch_1"}
         """,
     )
-    run("-q").assert_outcomes(passed=7)
+    Path("secured.json").write_text(json.dumps(secured()))
+    run("-q").assert_outcomes(passed=8)
 
 
 def test_it_works_with_unittest(pytester: pytest.Pytester, run: Run) -> None:
