@@ -22,6 +22,7 @@ from ..policy.model.cluster import (
     LocalityLbEndpoints,
 )
 from ..policy.model.core import Address, SocketAddress
+from .mapped_files import discovered_clusters, read_endpoints
 from .mapped_tls import Peers, simulated_tls, tls_contexts
 from .misuse import MisuseError, nearest, where
 
@@ -69,9 +70,10 @@ class Pointing:
         return list({id(target): target for target in self._targets.values()}.values())
 
     def add(self, upstreams: Mapping[str, Any], policy: Policy) -> None:
-        """Map clusters of `policy`; `MisuseError` for names that it does not have, and for real beside simulated."""
+        """Map clusters of `policy`, over what was said before; `MisuseError` for names that it does not have, and for
+        real upstreams beside simulated ones."""
         __tracebackhide__ = True
-        clusters = {cluster.name: cluster for cluster in (*policy.clusters, *_discovered(policy))}
+        clusters = {cluster.name: cluster for cluster in (*policy.clusters, *discovered_clusters(policy))}
         for name, target in upstreams.items():
             _check_target(name, target)
             if name not in clusters:
@@ -79,27 +81,18 @@ class Pointing:
             if (aggregate := clusters[name].aggregate) is not None:
                 members = ", ".join(map(repr, aggregate.clusters))
                 raise MisuseError(f"the cluster {name!r} has no endpoints of its own: map its members {members}")
-            known = self._targets.setdefault(name, target)
-            if known is not target:
-                raise MisuseError(f"the cluster {name!r} is mapped twice: to {known!r} and to {target!r}")
-        kinds = {is_simulated(target) for target in self._targets.values()}
+        kinds = {is_simulated(target) for target in (*self._targets.values(), *upstreams.values())}
         if len(kinds) > 1:
             raise MisuseError(
                 "real and simulated upstreams are mixed, and only one of them can have the time that passes: make all "
                 "with `upstreams(...)` or all with `simulated_upstreams(...)`"
             )
-        self._check_aggregates(clusters.values())
-
-    def _check_aggregates(self, clusters: Iterable[Cluster]) -> None:
-        for cluster in clusters:
-            if cluster.aggregate is None:
-                continue
-            missing = [name for name in cluster.aggregate.clusters if name not in self._targets]
-            if missing and len(missing) < len(cluster.aggregate.clusters):
-                raise MisuseError(
-                    f"the cluster {cluster.name!r} fails over to {', '.join(map(repr, missing))}, which "
-                    f"{'is' if len(missing) == 1 else 'are'} not mapped: add to `upstreams={{...}}`"
-                )
+        targets = {**self._targets, **upstreams}
+        _check_aggregates(clusters.values(), targets)
+        for name, target in upstreams.items():
+            if self._targets.get(name) is not target:
+                self._pointed.pop(name, None)
+        self._targets = targets
 
     def pointed(self, policy: Policy) -> Policy:
         """Return the policy with its mapped clusters pointed at their upstreams, and the others as they are."""
@@ -155,9 +148,21 @@ def _check_target(name: str, target: Any) -> None:
         )
 
 
+def _check_aggregates(clusters: Iterable[Cluster], mapped: Mapping[str, Any]) -> None:
+    for cluster in clusters:
+        if cluster.aggregate is None:
+            continue
+        missing = [name for name in cluster.aggregate.clusters if name not in mapped]
+        if missing and len(missing) < len(cluster.aggregate.clusters):
+            raise MisuseError(
+                f"the cluster {cluster.name!r} fails over to {', '.join(map(repr, missing))}, which "
+                f"{'is' if len(missing) == 1 else 'are'} not mapped: add to `upstreams={{...}}`"
+            )
+
+
 def without_files(cluster: Cluster) -> Cluster:
     """Return a cluster that a mock answers for: without certificates, and with an endpoint where its file is away."""
-    if cluster.type == "EDS" and _read_assignment(cluster) is None:
+    if cluster.type == "EDS" and read_endpoints(cluster) is None:
         nowhere = _at(None, "192.0.2.1", 80)  # TEST-NET-1, RFC 5737
         assignment = ClusterLoadAssignment(
             cluster_name=cluster.name, endpoints=(LocalityLbEndpoints(lb_endpoints=(nowhere,)),)
@@ -178,23 +183,6 @@ def _as_name(cluster: str) -> str:
 def _mapped(names: Iterable[str]) -> str:
     known = ", ".join(map(repr, names))
     return f"beside {known}" if known else "where nothing is mapped so far"
-
-
-def _discovered(policy: Policy) -> list[Cluster]:
-    """Return the clusters that a file brings, where it can be read; when it cannot, the client will tell."""
-    dynamic = policy.dynamic_resources
-    source = dynamic.cds_config.path_config_source if dynamic is not None and dynamic.cds_config is not None else None
-    if dynamic is None or source is None:
-        return []
-    from pathlib import Path
-
-    from ..policy.responses import read_clusters
-
-    try:
-        content = Path(source.path).read_bytes()
-    except OSError:
-        return []
-    return list(read_clusters(content, source.path, dynamic).resources.values())
 
 
 def _name(cluster: Cluster) -> str | None:
@@ -233,7 +221,7 @@ def _moved(cluster: Cluster, target: Any) -> Cluster:
     """Addresses become those of the upstream, one by one; what a discovery file says of endpoints is taken now."""
     assignment = cluster.load_assignment
     if cluster.type == "EDS":
-        assignment = _read_assignment(cluster) or assignment
+        assignment = read_endpoints(cluster) or assignment
         cluster = replace(cluster, type="STATIC", eds_cluster_config=None)
     groups = assignment.endpoints if assignment is not None else ()
     if cluster.type in NAMED:  # several names, each of an endpoint: what is known by its name stays so
@@ -284,19 +272,3 @@ def _called_by_name(lb: LbEndpoint) -> LbEndpoint:
     if address is None or lb.endpoint.hostname:
         return lb
     return replace(lb, endpoint=replace(lb.endpoint, hostname=address.address))
-
-
-def _read_assignment(cluster: Cluster) -> ClusterLoadAssignment | None:
-    config = cluster.eds_cluster_config
-    source = config.eds_config.path_config_source if config is not None and config.eds_config is not None else None
-    if config is None or source is None:
-        return None
-    from pathlib import Path
-
-    from ..policy.responses import read_assignment
-
-    try:
-        content = Path(source.path).read_bytes()
-    except OSError:
-        return None
-    return read_assignment(content, source.path, config.service_name or cluster.name)

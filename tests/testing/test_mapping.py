@@ -330,13 +330,19 @@ def test_all_members_of_an_aggregate_are_mapped_or_none() -> None:
         pointed(found, both=Target("both"))
 
 
-def test_a_cluster_has_one_upstream() -> None:
-    """Two for one cluster leave open which."""
+def test_what_is_said_last_of_a_cluster_counts() -> None:
+    """A test may map anew what its fixtures have mapped; a mapping that is refused changes nothing."""
     pointing = Pointing()
-    found = policy(cluster("pay"))
-    pointing.add({"pay": Target("a")}, found)
-    with pytest.raises(MisuseError, match="mapped twice"):
-        pointing.add({"pay": Target("b")}, found)
+    found = policy(cluster("pay"), cluster("mail"))
+    first, last = Target("first"), Target("last", endpoints=2)
+    pointing.add({"pay": first, "mail": first}, found)
+    pointing.pointed(found)
+    with pytest.raises(MisuseError):
+        pointing.add({"pay": Target("real", simulated=False)}, found)
+    assert addresses(pointing.pointed(found)) == [["198.51.100.1:8000"]]
+    pointing.add({"pay": last}, found)
+    assert addresses(pointing.pointed(found)) == [["198.51.100.1:8000", "198.51.100.1:8001"]]
+    assert pointing.target("mail") is first
 
 
 def test_one_upstream_speaks_tls_or_does_not() -> None:
