@@ -77,6 +77,9 @@ class Surroundings:
         """Return the content of a file that a policy names and this machine does not have, `None` for none."""
         return None
 
+    def check_loop(self) -> None:
+        """A client for event loops is used: raise where its loop does not follow the surroundings."""
+
     def noted(self, call: Call) -> None:
         """A call begins."""
 

@@ -397,6 +397,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
     async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
         """As `handle_async_request`, with the transport to use for what the policy does not claim."""
         if world.installed is not None and self._options.surroundings is None:
+            world.installed.check_loop()
             return await self._twin().handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
@@ -412,6 +413,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
+        if world.installed is not None:
+            world.installed.check_loop()
         if (at_work := self._acting._policy_at_work()) is not None:
             await at_work.ready(timeout)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         calls_as_timeline,
     )
     from .clock import FakeClock, FakeRandom
+    from .direct import AsyncSimulatedTransport, SimulatedTransport
     from .faults import Answer, Reaction, Reception, close, drip, garbage, hang, reply, reset
     from .kit import Kit, UnfiredStepWarning, Upstreams, mapped_policy, simulation
     from .kit_tls import stand_in_for_files
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Answer": "faults",
+    "AsyncSimulatedTransport": "direct",
     "FakeClock": "clock",
     "FakeRandom": "clock",
     "Kit": "kit",
@@ -46,6 +48,7 @@ _HOME = {
     "ScriptError": "misuse",
     "Seen": "seen",
     "ServerTls": "tls",
+    "SimulatedTransport": "direct",
     "SimulatedUpstream": "simulated",
     "Simulation": "simulated",
     "UnfiredStepWarning": "kit",
@@ -76,6 +79,7 @@ _HOME = {
 
 __all__ = [
     "Answer",
+    "AsyncSimulatedTransport",
     "FakeClock",
     "FakeRandom",
     "Kit",
@@ -86,6 +90,7 @@ __all__ = [
     "ScriptError",
     "Seen",
     "ServerTls",
+    "SimulatedTransport",
     "SimulatedUpstream",
     "Simulation",
     "UnfiredStepWarning",

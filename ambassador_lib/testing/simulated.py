@@ -157,6 +157,10 @@ class Simulation(Surroundings):
             "the test, or give it the fixture's virtual_time"
         )
 
+    def check_loop(self) -> None:
+        """Refuse loops whose time is not virtual: trio without its clock, uvloop."""
+        self.time.loops.check()
+
     def network(self, *, blocking: bool) -> Network:
         """Return the simulated network."""
         return self.time.network.network(blocking=blocking)

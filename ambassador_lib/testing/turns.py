@@ -7,20 +7,22 @@ for blocked by something real.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from types import FrameType
 
 from .agenda import INFINITY, Agenda
 from .misuse import MisuseError
 
 GRACE = 0.01
-"""Real seconds that a thread which does something gets before time passes without it."""
-BATON_GRACE = 0.25
-"""The same where threads take turns: longer, since to go on without it would spoil their order."""
+"""Real seconds for which a thread is seen waiting for something real, before time passes without it."""
+BUSY_PATIENCE = 2.0
+"""Real seconds that a thread gets which does something, but never comes to wait for virtual time."""
 PATIENCE = 0.5
 """Real seconds until somebody who waits for nothing is told so, where another thread might still wake him."""
 MOST_AT_ONCE = 200_000
@@ -47,12 +49,13 @@ class Actor:
         self.thread = thread
         self.holds_baton = holds_baton
         self.waits = False
+        self.is_starting = False
+        """Whether it is about to start another one."""
         self.since = 0
         self.ready: Callable[[], bool] = _never
         self.until: Callable[[], float] = _at_no_time
         self.is_held: Callable[[], bool] = _never
         """For an event loop: whether something real may be about to wake it."""
-        self.grace_ends: float | None = None
 
     def may_go(self, now: float) -> bool:
         """Whether what it waits for has come."""
@@ -77,6 +80,12 @@ class Turns:
         self._actors: list[Actor] = []
         self._local = threading.local()
         self._waits = 0
+        self.strangers: set[int] = set()
+        """Threads that were there before: nobody waits for them."""
+        self._seen: dict[int, tuple[tuple[int, int], float]] = {}
+        """Where each thread was found, and since when."""
+        self._held_since: float | None = None
+        self._given_up: set[int] = set()
 
     # --- who --------------------------------------------------------------------------------------------------------
 
@@ -90,10 +99,6 @@ class Turns:
                 self._actors.append(actor)
         return actor
 
-    def knows(self, thread: int) -> bool:
-        """Whether that thread takes part."""
-        return any(each.thread is not None and each.thread.ident == thread for each in self._actors)
-
     def waiting(self) -> set[int]:
         """Return which threads of the application's wait for virtual time."""
         waiting = (each.thread for each in self._actors if each.waits and not each.holds_baton)
@@ -101,7 +106,7 @@ class Turns:
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread:
         """Run something in a thread that takes turns with the others, once this one waits."""
-        self.me()  # whoever starts others is one of those who take turns
+        starter = self.me()  # whoever starts others is one of those who take turns
         actor = Actor(None, holds_baton=True)
         actor.ready = _always
 
@@ -119,12 +124,15 @@ class Turns:
         with self.changed:
             self.begin(actor)
             self._actors.append(actor)
+            starter.is_starting = True
         try:
-            thread.start()
+            thread.start()  # waits for it to begin
         except BaseException:
             with self.changed:
                 self._actors.remove(actor)
             raise
+        finally:
+            starter.is_starting = False
         return thread
 
     @property
@@ -148,7 +156,8 @@ class Turns:
         self._waits += 1
         actor.since = self._waits
         actor.waits = True
-        actor.grace_ends = None
+        if actor.thread is not None:
+            self._given_up.discard(actor.thread.ident or 0)
         self.changed.notify_all()
 
     def _stay(self, actor: Actor, what: str) -> None:
@@ -178,7 +187,7 @@ class Turns:
             if self.is_over:
                 raise MisuseError("virtual time is over, and somebody still waits for it")
             self.agenda.run_due()
-            if self._is_somebody_busy(actor):
+            if self._has_baton_elsewhere(actor):
                 return Outcome.STAY
             waiting = sorted((each for each in self._actors if each.waits), key=lambda each: each.since)
             chosen = next((each for each in waiting if each.may_go(self.agenda.now)), None)
@@ -188,34 +197,55 @@ class Turns:
                     return Outcome.STAY
                 return Outcome.GO
             when = min(self.agenda.next(), *(each.until() for each in waiting), INFINITY)
-            if any(each.is_held() for each in waiting):
+            if any(each.is_held() for each in waiting) or self._does_somebody_run():
                 return Outcome.HOLD
             if when == INFINITY:
                 return Outcome.NOTHING
             self.agenda.move_to(when)
             self.jumps += 1
+            self._held_since = None
             if self.jumps % MOST_BESIDE == 0:
                 return Outcome.STAY  # whoever waits without a bound has a look at how long it takes
 
-    def _is_somebody_busy(self, actor: Actor) -> bool:
-        """Whether another one does something, and may be about to come back."""
+    def _has_baton_elsewhere(self, actor: Actor) -> bool:
+        """Whether somebody else does something, where only one may."""
         if len(self._actors) == 1:
             return False
-        baton = any(each.holds_baton for each in self._actors)
-        for each in list(self._actors):
-            if each is actor or each.waits:
-                continue
-            if each.is_gone:
-                self._actors.remove(each)
-            elif each.holds_baton:
-                return True
-            else:
-                now = time.monotonic()
-                if each.grace_ends is None:
-                    each.grace_ends = now + (BATON_GRACE if baton else GRACE)
-                if now < each.grace_ends:
-                    return True
-        return False
+        self._actors = [each for each in self._actors if not each.is_gone]
+        batons = any(each.holds_baton for each in self._actors)
+        others = [each for each in self._actors if each is not actor and not each.waits]
+        if any(each.holds_baton or each.is_starting for each in others):
+            return True
+        return batons and bool(others) and self._does_somebody_run()
+
+    def _does_somebody_run(self) -> bool:
+        """Whether a thread does something and may yet come to wait: time does not pass without it.
+
+        Seen from outside: a thread that stands where threads wait for something real has a moment, any other longer.
+        """
+        if threading.active_count() == 1:
+            return False
+        passed_over = {threading.get_ident(), *self.strangers, *self._given_up}
+        passed_over.update(each.thread.ident or 0 for each in self._actors if each.waits and each.thread is not None)
+        others = [thread.ident for thread in threading.enumerate() if thread.ident not in passed_over]
+        if not others:
+            return False
+        now, frames = time.monotonic(), sys._current_frames()
+        self._held_since = self._held_since or now
+        running = [ident for ident in others if ident is not None and self._runs(ident, frames.get(ident), now)]
+        if running and now - self._held_since > BUSY_PATIENCE:
+            self._given_up.update(running)  # until it waits itself
+            return False
+        return bool(running)
+
+    def _runs(self, ident: int, frame: FrameType | None, now: float) -> bool:
+        if frame is None:
+            return False
+        place = (id(frame), frame.f_lasti)
+        known = self._seen.get(ident)
+        if known is None or known[0] != place:
+            known = self._seen[ident] = (place, now)
+        return now - known[1] < (GRACE if _waits_for_something_real(frame) else BUSY_PATIENCE)
 
     def _has_strangers(self) -> bool:
         return threading.active_count() > len([each for each in self._actors if not each.is_gone])
@@ -262,11 +292,36 @@ class Standstill:
 
 
 def caller() -> str:
-    """Return from where outside this package the wait was asked for."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and PACKAGE in frame.f_code.co_filename:
+    """Return from where in the tests it was asked for, as `file:line`; of what a fixture of ours did, which test."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not any(part in name for part in _BETWEEN):
+            return f"{name}:{frame.f_lineno}"
+        if "_pytest" in name:
+            break
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return os.environ.get("PYTEST_CURRENT_TEST", "the start of the program")
+
+
+_BETWEEN = (PACKAGE, "contextlib.py", "_pytest", "pluggy")
+"""Who calls on behalf of others."""
+
+
+def _waits_for_something_real(frame: FrameType) -> bool:
+    code = frame.f_code
+    return code.co_name in _WAITING.get(code.co_filename.replace("\\", "/").rpartition("/")[2], ())
+
+
+_WAITING = {
+    "threading.py": {"wait", "wait_for", "join", "acquire", "_wait_for_tstate_lock"},
+    "queue.py": {"get", "put", "join"},
+    "selectors.py": {"select"},
+    "thread.py": {"_worker"},  # of concurrent.futures: it has nothing to do
+    "socket.py": {"accept", "readinto"},
+    "subprocess.py": {"_wait", "_try_wait"},
+}
+"""Where threads of the standard library stand while they wait, by file and function."""
 
 
 def _never() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time as system
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -35,8 +36,6 @@ class Loops:
     def __init__(self, world: VirtualTime) -> None:
         self._world = world
         self._adopted: dict[asyncio.AbstractEventLoop, AdoptedLoop] = {}
-        self._strangers = {thread.ident for thread in threading.enumerate()} - {world.owner}
-        """Threads that were there before: their loops have nothing to do with the test."""
 
     def __enter__(self) -> Self:
         base: Any = asyncio.BaseEventLoop
@@ -66,7 +65,9 @@ class Loops:
         if loop in self._adopted:
             return
         thread = threading.current_thread()
-        if thread.ident != self._world.owner and (thread.ident in self._strangers or thread.name == _CONTROL):
+        if thread.ident != self._world.owner and (
+            thread.ident in self._world.turns.strangers or thread.name == _CONTROL
+        ):
             return
         for other in list(self._adopted):
             if other.is_closed():
@@ -98,7 +99,7 @@ class AdoptedLoop:
         self._loop = loop
         self._selector = loop._selector
         self._run_in_executor = loop.run_in_executor
-        self._in_executor = 0
+        self._in_executor: Counter[Any] = Counter()
         self._is_released = False
         self._standstill = Standstill(world.turns)
         self._polled = -1
@@ -129,12 +130,14 @@ class AdoptedLoop:
     def run_in_executor(self, executor: Any, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """As the loop's own; while it runs, time does not pass."""
         future: asyncio.Future[Any] = self._run_in_executor(executor, function, *args)
-        self._in_executor += 1
-        future.add_done_callback(self._executed)
-        return future
+        pool = executor or self._loop._default_executor
+        self._in_executor[pool] += 1
 
-    def _executed(self, _: object) -> None:
-        self._in_executor -= 1
+        def executed(_: object) -> None:
+            self._in_executor[pool] -= 1
+
+        future.add_done_callback(executed)
+        return future
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Return what is ready; where nothing is, let virtual time pass until the next timer."""
@@ -202,12 +205,20 @@ class AdoptedLoop:
                 waiting.discard(thread.ident or 0)
         # The end of the loop's own executor has a timeout, and is worked at by a thread of nobody's.
         ends = getattr(self._loop, "_executor_shutdown_called", False) and self._loop._default_executor is not None
-        return ends or self._in_executor > len(waiting - {threading.get_ident()})
+        return ends or any(_works(pool, count, waiting) for pool, count in self._in_executor.items() if count)
 
     def _complain(self, patience: float) -> None:
         """Tell the test that it waits for nothing; a loop of another thread may well wait for that thread's caller."""
         if threading.get_ident() == self._world.owner and system.monotonic() >= patience:
             raise MisuseError(stands_still("the event loop"))
+
+
+def _works(pool: Any, jobs: int, waiting: set[int]) -> bool:
+    """Whether one of a pool's threads does something other than wait for virtual time."""
+    threads = getattr(pool, "_threads", None)
+    if not isinstance(threads, set):  # processes, say
+        return True
+    return min(jobs, len(threads)) > sum(thread.ident in waiting for thread in list(threads))
 
 
 def _never() -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from .agenda import Agenda, Event
 from .misuse import MisuseError
-from .turns import Turns
+from .turns import Turns, caller
 
 if TYPE_CHECKING:
     from trio.abc import Clock as TrioAbcClock
@@ -50,6 +50,8 @@ class VirtualTime:
         self.agenda = Agenda(start)
         self.turns = Turns(self.agenda)
         self.owner = threading.get_ident()
+        self.begun_at = ""
+        """Where in the tests it began, as `file:line`."""
         self._start = start
         self._offset = epoch - start
         self._sleep_is_virtual = False
@@ -61,11 +63,16 @@ class VirtualTime:
 
     def __enter__(self) -> Self:
         if VirtualTime._active is not None:
-            raise MisuseError("virtual time has begun already: one at a time in a process")
+            raise MisuseError(
+                f"virtual time has begun already, at {VirtualTime._active.begun_at}, and there is one at a time in a "
+                "process: let it end with each test (a fixture of function scope), or share that one"
+            )
         from .virtual_loops import Loops
 
         VirtualTime._active = self
+        self.begun_at = caller()
         self.owner = threading.get_ident()
+        self.turns.strangers = {thread.ident or 0 for thread in threading.enumerate()} - {self.owner}
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.callback(self.turns.end)
@@ -208,7 +215,7 @@ class VirtualTime:
 
         def sleep(seconds: float) -> None:
             thread = threading.get_ident()
-            if VirtualTime._active is not self or not (thread == self.owner or self.turns.knows(thread)):
+            if VirtualTime._active is not self or thread in self.turns.strangers:
                 genuine(seconds)
             elif self._sleep_is_virtual:
                 self.sleep(seconds)

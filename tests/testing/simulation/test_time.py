@@ -16,8 +16,11 @@ import anyio.lowlevel
 import pytest
 import trio
 
+from ambassador_lib import AsyncClient
 from ambassador_lib.testing.misuse import MisuseError
+from ambassador_lib.testing.simulated import Simulation
 from ambassador_lib.testing.virtual_time import VirtualTime
+from tests.spec.documents import bootstrap
 
 
 def test_sleeping_takes_no_time(virtual_time: VirtualTime) -> None:
@@ -238,24 +241,57 @@ def test_together_is_the_same_each_time(virtual_time: VirtualTime) -> None:
 
 
 def test_other_threads_may_wait_too(virtual_time: VirtualTime) -> None:
-    """A pool of the application's own waits for virtual time, in whatever order."""
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(virtual_time.sleep, [5.0] * 4)) == [None] * 4
-        assert virtual_time.elapsed >= 5
+    """Pools of the application's own wait for virtual time side by side, in whatever order."""
+
+    def work(number: int) -> int:
+        total = sum(range(20_000))  # does something, too
+        virtual_time.sleep(1)
+        return total and number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(20))) == list(range(20))
+    assert virtual_time.elapsed == 3
+
+    async def main() -> None:
+        with ThreadPoolExecutor(4) as pool:
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(*(loop.run_in_executor(pool, work, number) for number in range(8)))
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert virtual_time.elapsed == 5
+    assert time.monotonic() - began < 2
+
+
+def test_threads_that_never_wait_do_not_hold_time_for_long(virtual_time: VirtualTime) -> None:
+    """Who goes round and round is passed over after a while, and does not count any more."""
+    ends = threading.Event()
+
+    def spin() -> None:
+        while not ends.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    began = time.monotonic()
+    for _ in range(50):
+        virtual_time.sleep(10)
+    assert time.monotonic() - began < 4
+    ends.set()
+    thread.join()
 
 
 # --- misuse ----------------------------------------------------------------------------------------------------------
 
 
 def test_really_sleeping_is_told(virtual_time: VirtualTime) -> None:
-    """`time.sleep` in the test is a misuse that names what to use; other threads may sleep, and so may code that is
-    taken over."""
+    """`time.sleep` is a misuse that names what to use, in threads of the application as well; code that is taken over
+    may sleep."""
     with pytest.raises(MisuseError, match=r"time.sleep\(5\).*virtual_time.sleep"):
         time.sleep(5)
     time.sleep(0)
-    thread = threading.Thread(target=time.sleep, args=(0.01,))
-    thread.start()
-    thread.join()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(MisuseError, match=r"time.sleep\(5\)"):
+        pool.submit(time.sleep, 5).result()
     assert virtual_time.elapsed == 0
     virtual_time.takes_over_sleep()
     time.sleep(5)
@@ -310,7 +346,7 @@ def test_turns_without_an_end_are_told(virtual_time: VirtualTime) -> None:
 
 def test_one_world_at_a_time(virtual_time: VirtualTime) -> None:
     """A second world is refused, and the first one is there for whoever asks."""
-    with pytest.raises(MisuseError, match="has begun already"), VirtualTime():
+    with pytest.raises(MisuseError, match=r"has begun already, at .*conftest.py:\d+"), VirtualTime():
         pass
     assert VirtualTime.current() is virtual_time
 
@@ -356,6 +392,16 @@ def test_a_loop_of_another_make_is_told(virtual_time: VirtualTime) -> None:
     loop.close()
     with pytest.raises(MisuseError, match=r"trio_clock\(\)"):
         trio.run(virtual_time.sleep_async, 1)
+
+    async def call() -> None:
+        async with AsyncClient(bootstrap(cluster={"type": "STRICT_DNS"})) as client:
+            with pytest.raises(MisuseError, match=r"trio_clock\(\)"):
+                await client.get("http://127.0.0.1:15001/")
+            with pytest.raises(MisuseError, match=r"trio_clock\(\)"):
+                await client.ready()
+
+    with Simulation(virtual_time):
+        trio.run(call)
 
 
 def test_who_still_waits_at_the_end_is_sent_home() -> None:
