@@ -79,17 +79,6 @@ SCENARIOS = [
         expect=[hits(a=Between(65, 140))],
     ),
     Scenario(
-        "admission_control_aggression",
-        "aggression is the root that is taken of the share: 0.5 becomes 0.93",
-        rule="9.6 ^(1/aggression)",
-        upstreams={"a": lambda request: 500 if request.number % 2 else 200},
-        policy=boot(
-            filters=[admission(**at_most(100), **SURE, aggression={"default_value": 10, "runtime_key": "aggression"})]
-        ),
-        calls=[times(200, get())],
-        expect=[hits(a=Between(2, 50))],
-    ),
-    Scenario(
         "admission_control_lets_successes_pass",
         "while enough succeed, nothing is refused",
         rule="9.6",
