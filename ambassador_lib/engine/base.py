@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_HEAD_SIZE = 80 * 1024
 """Bytes of a response's head; llhttp, under Envoy, takes no more either."""
+MAX_STREAMS = 1024
+"""Exchanges on an HTTP/2 connection. Source: `Http2ProtocolOptions.max_concurrent_streams`, as clients default it."""
 BODILESS = "ambassador_bodiless"
 """The extension of a response that ended with its head, though nothing in that says so (HTTP/2)."""
 MAX_HEADERS = 100
@@ -52,7 +54,8 @@ class Destination:
     (auto_san_validation); `protocol` is `http1`, `http2` or `auto` (ALPN). `pool` keeps clusters and priorities apart.
     A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit), and
     begins none when it is `max_age` seconds old (`max_connection_duration`). `max_headers` lines and `max_head_size`
-    bytes bound a response's head; `proper_case` writes the names of headers as `X-Foo` over HTTP/1.1.
+    bytes bound a response's head; `proper_case` writes the names of headers as `X-Foo` over HTTP/1.1. An HTTP/2
+    connection carries `max_streams` exchanges at once, or as many as its peer allows.
     """
 
     pool: str
@@ -71,6 +74,7 @@ class Destination:
     max_head_size: int = field(default=MAX_HEAD_SIZE, compare=False)
     proper_case: bool = field(default=False, compare=False)
     max_age: float | None = field(default=None, compare=False)
+    max_streams: int = field(default=MAX_STREAMS, compare=False)
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)
     """`address:port`, IPv6 in brackets; a unix socket's path."""

@@ -25,7 +25,7 @@ from ..errors import (
     protocol_error,
     remote_reset,
 )
-from .base import MAX_HEAD_SIZE
+from .base import MAX_HEAD_SIZE, MAX_STREAMS
 from .goaway import GoawayFilter
 from .http2_stream import Http2Stream
 from .wire import Network, PeerReset, Wire
@@ -33,8 +33,6 @@ from .wire import Network, PeerReset, Wire
 if TYPE_CHECKING:
     from .base import Exchange
 
-MAX_STREAMS = 1024
-"""Source: `Http2ProtocolOptions.max_concurrent_streams`, as Envoy's clients default it."""
 LAST_STREAM_ID = 2**31 - 2**16
 STREAM_WINDOW = 2**20
 CONNECTION_WINDOW = 2**24
@@ -43,7 +41,7 @@ CONNECTION_WINDOW = 2**24
 class Http2Connection:
     """Serves as many exchanges at once as the peer allows."""
 
-    def __init__(self, wire: Wire, network: Network) -> None:
+    def __init__(self, wire: Wire, network: Network, max_streams: int = MAX_STREAMS) -> None:
         self.wire = wire
         self.network = network
         self.lock = threading.Lock()
@@ -52,6 +50,7 @@ class Http2Connection:
         self.failure: Callable[[], UpstreamResetError] | None = None
         self._frames = GoawayFilter()
         self._open = 0
+        self._max_streams = max_streams
         self._draining = False
         self._reader: Http2Stream | None = None
         self._writing = False
@@ -68,8 +67,8 @@ class Http2Connection:
         self._open -= 1
 
     def has_room(self) -> bool:
-        """Whether the peer takes one more stream."""
-        return self.is_usable() and self._open < min(MAX_STREAMS, self.h2.remote_settings.max_concurrent_streams)
+        """Whether the peer takes one more stream, and the policy lets it."""
+        return self.is_usable() and self._open < min(self._max_streams, self.h2.remote_settings.max_concurrent_streams)
 
     def is_idle(self) -> bool:
         """Whether no exchange is open."""

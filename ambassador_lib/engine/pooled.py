@@ -132,7 +132,7 @@ class PooledEngine:
         wire = await self._network.dial(exchange)
         connection: Connection
         if destination.protocol == "http2" or (destination.protocol == "auto" and wire.alpn == "h2"):
-            connection = Http2Connection(wire, self._network)
+            connection = Http2Connection(wire, self._network, destination.max_streams)
         else:
             connection = Http1Connection(wire, self._network, destination.max_head_size)
         pooled = Pooled(connection, key, self._now)

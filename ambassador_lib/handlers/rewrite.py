@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..call import Answer, Call, Next
-from ..engine.base import MAX_HEAD_SIZE, MAX_HEADERS, Destination
+from ..engine.base import MAX_HEAD_SIZE, MAX_HEADERS, MAX_STREAMS, Destination
 from ..routing.normalize import strip_any_host_port
 from ..routing.rewrite import rewrite_host
 
@@ -33,6 +33,7 @@ class EndpointRewrite:
         head_kb = options.max_response_headers_kb if options is not None else None
         self._max_head_size = MAX_HEAD_SIZE if head_kb is None else head_kb * 1024
         self._proper_case = options is not None and options.proper_case_words
+        self._max_streams = (options.max_concurrent_streams if options is not None else None) or MAX_STREAMS
         self._auto_sni = options is not None and options.auto_sni
         self._auto_san = options is not None and options.auto_san_validation
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
@@ -85,6 +86,7 @@ class EndpointRewrite:
             max_headers=self._max_headers,
             max_head_size=self._max_head_size,
             proper_case=self._proper_case,
+            max_streams=self._max_streams,
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )

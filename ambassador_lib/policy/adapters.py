@@ -206,6 +206,7 @@ def _protocol_options(builder: Builder, parsed: ParsedMessage, arguments: dict[s
     for config in (parsed.get("auto_config"), explicit):
         if config is not None:
             _names_of_headers(builder, config, arguments)
+            _most_streams(config, arguments)
     _common_options(builder, parsed, arguments)
 
 
@@ -219,6 +220,13 @@ def _names_of_headers(builder: Builder, parsed: ParsedMessage, arguments: dict[s
         arguments["proper_case_words"] = True
     elif not form.doubtful:
         builder.fault(options.where("header_key_format"), "a format of header names must be chosen: proper_case_words")
+
+
+def _most_streams(parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
+    """Read how many calls share an HTTP/2 connection."""
+    options = parsed.get("http2_protocol_options")
+    if options is not None and (most := options.get("max_concurrent_streams")) is not None:
+        arguments["max_concurrent_streams"] = most
 
 
 def _common_options(builder: Builder, parsed: ParsedMessage, arguments: dict[str, Any]) -> None:
@@ -279,6 +287,7 @@ def _deprecated_protocol_options(builder: Builder, parsed: ParsedMessage) -> Any
     if (most := parsed.get("max_requests_per_connection")) is not None:
         arguments["max_requests_per_connection"] = most
     _names_of_headers(builder, parsed, arguments)
+    _most_streams(parsed, arguments)
     _common_options(builder, parsed, arguments)
     if not arguments:
         return None

@@ -74,6 +74,7 @@ ADAPTED: dict[str, frozenset[str]] = {
         f"{_LB}.common.v3.ConsistentHashingLbConfig": "use_hostname_for_hashing hash_balance_factor hash_policy",
         "envoy.config.cluster.v3.Cluster.CustomClusterType": "name typed_config",
         _HPO: "common_http_protocol_options upstream_http_protocol_options explicit_http_config auto_config",
+        f"{_CORE}Http2ProtocolOptions": "max_concurrent_streams",
         f"{_HPO}.ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_HPO}.AutoHttpConfig": "http_protocol_options http2_protocol_options",
         f"{_CORE}HttpProtocolOptions": "idle_timeout max_requests_per_connection headers_with_underscores_action "
@@ -155,6 +156,7 @@ _FLATTENED = {
     f"{_HPO}.max_requests_per_connection": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_headers_count": f"{_CORE}HttpProtocolOptions",
     f"{_HPO}.max_response_headers_kb": f"{_CORE}HttpProtocolOptions",
+    f"{_HPO}.max_concurrent_streams": f"{_CORE}Http2ProtocolOptions",
     f"{_HPO}.auto_sni": f"{_CORE}UpstreamHttpProtocolOptions",
     f"{_HPO}.auto_san_validation": f"{_CORE}UpstreamHttpProtocolOptions",
     f"{_HPO}.override_auto_sni_header": f"{_CORE}UpstreamHttpProtocolOptions",

@@ -114,7 +114,6 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.core.v3.Http2ProtocolOptions": {
         "stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message": "what breaks the "
         "protocol ends the connection",
-        "max_concurrent_streams": "the upstream's own limit holds",
         "hpack_table_size initial_stream_window_size initial_connection_window_size max_outbound_frames "
         "max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload use_oghttp2_codec "
         "max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent "

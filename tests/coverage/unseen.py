@@ -65,7 +65,6 @@ UNSEEN = {
 SET_ONLY = frozenset(
     {
         "envoy.config.cluster.v3.OutlierDetection.max_ejection_time",
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig.http2_protocol_options",
     }
 )
 """Fields that scenarios set, none of which is known to fail without them yet."""

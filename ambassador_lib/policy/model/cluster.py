@@ -271,6 +271,8 @@ class HttpProtocolOptions:
     than `max_stream_duration`, its body included, is broken off. 0 is none. A response's head may have
     `max_headers_count` lines (unset: 100) and `max_response_headers_kb` KiB (unset: 80, as much as Envoy's HTTP/1
     parser takes). `proper_case_words` sends the names of headers as `X-Foo` over HTTP/1.1, from `header_key_format`.
+    An HTTP/2 connection carries up to `max_concurrent_streams` calls at once (unset: 1024), or as many as the upstream
+    allows, from `http2_protocol_options`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +294,7 @@ class HttpProtocolOptions:
     max_headers_count: int | None = None
     max_response_headers_kb: int | None = None
     proper_case_words: bool = False
+    max_concurrent_streams: int | None = None
     retry_policy: RetryPolicy | None = None
     hash_policy: tuple[HashPolicy, ...] = ()
     outlier_detection: OutlierDetection | None = None

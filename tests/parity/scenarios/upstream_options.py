@@ -1,13 +1,13 @@
-"""How HTTP is spoken to a cluster: names of headers, and how large a response's head may be (semantics 1.3)."""
+"""How HTTP is spoken to a cluster: names of headers, the size of heads, streams on a connection (semantics 1.3, 4)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..bootstrap import boot, cluster, http2, protocol_options
+from ..bootstrap import boot, cluster, http2, protocol_options, tls
 from ..look import details, flags, see, status
-from ..model import Scenario, get, post
-from ..upstreams.replies import Reply, Upstream
+from ..model import Scenario, get, post, together
+from ..upstreams.replies import Reply, Tls, Upstream
 
 Document = dict[str, Any]
 
@@ -116,5 +116,27 @@ SCENARIOS = [
         [_head(5, 1000), _head(12, 1000)],
         [200, 503],
         kind="http2",
+    ),
+    *(
+        Scenario(
+            f"http2_max_concurrent_streams{name}",
+            "max_concurrent_streams: calls beyond it go on a connection of their own",
+            rule="4, http2 max_concurrent_streams",
+            upstreams={"a": Upstream(Reply(delay=0.4), kind="http2", tls=secured)},
+            policy=boot(clusters=[cluster("a", **fields)]),
+            calls=[get(), together(get(), get(), get()), get()],
+            expect=[status(*[200] * 5), see("connections", lambda run: run.at("a").connections, connections)],
+        )
+        for name, secured, fields, connections in (
+            ("", None, http2({"max_concurrent_streams": 1}), 3),
+            ("_two", None, http2({"max_concurrent_streams": 2}), 2),
+            ("_unset", None, http2(), 1),
+            (
+                "_of_auto_config",
+                Tls(alpn=["h2"]),
+                {**tls(), **protocol_options(auto_config={"http2_protocol_options": {"max_concurrent_streams": 1}})},
+                3,
+            ),
+        )
     ),
 ]
