@@ -42,18 +42,20 @@ def reset_interval(value: str, now: float, *, unix_timestamp: bool) -> float | N
     """Return the seconds that a reset header asks for, `None` where it says nothing usable.
 
     `value` is a whole number of seconds or, with `unix_timestamp`, a moment since the epoch; `now` is the time since
-    the epoch. HTTP dates, fractions, zero and moments that have passed are not usable.
+    the epoch. HTTP dates, fractions and moments that have passed are not usable; 0 seconds are.
     """
     number = natural(value.strip())
-    if number is None:
+    if number is None or (unix_timestamp and number <= math.floor(now)):
         return None
-    seconds = number - (math.floor(now) if unix_timestamp else 0)
-    return float(seconds) if seconds > 0 else None
+    return float(number - math.floor(now)) if unix_timestamp else float(number)
 
 
 def rate_limited_interval(intervals: Iterable[float | None], maximum: float = DEFAULT_RATE_LIMITED_MAX) -> float | None:
-    """Return the first usable interval that is not above `maximum`, `None` where exponential back-off decides."""
-    return next((interval for interval in intervals if interval is not None and interval <= maximum), None)
+    """Return the first usable interval that is not above `maximum`, `None` where exponential back-off decides.
+
+    It also does where that interval is 0, whatever the others say (verified against Envoy 1.40).
+    """
+    return next((interval for interval in intervals if interval is not None and interval <= maximum), None) or None
 
 
 def half_jitter(interval: float, random: Callable[[], float]) -> float:

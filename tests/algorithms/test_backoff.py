@@ -47,9 +47,15 @@ def test_full_jitter_reaches_both_ends() -> None:
     assert {round(1000 * backoff.full_jitter(0.025, source.random)) for _ in range(3000)} == set(range(25))
 
 
-@pytest.mark.parametrize("value", ["1.5", "-1", "0", "", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "\u0661", "9" * 30])
+def test_zero_seconds_leave_the_interval_to_exponential_back_off() -> None:
+    """Zero ends the search for a usable header, and is no interval."""
+    assert backoff.reset_interval("0", 100.0, unix_timestamp=False) == 0.0
+    assert backoff.rate_limited_interval([None, 0.0, 5.0]) is None
+
+
+@pytest.mark.parametrize("value", ["1.5", "-1", "", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "\u0661", "9" * 30])
 def test_unusable_reset_headers_are_passed_over(value: str) -> None:
-    """Semantics 3.4: fractions, negative numbers, zero and dates say nothing."""
+    """Semantics 3.4: fractions, negative numbers and dates say nothing."""
     assert backoff.reset_interval(value, 100.0, unix_timestamp=False) is None
 
 
