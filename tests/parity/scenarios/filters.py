@@ -596,6 +596,18 @@ SCENARIOS = [
         expect=[status(200, 429, 200, 429, 200, 200, 429, 200, 429, 200)],
     ),
     Scenario(
+        "limit_wildcard_by_default",
+        "unless set there are twenty such buckets: the twenty-first value takes the place of the least recent one",
+        rule="9.3 max_dynamic_descriptors 20",
+        policy=boot(
+            [route(rate_limits=[{"actions": [{"request_headers": {"header_name": "x-u", "descriptor_key": "u"}}]}])],
+            filters=[limit(99, descriptors=[counted(1, ("u", ""))])],
+        ),
+        calls=[get("/", {"x-u": str(value)}) for value in [*range(20), 0, 20, 1, 0]],
+        # The second is forgotten when the last comes; the first was asked for since.
+        expect=[status(*[200] * 20, 429, 200, 200, 429)],
+    ),
+    Scenario(
         "limit_entries_in_order",
         "entries must be exactly these, in this order; an action without a value drops the descriptor",
         rule="9.3 descriptors",
