@@ -26,7 +26,7 @@ from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.walk import Walk
 from ambassador_lib.policy.yaml_nodes import from_file, from_python
 
-from .unseen import SET_ONLY, UNSEEN
+from .unseen import UNSEEN
 
 RECORD = pathlib.Path(__file__).with_name("shown.json")
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "coverage.md"
@@ -97,8 +97,7 @@ def render(shown: Mapping[str, str]) -> str:
 
 def _reason(line: Coverage) -> str:
     unseen = f"cannot be seen from outside: {UNSEEN[line.name]}" if line.name in UNSEEN else ""
-    set_only = "scenarios set it, none is known to fail without it" if line.name in SET_ONLY else ""
-    return "; ".join(filter(None, (line.reason, unseen, set_only)))
+    return "; ".join(filter(None, (line.reason, unseen)))
 
 
 def _cell(text: str) -> str:

@@ -16,7 +16,7 @@ from tests.parity.suite import bootstraps, discovered, everything
 from . import examples, ignored
 from .listed import Listed
 from .page import PAGE, acted_on, recorded, render, setting
-from .unseen import SET_ONLY, UNSEEN
+from .unseen import UNSEEN
 
 LINES = covered(envoy())
 BY_NAME = {line.name: line for line in LINES}
@@ -96,9 +96,9 @@ def test_extensions_that_are_refused_are_listed_with_their_reason() -> None:
 def test_every_field_that_is_the_same_has_a_scenario_or_a_reason() -> None:
     """Either a scenario is known to fail without it, or the page says why it cannot be seen."""
     shown = recorded()
-    assert set(acted_on()) - shown.keys() - UNSEEN.keys() - SET_ONLY == set(), "run python -m tests.coverage.ignored"
-    assert shown.keys() & (UNSEEN.keys() | SET_ONLY) == set()
-    assert (shown.keys() | UNSEEN.keys() | SET_ONLY) - set(acted_on()) == set(), "not there, or not the same"
+    assert set(acted_on()) - shown.keys() - UNSEEN.keys() == set(), "run python -m tests.coverage.ignored"
+    assert shown.keys() & UNSEEN.keys() == set()
+    assert (shown.keys() | UNSEEN.keys()) - set(acted_on()) == set(), "not there, or not the same"
 
 
 def test_the_scenario_of_a_field_sets_it() -> None:

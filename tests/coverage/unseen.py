@@ -61,10 +61,3 @@ UNSEEN = {
     ),
 }
 """By a field's full name: why."""
-
-SET_ONLY = frozenset(
-    {
-        "envoy.config.cluster.v3.OutlierDetection.max_ejection_time",
-    }
-)
-"""Fields that scenarios set, none of which is known to fail without them yet."""

@@ -50,6 +50,11 @@ def _swept(name: str, about: str, upstreams: dict[str, Any], left: list[str], **
     )
 
 
+def _longest_absence(run: Run) -> float:
+    arrivals = [request.arrived for request in run.at("a").requests]
+    return max((later - earlier for earlier, later in pairwise(arrivals)), default=0.0)
+
+
 def _who_answers(run: Run) -> list[str]:
     return sorted({outcome.text for outcome in run.outcomes if outcome.call.path == "/after" and outcome.status == 200})
 
@@ -187,11 +192,6 @@ BALANCED = [
         expect=[spread({"a": 13})],
     ),
 ]  # fmt: skip
-
-
-def _longest_absence(run: Run) -> float:
-    arrivals = [request.arrived for request in run.at("a").requests]
-    return max((later - earlier for earlier, later in pairwise(arrivals)), default=0.0)
 
 
 def _longest(run: Run) -> float:
