@@ -23,7 +23,7 @@ FLATTENED = {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "protocol", "auto_sni", "auto_san_validation", "override_auto_sni_header", "idle_timeout",
         "max_requests_per_connection", "max_connection_duration", "max_stream_duration", "max_headers_count",
-        "max_response_headers_kb", "proper_case_words",
+        "max_response_headers_kb", "proper_case_words", "max_concurrent_streams",
     },
     "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {"dns_resolution_config"},
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
