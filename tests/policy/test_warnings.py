@@ -94,8 +94,8 @@ def upstream(options: str) -> str:
         ),
         (listening("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"), "filters[0]", "no effect"),
         (
-            upstream("explicit_http_config: {http2_protocol_options: {max_concurrent_streams: 100}}"),
-            "max_concurrent_streams",
+            upstream("explicit_http_config: {http2_protocol_options: {hpack_table_size: 100}}"),
+            "hpack_table_size",
             "no effect",
         ),
     ],
