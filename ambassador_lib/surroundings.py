@@ -100,6 +100,9 @@ class Surroundings:
 
 installed: Surroundings | None = None
 """What is around clients now; `None` in production. Set by `install` and `uninstall`."""
+begins_late = False
+"""Whether clients that are made now look nothing up and check nobody before their first call: what is made at import,
+while tests are collected, must not reach production."""
 _before: tuple[Callable[[str], bytes | None] | None, bool] = (None, False)
 """What stood in for missing files when there were no surroundings."""
 

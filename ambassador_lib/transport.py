@@ -88,7 +88,7 @@ class _Ambassador:
         self._prepare(self._options)
         if world.installed is not None:
             self._twin()  # what is wrong with the policy comes out here, as ever
-        elif self.policy is not None:
+        elif self.policy is not None and not world.begins_late:
             self._begin()
 
     def _prepare(self, options: Options) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .. import surroundings
+
 if TYPE_CHECKING:
     from ..policy import Policy
     from .kit import Kit, Upstreams
@@ -38,6 +40,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Generator[None, Any, Any]:
+    """Have clients that are made at import begin with their first call: before it nothing reaches production."""
+    surroundings.begins_late = True
+    return (yield)
+
+
+def pytest_collection_finish() -> None:
+    """All is imported: what is made from now on is made by tests."""
+    surroundings.begins_late = False
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind, also where nothing was collected."""
+    surroundings.begins_late = False
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -494,6 +494,43 @@ def test_a_client_made_at_import_may_lack_its_certificates(pytester: pytest.Pyte
     result.stdout.fnmatch_lines(["*say in pytest's configuration: ambassador_lib_stand_ins = true"])
 
 
+def test_a_client_made_at_import_reaches_nobody_before_its_first_call(pytester: pytest.Pytester, run: Run) -> None:
+    """No lookup, no health check, no thread: neither while tests are collected nor while its policy is mapped."""
+    write(
+        pytester,
+        """
+        import application
+
+        def quiet():
+            return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()] == []
+
+        def test_before():
+            assert quiet()
+
+        def test_mapped(simulated_upstreams, ambassador_policy, virtual_time):
+            simulated_upstreams.payment.replies(200)
+            ambassador_policy("checked.json", upstreams={"billing_upstream": simulated_upstreams.payment})
+            assert application.client.get(CHARGES).status_code == 200
+            virtual_time.sleep(60)
+            assert len(simulated_upstreams.payment.health_checks) > 2
+            assert quiet()
+
+        def test_one_of_its_own():
+            with Client("checked.json"):
+                assert not quiet()
+            application.client.close()
+        """,
+    )
+    check = {"timeout": "1s", "interval": "5s", "unhealthy_threshold": 2, "healthy_threshold": 2}
+    checks = [{**check, "http_health_check": {"path": "/health"}}]
+    document = policy(health_checks=checks)
+    for lb in document["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]:
+        lb["endpoint"]["address"]["socket_address"].update(address="127.0.0.1", port_value=9)
+    Path("checked.json").write_text(json.dumps(document))
+    Path("application.py").write_text("from ambassador_lib import Client\nclient = Client('checked.json')\n")
+    run("-q").assert_outcomes(passed=3)
+
+
 def test_who_asks_for_nothing_pays_nothing(pytester: pytest.Pytester, run: Run) -> None:
     """The plugin loads nothing of the kit, no httpx and no Hypothesis by itself."""
     Path("test_it.py").write_text(
@@ -503,7 +540,7 @@ def test_who_asks_for_nothing_pays_nothing(pytester: pytest.Pytester, run: Run) 
 
             def test_it():
                 ours = {name for name in sys.modules if name.startswith("ambassador_lib.")}
-                assert ours <= {"ambassador_lib.testing", "ambassador_lib.testing.plugin"}
+                assert ours <= {"ambassador_lib." + name for name in ("surroundings", "testing", "testing.plugin")}
             """
         )
     )
