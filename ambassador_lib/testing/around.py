@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .._httpx import pristine
 from ..surroundings import Surroundings
 from .kit_tls import PEM_SUFFIXES, secret_of_missing
 from .mapping import Pointing, without_files
-from .misuse import where
+from .misuse import MisuseError, where
 from .timeline import Told
 
 if TYPE_CHECKING:
@@ -46,8 +49,25 @@ class Pointed(Surroundings):
         return None if path.lower().endswith(PEM_SUFFIXES) else secret_of_missing(path)
 
     def noted(self, call: Call) -> None:
-        """Remember the call for the timelines of assertions."""
+        """Remember the call for the timelines of assertions, and keep a mock from passing it on to production."""
         self.calls.append(Told(call.started, call.report, where()))
+        if not pristine() and "trace" not in call.request.extensions:
+            call.request.extensions = {**call.request.extensions, "trace": partial(self._passed_on, call)}
+
+    def _passed_on(self, call: Call, event: str, _info: object) -> Any:
+        """Httpcore is about to do something for a call that a mock had: only calls that no policy has may go on."""
+        if call.report.cluster is not None and event.startswith("connection."):
+            message = (
+                f"a mock of httpx has passed {call.method} {call.request.url} on, which would have left for the real "
+                f"cluster {call.report.cluster!r}: while a mock is active it answers for all clusters of a policy"
+            )
+            self.pointing.misuses.append(message)
+            raise MisuseError(message)
+        return _nothing() if sys._getframe(1).f_code.co_name == "atrace" else None  # noqa: SLF001 - it says which
+
+
+async def _nothing() -> None:
+    """What httpcore awaits of a trace in a loop."""
 
 
 class Mapped(Pointed):

@@ -177,8 +177,8 @@ class Kit:
         if self._around is None:
             if simulated:
                 raise MisuseError(
-                    "these simulated upstreams belong to another world: take them from the `simulated_upstreams` of "
-                    "the same test"
+                    "these simulated upstreams belong to another kit: point the policy with the one that made them "
+                    "(the test's own `ambassador_policy`, or `kit.policy` of the same `simulation()`)"
                 )
             from .around import Mapped
 

@@ -1,6 +1,6 @@
 """The shop's own tests: what its customers see when billing fails, by the policy that runs in production.
 
-Run them with `python -m pytest examples/testing`. All but the last pass half an hour of outages in milliseconds.
+Run them with `python -m pytest examples/testing`. All but the last one run in virtual time, and take milliseconds.
 """
 
 from __future__ import annotations

@@ -413,6 +413,41 @@ def test_mocks_of_httpx_go_on_seeing_our_calls(pytester: pytest.Pytester, run: R
                 assert client.get("http://127.0.0.1:15001/mail").text == "mock"
 
         @respx.mock
+        def test_what_respx_passes_on_does_not_leave(payment):
+            respx.route(port=15001).pass_through()
+            with Client("envoy.yaml") as client, pytest.raises(MisuseError, match="a mock of httpx has passed GET"):
+                client.get(CHARGES)
+            KIT["kit"]._around.pointing.misuses.clear()
+
+        @respx.mock
+        async def passed_on():
+            respx.route(port=15001).pass_through()
+            async with AsyncClient("envoy.yaml") as client:
+                await client.get(CHARGES)
+
+        def test_what_respx_passes_on_in_a_loop_does_not_leave(payment):
+            with pytest.raises(MisuseError, match="a mock of httpx has passed GET"):
+                asyncio.run(passed_on())
+            KIT["kit"]._around.pointing.misuses.clear()
+
+        KIT = {}
+
+        @pytest.fixture(autouse=True)
+        def kept(ambassador_kit):
+            KIT["kit"] = ambassador_kit
+
+        @respx.mock
+        def test_what_no_policy_has_may_be_passed_on(upstreams):
+            upstreams.payment.replies(200)
+            respx.route(host="127.0.0.1").pass_through()
+            with Client() as client:
+                assert client.get(upstreams.payment.url).status_code == 200
+            async def main():
+                async with AsyncClient() as client:
+                    return (await client.get(upstreams.payment.url)).status_code
+            assert asyncio.run(main()) == 200
+
+        @respx.mock
         def test_without_certificates(simulated_upstreams, ambassador_policy):
             ambassador_policy("secured.json", upstreams={"billing_upstream": simulated_upstreams.payment})
             respx.get(CHARGES).respond(text="mock")
@@ -425,7 +460,7 @@ def test_mocks_of_httpx_go_on_seeing_our_calls(pytester: pytest.Pytester, run: R
         """,
     )
     Path("secured.json").write_text(json.dumps(secured()))
-    run("-q").assert_outcomes(passed=8)
+    run("-q").assert_outcomes(passed=11)
 
 
 def test_it_works_with_unittest(pytester: pytest.Pytester, run: Run) -> None:
