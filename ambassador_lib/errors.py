@@ -311,6 +311,9 @@ def remote_reset(message: str, *, refused: bool = False, connect: bool = False) 
 def after_headers(error: UpstreamResetError) -> UpstreamResetError:
     """The same reset, come after the response's headers: it breaks the body off, whatever the reply would be."""
     error.reply.details = error.reply.details.replace("_before_response_started", "_after_response_started")
+    error.args = tuple(
+        part.replace("before headers", "within the body") if isinstance(part, str) else part for part in error.args
+    )
     return error
 
 

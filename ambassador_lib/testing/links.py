@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..engine.dialling import ATTEMPT_DELAY
@@ -30,7 +31,8 @@ class Link:
         self.alpn = alpn
         self.server = server
         self.client = client
-        self.arrived = bytearray()
+        self.arrived: deque[bytes] = deque()
+        """What has come, as it was sent: a read takes one piece, since real ones seldom find more."""
         self.is_ended = False
         """Whether the peer has closed its side."""
         self.is_broken = False
@@ -90,7 +92,7 @@ class Link:
                 break
             for action in self._peer.act(now):
                 if isinstance(action, Send):
-                    self.arrived += action.data
+                    self.arrived.append(action.data)
                 elif isinstance(action, End):
                     self.is_ended = True
                 elif isinstance(action, Reset):

@@ -93,6 +93,11 @@ class Scripted(Decisions, Scoped):
             lines = sorted(self._lines.values(), key=lambda line: line.scope.particular())
             return [Sentence(self, line.scope, line.current) for line in lines if line.current is not None]
 
+    def note(self, misuse: str) -> None:
+        """Have a test told, at its end, what was misused."""
+        if misuse not in self._noted:
+            self._noted.append(misuse)
+
     @property
     def misuses(self) -> list[str]:
         """What tests should be failed for at their end, in sentences."""

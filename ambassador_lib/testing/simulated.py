@@ -123,7 +123,13 @@ class SimulatedResolver:
         if step.kind == "no such name":
             raise NoSuchName(f"{name}: there is no such name")
         addresses = network.addresses(upstream)
-        return Answer(tuple(addresses[number][0] for number in upstream.dns.endpoints(step)), step.ttl)
+        told = upstream.dns.endpoints(step)
+        known = [number for number in told if number < len(addresses)]
+        if len(known) < len(told):
+            upstream.note(
+                f"{upstream.dns.code_name}.{step.said}: {upstream.name} has endpoints 0 to {len(addresses) - 1}"
+            )
+        return Answer(tuple(addresses[number][0] for number in known), step.ttl)
 
 
 class Simulation(Surroundings):

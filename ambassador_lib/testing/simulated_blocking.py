@@ -142,9 +142,10 @@ def wait_under(time: VirtualTime, ready: Callable[[], bool], deadline: Deadline,
 def take(link: Link) -> bytes:
     """Return what has arrived, `b""` at the end; `PeerReset` where it was reset."""
     if link.arrived:
-        data = bytes(link.arrived[:READ_SIZE])
-        del link.arrived[:READ_SIZE]
-        return data
+        data = link.arrived.popleft()
+        if len(data) > READ_SIZE:
+            link.arrived.appendleft(data[READ_SIZE:])
+        return data[:READ_SIZE]
     if link.is_broken:
         raise PeerReset("connection reset by peer")
     return b""

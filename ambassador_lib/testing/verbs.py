@@ -230,8 +230,12 @@ class Verbs(Hints):
         return Step(answers=(reply(content=content, pause=every),), times=times, for_=for_)
 
     @verb
-    def sends_garbage(self, data: bytes = NOT_HTTP, *, times: int | None = None, for_: float | None = None) -> Step:
-        """Answer with bytes that are no HTTP, and close."""
+    def sends_garbage(
+        self, data: bytes | int = NOT_HTTP, *, times: int | None = None, for_: float | None = None
+    ) -> Step:
+        """Answer with bytes that are no HTTP, and close; a number in their place is `times`."""
+        if isinstance(data, int):
+            times, data = data, NOT_HTTP
         return Step(answers=(Reaction(raw=data, ending="close"),), times=times, for_=for_)
 
     @verb

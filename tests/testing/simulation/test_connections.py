@@ -185,8 +185,9 @@ def test_every_way_of_breaking_off(scene: Scene, protocol: dict[str, Any], way: 
             scene.payment.closes(at=place, times=1)
         else:
             scene.payment.resets(at=place, times=1)
-        with pytest.raises((UpstreamResetError, httpx.RemoteProtocolError)):
+        with pytest.raises((UpstreamResetError, httpx.RemoteProtocolError)) as failed:
             await scene.get()
+        assert "before headers" not in str(failed.value) or place != "mid-body"
         assert (await scene.get()).content == b"x" * 100
         assert scene.time.elapsed == 0
 
@@ -197,7 +198,7 @@ def test_garbage_and_lies(scene: Scene) -> None:
     """Bytes that are no HTTP, and a length that is wrong, are told as such."""
 
     async def scenario(scene: Scene) -> None:
-        scene.payment.sends_garbage(times=1)
+        scene.payment.sends_garbage(1)
         with pytest.raises(UpstreamResetError) as failed:
             await scene.get()
         assert failed.value.response.status_code == 502
@@ -208,6 +209,20 @@ def test_garbage_and_lies(scene: Scene) -> None:
         assert (await scene.get()).content == b"x" * 10
 
     scene.play(bootstrap(), scenario)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=["http1", "http2"])
+def test_a_wrong_length_comes_after_the_head(scene: Scene, protocol: dict[str, Any]) -> None:
+    """The head has arrived before the lie comes out: nothing is retried, as over a real wire."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.payment.replies(content=b"x" * 10)
+        scene.payment.lies_about_length(by=5, times=1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await scene.get()
+        assert len(scene.payment.requests) == 1
+
+    scene.play(bootstrap(cluster=protocol, route={"retry_policy": {"retry_on": "5xx,reset"}}), scenario)
 
 
 def test_tls_is_told_by_names_only(scene: Scene) -> None:

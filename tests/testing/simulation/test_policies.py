@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from ambassador_lib import CircuitOpenError, PerTryTimeoutError, RouteTimeoutError, UpstreamConnectError
+from ambassador_lib.testing.simulated import SimulatedUpstream
 from tests.spec import documents
 from tests.spec.documents import bootstrap
 
@@ -215,6 +216,24 @@ def test_names_are_resolved_again_and_again(scene: Scene) -> None:
     assert scene.payment.addresses[0][1] == 80
     scene.payment.serves("pay.test")
     scene.play(bootstrap(cluster=named), scenario)
+
+
+def test_names_of_endpoints_that_are_not_there_are_told(scene: Scene) -> None:
+    """`dns.answers` of more endpoints than the upstream turns out to have is a misuse, and the others are answered."""
+    address = {"socket_address": {"address": "pay.test", "port_value": 80}}
+    named = {
+        "type": "STRICT_DNS",
+        "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+    }
+    small = SimulatedUpstream("small", world=scene.time)
+    small.serves("pay.test")
+    small.dns.answers(0, 7)
+
+    async def scenario(scene: Scene) -> None:
+        assert (await scene.get()).text == "small"
+
+    scene.play(bootstrap(cluster=named), scenario)
+    assert small.misuses[0] == "small.dns.answers(0, 7): small has endpoints 0 to 0"
 
 
 def test_a_first_lookup_that_takes_long_is_waited_for(scene: Scene) -> None:
