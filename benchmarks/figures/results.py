@@ -44,9 +44,9 @@ class Entry:
 
     `name` is the identity within a kind, `title` is for people, `family` groups (httpx, ours, sidecar, diy, others,
     floor). `through` names the sidecar the calls go through, `telemetry` says what is recorded (off, unsampled,
-    sampled). `absent` says why it could not be measured; then the rest is `None`. `import_time`: from the start of a
-    fresh interpreter to its imports being there, less the bare interpreter's start; `start_time`: from there to its
-    first answer. `memory` is the process's resident set before the first and after the last round.
+    sampled). `absent` says why it could not be measured; then the rest is `None`. `import_time`: to
+    import what it needs in a fresh interpreter; `start_time`: from there to its first answer. `memory` is the
+    process's resident set before the first and after the last round.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Load:
 class Latency:
     """A distribution. `curve` holds (percentile 0..100, seconds), rising, from an HDR histogram.
 
-    `histogram` is that histogram, encoded as HdrHistogram does (microseconds, compressed, base64), or "".
+    `histogram` is that histogram, encoded as HdrHistogram does (nanoseconds, compressed, base64), or "".
     """
 
     count: int

@@ -1,0 +1,1 @@
+"""Who is measured against a real upstream: one file a family, registered in `registry`."""

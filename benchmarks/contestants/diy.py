@@ -1,0 +1,86 @@
+"""What one builds by hand: httpx, tenacity's retries, a breaker of pybreaker and OpenTelemetry's instrumentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Contestant, Simple, check
+from .httpx_family import limits
+from .ours import SDK, provider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .base import Place, Session
+
+NEEDS = ("httpx", "tenacity", "pybreaker", "opentelemetry.instrumentation.httpx", *SDK)
+
+
+def _open_sync(place: Place) -> Session:
+    import httpx
+    import pybreaker
+    import tenacity
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+
+    tracing = provider(sampled=True)
+    client = httpx.Client(limits=limits(place), timeout=10.0, trust_env=False)
+    HTTPXClientInstrumentor().instrument_client(client, tracer_provider=tracing)
+    breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(4),
+        wait=tenacity.wait_random_exponential(0.05, 1.0),
+        retry=tenacity.retry_if_exception_type(httpx.HTTPError),
+        reraise=True,
+    )
+
+    def once() -> httpx.Response:
+        return client.get(place.url).raise_for_status()
+
+    def call() -> None:
+        check(retrying(breaker.call, once).status_code)
+
+    def close() -> None:
+        client.close()
+        tracing.shutdown()
+
+    return Simple(call, close)
+
+
+def _open_async(place: Place) -> Session:
+    import httpx
+    import pybreaker
+    import tenacity
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+
+    tracing = provider(sampled=True)
+    client = httpx.AsyncClient(limits=limits(place), timeout=10.0, trust_env=False)
+    HTTPXClientInstrumentor().instrument_client(client, tracer_provider=tracing)
+    breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(4),
+        wait=tenacity.wait_random_exponential(0.05, 1.0),
+        retry=tenacity.retry_if_exception_type(httpx.HTTPError),
+        reraise=True,
+    )
+
+    async def once() -> httpx.Response:
+        # pybreaker's own `call_async` needs Tornado.
+        with breaker.calling():
+            return (await client.get(place.url)).raise_for_status()
+
+    async def call() -> None:
+        check((await retrying(once)).status_code)
+
+    async def close() -> None:
+        await client.aclose()
+        tracing.shutdown()
+
+    return Simple(call, close)
+
+
+def contestants() -> Iterator[Contestant]:
+    for kind, opened in (("sync", _open_sync), ("async", _open_async)):
+        yield Contestant(
+            name="diy", kind=kind, title="httpx + tenacity + pybreaker + OpenTelemetry", family="diy", open=opened,
+            needs=NEEDS, telemetry="sampled",
+        )  # fmt: skip
