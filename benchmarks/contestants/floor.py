@@ -116,7 +116,7 @@ def _open_async(place: Place) -> Session:
         check(status)
 
     async def close() -> None:
-        for wire in list(idle):
+        for wire in idle:
             wire.transport.close()
         await asyncio.sleep(0)
 

@@ -26,14 +26,14 @@ class Recorder:
         self.notes: list[str] = []
         self._subject = subject
         self._quick = bool(options.quick)
-        self._about = about_now(programs)
+        self.about = about_now(programs)
         self._started = time.monotonic()
 
     def run(self, **measured: Any) -> Run:
         """Return the run, with what was measured by `Run`'s names."""
         return Run(
             subject=self._subject,
-            about=self._about,
+            about=self.about,
             seconds=time.monotonic() - self._started,
             quick=self._quick,
             notes=tuple(self.notes),

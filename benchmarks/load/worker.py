@@ -24,6 +24,7 @@ import asyncio  # noqa: E402 - only now: its import is part of what contestants 
 import gc  # noqa: E402
 import json  # noqa: E402
 import signal  # noqa: E402
+from contextlib import suppress  # noqa: E402
 from typing import TYPE_CHECKING, Any, TextIO  # noqa: E402
 
 from ..contestants.base import Place  # noqa: E402
@@ -98,7 +99,8 @@ class Worker:
 
 def _turn(call: Callable[[], Any], callers: int, seconds: float, rate: float | None) -> Turn:
     for _ in range(WARM_UP):
-        _quietly(call)
+        with suppress(Exception):  # it will fail again, where it is counted
+            call()
     cpu, began = time.process_time(), time.perf_counter()
     turn = loops.closed(call, callers, seconds) if rate is None else loops.opened(call, callers, seconds, rate)
     turn.seconds, turn.cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -107,10 +109,8 @@ def _turn(call: Callable[[], Any], callers: int, seconds: float, rate: float | N
 
 async def _turn_async(call: Callable[[], Any], callers: int, seconds: float, rate: float | None) -> Turn:
     for _ in range(WARM_UP):
-        try:
+        with suppress(Exception):  # it will fail again, where it is counted
             await call()
-        except Exception:  # noqa: BLE001, PERF203, S110 - it will fail again, where it is counted
-            pass
     cpu, began = time.process_time(), time.perf_counter()
     if rate is None:
         turn = await loops.closed_async(call, callers, seconds)
@@ -118,13 +118,6 @@ async def _turn_async(call: Callable[[], Any], callers: int, seconds: float, rat
         turn = await loops.opened_async(call, callers, seconds, rate)
     turn.seconds, turn.cpu = time.perf_counter() - began, time.process_time() - cpu
     return turn
-
-
-def _quietly(call: Callable[[], Any]) -> None:
-    try:
-        call()
-    except Exception:  # noqa: BLE001, S110 - it will fail again, where it is counted
-        pass
 
 
 def serve(worker: Worker, commands: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:

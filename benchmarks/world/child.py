@@ -5,15 +5,16 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from .errors import WorldError
 from .proc import pin, resident
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -21,6 +22,9 @@ START_LIMIT = 30.0
 """Seconds within which a program must be ready."""
 STOP_LIMIT = 3.0
 TURN = 0.01
+
+
+_running: set[Child] = set()
 
 
 class Child:
@@ -44,19 +48,21 @@ class Child:
         self._began = time.monotonic()
         self.start_time = 0.0
         """Seconds until it was ready."""
-        try:
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [str(one) for one in command],
-                    # A pipe that breaks when we are gone, however that came about: ours watch it.
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE if answers else output,
-                    stderr=output,
-                    env=environment,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise WorldError(f"{self.name} cannot be started: {error}") from error
+        with undisturbed():
+            try:
+                with log.open("wb") as output:
+                    self._process = subprocess.Popen(
+                        [str(one) for one in command],
+                        # A pipe that breaks when we are gone, however that came about: ours watch it.
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE if answers else output,
+                        stderr=output,
+                        env=environment,
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise WorldError(f"{self.name} cannot be started: {error}") from error
+            _running.add(self)
         pin(core, self._process.pid)
 
     @property
@@ -100,6 +106,7 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        _running.discard(self)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
@@ -112,6 +119,31 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def stop_all() -> None:
+    """End what is left, should a signal have come where nobody held it yet."""
+    for child in list(_running):
+        child.stop()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: a process that was just begun would be known to nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+    before = {
+        one: signal.signal(one, lambda number, _: pending.append(number)) for one in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in pending:
+            signal.raise_signal(number)
 
 
 def accepts(port: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -49,12 +51,18 @@ class Envoy(Child):
         self.version = version(binary)
         self._admin = folder / "envoy.admin"
         self._admin.unlink(missing_ok=True)
+        # Beside what the policy says of it, so that a port of the operator's is not asked for.
+        admin = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}"
         command = [
-            binary, "-c", policy, "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning",
-            "--admin-address-path", str(self._admin), "--drain-time-s", "1",
+            binary, "-c", policy, "--config-yaml", admin, "--admin-address-path", str(self._admin),
+            "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "1",
         ]  # fmt: skip
         super().__init__(command, folder / "envoy.log", core=core)
         try:
+            # Envoy's own word first: on a port that was taken somebody else accepts.
+            while not self._is_ready():
+                self.check()
+                self.turn()
             for port in ports:
                 self.wait_for(port)
         except WorldError as error:
@@ -65,6 +73,15 @@ class Envoy(Child):
             self.stop()
             raise
         self.start_time = time.monotonic() - self._began
+
+    def _is_ready(self) -> bool:
+        try:
+            host, _, port = self._admin.read_text().strip().rpartition(":")
+            with socket.create_connection((host, int(port)), 1.0) as sock:
+                sock.sendall(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+                return sock.recv(4096).startswith(b"HTTP/1.1 200")
+        except (OSError, ValueError):
+            return False
 
 
 def check(binary: Path, policy: Path) -> None:
@@ -85,5 +102,5 @@ def version(binary: Path) -> str:
         asked = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise WorldError(f"{binary} cannot be run: {error}") from error
-    parts = asked.stdout.strip().split("/")
-    return parts[1] if len(parts) > 2 else asked.stdout.strip()
+    found = re.search(r"version: [^/]*/([^/]+)/", asked.stdout)
+    return found[1] if found else asked.stdout.strip()

@@ -57,7 +57,13 @@ def _address(port: int) -> dict[str, Any]:
 
 
 def _lead(cluster: dict[str, Any], upstreams: Sequence[int]) -> None:
-    for other in ("transport_socket", "transport_socket_matches", "health_checks", "eds_cluster_config", "cluster_type"):
+    for other in (
+        "transport_socket",
+        "transport_socket_matches",
+        "health_checks",
+        "eds_cluster_config",
+        "cluster_type",
+    ):
         cluster.pop(other, None)
     cluster["type"] = "STATIC"
     endpoints = [{"endpoint": {"address": _address(port)}} for port in upstreams]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 try:
@@ -37,7 +38,7 @@ def asked_for(target: bytes) -> tuple[bytes, float]:
 class Server(asyncio.Protocol):
     """One connection, whose calls are answered in their order."""
 
-    prepared: dict[bytes, tuple[bytes, float]] = {}
+    prepared: ClassVar[dict[bytes, tuple[bytes, float]]] = {}
 
     def __init__(self) -> None:
         self._target = b""
@@ -88,6 +89,8 @@ async def main(port: int) -> None:
         if not sys.stdin.buffer.read1():
             ended.set()
 
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     loop.add_reader(sys.stdin.fileno(), read)
     # Not `async with server`: its end waits for connections that nobody closes.
     await ended.wait()

@@ -8,14 +8,8 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .child import Child, free_port
-
-if TYPE_CHECKING:
-
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 class Upstream(Child):
@@ -23,9 +17,7 @@ class Upstream(Child):
 
     name = "upstream"
 
-    def __init__(
-        self, folder: Path, *, core: int | None = None, port: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, core: int | None = None, port: int | None = None) -> None:
         self.port = free_port() if port is None else port
         self.version = _server_version()
         server = Path(__file__).with_name("server.py")
@@ -33,6 +25,10 @@ class Upstream(Child):
         command = [sys.executable, "-I", server, str(self.port)]
         super().__init__(command, folder / f"upstream-{self.port}.log", core=core)
         try:
+            # Its own word: on a port that was taken somebody else accepts.
+            while "ready" not in self.tail():
+                self.check()
+                self.turn()
             self.wait_for(self.port)
         except BaseException:
             self.stop()
