@@ -43,11 +43,11 @@ def _few(latency: results.Latency) -> tuple[tuple[float, float], ...]:
 
 def units(run: Run, kind: Kind) -> list[Unit]:
     """Return what a pod pays beyond bare httpx: each sidecar that was measured, and each way of ours."""
+    cpu = {one.name: one for one in usable(run, kind)}
     entries = {entry.name: entry for entry in run.entries if entry.kind == kind and entry.absent is None}
     bare = next((entry for entry in entries.values() if entry.family == BARE and entry.through is None), None)
     if bare is None:
         raise ValueError("bare httpx was not measured; there is nothing to be beyond")
-    cpu = {one.name: one for one in usable(run, kind)}
     found = []
     for entry in entries.values():
         if entry.name not in cpu or bare.name not in cpu:

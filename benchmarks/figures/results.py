@@ -199,7 +199,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """A slice of a failure scenario, `at` seconds from its beginning."""
+    """A slice of a failure scenario, `at` seconds from its beginning, of all rounds together."""
 
     at: float
     calls: int
@@ -209,17 +209,19 @@ class Second:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What an application saw of one failure. `extra_load`: upstream requests a call, less one."""
+    """What an application saw of one failure. `extra_load`: requests that the upstreams got for a call, less one."""
 
     scenario: str
     name: str
     calls: int
-    success: float
-    extra_load: float
-    p50: float
-    p99: float
-    recovery: float | None
-    """Seconds from the upstream being well again to the calls being so; `None` where they never were, or never ill."""
+    success: Spread
+    extra_load: Spread
+    p50: Spread
+    p99: Spread
+    recovery: Spread | None
+    """Seconds until all calls were well again, from the fault where it stays, from its end where it passes."""
+    never_recovered: int = 0
+    """Rounds in which calls were not well to the very end."""
     timeline: tuple[Second, ...] = ()
 
 

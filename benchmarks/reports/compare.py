@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from ..figures.recorder import spread
 from .model import Chart, Section, Series, Table, short
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     Where = tuple[Kind, Placement, Load]
 
 MEGABYTE = 2**20
-FIGURES = ("p50", "p99", "rate", "cpu_client", "cpu_all")
+FIGURES = {
+    "p50": "p50",
+    "p99": "p99",
+    "rate": "answers/s",
+    "cpu_client": "CPU of the client",
+    "cpu_all": "CPU with the sidecar",
+}
 SHOWN = 9
 """Lines that one chart still carries."""
 
@@ -40,7 +47,9 @@ def _ratios(run: Run, titles: Titles) -> list[Section]:
             by_figure = {ratio.figure: ratio for ratio in mine if ratio.name == name}
             rows.append([_title(titles, name, kind), *(_ratio(by_figure.get(figure)) for figure in figures)])
         base = _title(titles, against, kind)
-        tables.append(Table([f"x {base}", *figures], rows, _where(kind, placement, load)))
+        tables.append(
+            Table([f"x {base}", *(FIGURES[figure] for figure in figures)], rows, _where(kind, placement, load))
+        )
     if not tables:
         return []
     text = (
@@ -53,8 +62,10 @@ def _ratios(run: Run, titles: Titles) -> list[Section]:
 def _ratio(ratio: Ratio | None) -> str:
     if ratio is None:
         return ""
-    told = f"{ratio.spread.median:.2f} ({ratio.spread.low:.2f} .. {ratio.spread.high:.2f})"
-    return f"{told} no difference" if ratio.verdict == "no difference" else told
+    of_rounds = f"({ratio.spread.low:.2f} .. {ratio.spread.high:.2f})"
+    if ratio.verdict == "no difference":
+        return f"no difference {of_rounds}"
+    return f"{ratio.spread.median:.2f} {of_rounds}"
 
 
 def _times(run: Run, titles: Titles) -> list[Section]:
@@ -78,6 +89,8 @@ def _times(run: Run, titles: Titles) -> list[Section]:
                     y_scale="log",
                 )
             )
+        if load.loop == "closed":
+            charts.append(_bars(mine, titles, kind, placement, load))
         told.append(Section(f"Latency: {_where(kind, placement, load)}", "", [Table(columns, rows)], charts))
     return told
 
@@ -95,8 +108,25 @@ def _row(one: Measured, titles: Titles) -> list[str]:
     ]
 
 
+def _bars(mine: Sequence[Measured], titles: Titles, kind: Kind, placement: Placement, load: Load) -> Chart:
+    """Draw medians with their spread, the quickest first."""
+    ordered = sorted(mine, key=lambda one: one.latency.p50)
+    spreads = [spread([round_.latency.p50 * 1e6 for round_ in one.rounds]) for one in ordered]
+    series = Series(
+        "p50",
+        [_title(titles, one.name, kind) for one in ordered],
+        [one.median for one in spreads],
+        [one.low for one in spreads],
+        [one.high for one in spreads],
+    )
+    where = f"{kind}-{placement}-{_slug(load)}"
+    return Chart(f"p50-{where}", f"p50, {_where(kind, placement, load)}", "bars", "", "µs", [series])
+
+
 def _curve(one: Measured, titles: Titles) -> Series:
-    points = [(at, seconds) for at, seconds in one.latency.curve if at < 100]
+    # Beyond that there is less than one call.
+    last = 100 * (1 - 1 / max(1, one.latency.count))
+    points = [(at, seconds) for at, seconds in one.latency.curve if at <= last]
     return Series(_title(titles, one.name, one.kind), [at for at, _ in points], [value * 1e6 for _, value in points])
 
 

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 
 COLOURS = ("#3b6fb6", "#d1603d", "#3f8f5f", "#8a5ab0", "#b08a2e", "#4aa3a8", "#b04a6f", "#6b7280", "#1f2937", "#9aa53c")
 
+CONFIG = {"displayModeBar": False, "responsive": True}
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1f2933; }
-body { margin: 0 auto; max-width: 1180px; padding: 24px; }
+body { margin: 0 auto; max-width: 1240px; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 40px 0 8px; border-bottom: 1px solid #d9dee4; }
 p { max-width: 85ch; white-space: pre-line; } .about { color: #5b6773; font-size: 13px; }
 table { border-collapse: collapse; margin: 12px 0 20px; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 4px 0; }
 th, td { padding: 4px 12px; border-bottom: 1px solid #e7ebef; text-align: right; } th { background: #f4f6f8; }
+td { white-space: nowrap; font-size: 13px; }
 th:first-child, td:first-child { text-align: left; } code { background: #f4f6f8; padding: 1px 4px; }
 nav a { margin-right: 16px; }
+.charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12px; }
+.charts > div { min-width: 0; overflow: hidden; } .charts.single { grid-template-columns: minmax(0, 1fr); }
+@media (max-width: 900px) { .charts { grid-template-columns: minmax(0, 1fr); } }
 """
 
 
@@ -58,7 +64,10 @@ def _library() -> str:
 
 def _section(number: int, section: Section) -> str:
     text = f"<p>{html.escape(section.text)}</p>" if section.text else ""
-    charts = "".join(_div(chart) for chart in section.charts)
+    # Its width must be known before the first chart in it is drawn.
+    single = " single" if len(section.charts) == 1 else ""
+    drawn = "".join(_div(chart) for chart in section.charts)
+    charts = f"<div class='charts{single}'>{drawn}</div>" if drawn else ""
     tables = "".join(_table(table) for table in section.tables)
     return f"<h2 id='s{number}'>{html.escape(section.title)}</h2>{text}{charts}{tables}"
 
@@ -71,7 +80,7 @@ def _table(table: Table) -> str:
 
 
 def _div(chart: Chart) -> str:
-    return figure(chart).to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+    return figure(chart).to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
 
 
 def figure(chart: Chart) -> Any:
@@ -100,10 +109,11 @@ def figure(chart: Chart) -> Any:
     drawn.update_layout(
         title={"text": chart.title, "font": {"size": 16}},
         template="plotly_white",
-        height=460,
+        height=480,
         margin={"l": 70, "r": 20, "t": 50, "b": 60},
         barmode="group",
-        showlegend=len(chart.series) > 1,
+        showlegend=True,
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2},
         xaxis={"title": {"text": chart.x_title}},
         yaxis={"title": {"text": chart.y_title}, "type": chart.y_scale, "rangemode": "tozero"},
     )
@@ -114,7 +124,7 @@ def figure(chart: Chart) -> Any:
         }
         drawn.update_xaxes(type="log", **ticks)
     elif chart.kind == "lines":
-        drawn.update_xaxes(type=chart.x_scale)
+        drawn.update_xaxes(type=chart.x_scale, dtick=1 if chart.x_scale == "log" else None)
     return drawn
 
 

@@ -74,5 +74,7 @@ def short(value: float) -> str:
 
 
 def spread(median: float, low: float, high: float) -> str:
-    """Write a figure with its spread."""
+    """Write a figure with its spread, where it has one."""
+    if low == high:
+        return short(median)
     return f"{short(median)} ({short(low)} .. {short(high)})"

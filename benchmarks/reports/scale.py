@@ -1,14 +1,85 @@
-"""What is told of scale."""
+"""What is told of scale: curves, and the names of their growth."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .model import Chart, Section, Series, Table, spread
+
 if TYPE_CHECKING:
-    from ..figures.results import Run
-    from .model import Section
+    from ..figures.results import Curve, Run
+
+AXES = {
+    "endpoints": "endpoints of the cluster",
+    "routes": "routes, of which the last is taken",
+    "clusters": "clusters",
+    "callers": "callers at once",
+    "body": "bytes of the response's body",
+    "threads": "threads",
+}
+FIGURES = {
+    "cpu_client": ("CPU a call", "µs", 1e6),
+    "p50": ("p50", "µs", 1e6),
+    "p99": ("p99", "µs", 1e6),
+    "rate": ("throughput", "calls/s", 1.0),
+    "build": ("time to build the transport", "ms", 1e3),
+    "memory": ("memory of it", "MiB", 1 / 2**20),
+}
+TEXTS = {
+    "endpoints": "Over a transport that answers at once: CPU of a call through all layers, and what a policy of that "
+    "size takes once.",
+    "callers": "Closed loop over the loopback. More callers than the processor can serve wait for each other: p50 then "
+    "grows with them, whoever serves; what counts is CPU a call and throughput.",
+}
 
 
-def sections(_run: Run) -> list[Section]:
-    """Return what there is to tell."""
-    return []
+def sections(run: Run) -> list[Section]:
+    """Return a section for each axis."""
+    told = []
+    for axis in dict.fromkeys(curve.axis for curve in run.curves):
+        mine = [curve for curve in run.curves if curve.axis == axis]
+        figures = list(mine[0].points[0].figures)
+        tables = [_table(figure, mine) for figure in figures]
+        charts = [_chart(axis, figure, mine) for figure in figures]
+        told.append(Section(f"Scale: {AXES.get(axis, axis)}", TEXTS.get(axis, ""), tables, charts))
+    return told
+
+
+def _table(figure: str, curves: list[Curve]) -> Table:
+    title, unit, factor = _figure(figure)
+    x = [point.x for point in curves[0].points]
+    rows = []
+    for curve in curves:
+        values = [
+            spread(one.median * factor, one.low * factor, one.high * factor)
+            for one in (point.figures[figure] for point in curve.points)
+        ]
+        rows.append([curve.name, *values, curve.growth.get(figure, "")])
+    return Table([f"{title}, {unit}", *(f"{int(at):,}" for at in x), "growth"], rows)
+
+
+def _chart(axis: str, figure: str, curves: list[Curve]) -> Chart:
+    title, unit, factor = _figure(figure)
+    series = []
+    for curve in curves:
+        points = [point for point in curve.points if point.x > 0]
+        spreads = [point.figures[figure] for point in points]
+        grown = f" ({curve.growth[figure]})" if figure in curve.growth else ""
+        series.append(
+            Series(
+                curve.name + grown,
+                [point.x for point in points],
+                [one.median * factor for one in spreads],
+                [one.low * factor for one in spreads],
+                [one.high * factor for one in spreads],
+            )
+        )
+    several = len(curves) > 1
+    return Chart(
+        f"scale-{axis}-{figure.replace('_', '-')}", f"{title[0].upper()}{title[1:]} against {AXES.get(axis, axis)}",
+        "lines", AXES.get(axis, axis), unit, series, x_scale="log", y_scale="log" if several else "linear",
+    )  # fmt: skip
+
+
+def _figure(name: str) -> tuple[str, str, float]:
+    return FIGURES.get(name, (name, "", 1.0))

@@ -1,0 +1,147 @@
+"""Measures along an axis: a process for everybody, turns in rounds, in another order each time."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..figures.recorder import spread
+from ..figures.results import Curve, Point
+from ..world.errors import WorldError
+from . import growth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .axes import Axis
+
+OURS = "ambassador_lib"
+NAMELESS = ("rate", "p99")
+"""A rate is the other side of what it takes, and a tail wavers too much to have a shape."""
+
+
+class Worker:
+    """A process that is measured; `orders` say what it is, see `worker`."""
+
+    def __init__(self, orders: Mapping[str, Any], stack: ExitStack) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.scale.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        stack.callback(self._stop)
+        self.setting_up: dict[str, float] = self.ask(orders)
+
+    def ask(self, question: Mapping[str, Any]) -> dict[str, float]:
+        """Ask, and wait for the answer; `WorldError` where the process has ended instead."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorldError("a measured process ended by itself; what it said stands above")
+        answer: dict[str, float] = json.loads(line)
+        return answer
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@dataclass
+class Place:
+    """One contestant at one place of an axis: who is asked what, and what came of it, round by round."""
+
+    name: str
+    x: int
+    worker: Worker
+    question: Mapping[str, Any]
+    figures: list[dict[str, float]] = field(default_factory=list)
+
+    def turn(self) -> None:
+        self.figures.append(self.worker.ask(self.question) | self.worker.setting_up)
+
+
+def null_places(axis: Axis, stack: ExitStack, *, quick: bool, calls: int) -> list[Place]:
+    """Return the library over a null transport, with a process for each size of policy."""
+    return [
+        Place(OURS, x, Worker({"what": "null", "axis": axis.name, "x": x}, stack), {"calls": calls})
+        for x in (axis.quick if quick else axis.x)
+    ]
+
+
+def network_places(
+    axis: Axis,
+    stack: ExitStack,
+    contestants: Mapping[str, tuple[str | None, str]],
+    *,
+    quick: bool,
+    seconds: float,
+) -> list[Place]:
+    """Return everybody (name: policy file, base URL) at each place, with a process for each contestant."""
+    places = []
+    for name, (policy, base) in contestants.items():
+        worker = Worker({"what": "network", "kind": axis.kind, "policy": policy}, stack)
+        for x in axis.quick if quick else axis.x:
+            path, callers = (f"/v1/bytes/{x}", 1) if axis.name == "body" else ("/v1/charges", x)
+            places.append(Place(name, x, worker, {"url": base + path, "callers": callers, "seconds": seconds}))
+    return places
+
+
+def rounds(places: Sequence[Place], count: int, step: Callable[[], None]) -> None:
+    """Give everybody a turn in each round; the first round is not counted."""
+    order = list(places)
+    for number in range(count + 1):
+        random.shuffle(order)
+        for place in order:
+            place.turn()
+            step()
+            if number == 0:
+                place.figures.clear()
+
+
+def failed(axis: str, places: Sequence[Place]) -> list[str]:
+    """Return a sentence for each place where calls failed."""
+    return [
+        f"{place.name}, {place.x:,} {axis}: {int(sum(one.get('failed', 0.0) for one in place.figures))} calls failed"
+        for place in places
+        if any(one.get("failed") for one in place.figures)
+    ]
+
+
+def curves(axis: Axis, places: Sequence[Place]) -> list[Curve]:
+    """Return a curve for each contestant, its growth named."""
+    found = []
+    for name in dict.fromkeys(place.name for place in places):
+        mine = [place for place in places if place.name == name]
+        points = [
+            Point(
+                x=float(place.x),
+                figures={figure: spread([one[figure] for one in place.figures]) for figure in axis.figures},
+            )
+            for place in mine
+        ]
+        grown = {figure: _growth(points, figure) for figure in axis.figures if figure not in NAMELESS}
+        found.append(Curve(axis=axis.name, name=name, kind=axis.kind, points=tuple(points), growth=grown))
+    return found
+
+
+def _growth(points: Sequence[Point], figure: str) -> str:
+    spreads = [point.figures[figure] for point in points]
+    noise = statistics.median(one.high - one.low for one in spreads)
+    return growth.name([point.x for point in points], [one.median for one in spreads], noise=noise)

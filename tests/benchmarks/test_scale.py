@@ -1,0 +1,137 @@
+"""Scale: policies of any size, turns that are answered, curves that are named."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ambassador_lib import AmbassadorTransport
+from benchmarks.costs.null import NullTransport
+from benchmarks.reports import output
+from benchmarks.scale import command, loops, measure
+from benchmarks.scale.axes import AXES, Axis
+from benchmarks.scale.documents import DOCUMENTS, urls
+from benchmarks.world.errors import WorldError
+
+
+@pytest.mark.parametrize("axis", DOCUMENTS)
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_a_policy_of_any_size_leads_to_the_same_cluster(axis: str, count: int) -> None:
+    """However many there are, the call takes the way through all layers to the cluster that is measured."""
+    with AmbassadorTransport(DOCUMENTS[axis](count), inner=NullTransport(streamed=True)) as transport:
+        response = transport.handle_request(httpx.Request("GET", urls()[0]))
+        response.read()
+    assert response.status_code == 200
+    assert response.extensions["ambassador"].cluster == "billing"
+
+
+def test_a_policy_has_the_size_it_is_asked_for() -> None:
+    """So many endpoints, routes and clusters, all of them different."""
+    resources = DOCUMENTS["endpoints"](600)["static_resources"]
+    [group] = resources["clusters"][0]["load_assignment"]["endpoints"]
+    assert len({str(endpoint) for endpoint in group["lb_endpoints"]}) == 600
+    resources = DOCUMENTS["clusters"](50)["static_resources"]
+    assert len({cluster["name"] for cluster in resources["clusters"]}) == 50
+    manager = DOCUMENTS["routes"](50)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    assert len(manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]) == 50
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        status = 503 if self.path == "/bad" else 200
+        self.send_response(status)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_turn_over_the_network(kind: str, url: str) -> None:
+    """All callers call until the time is over, and the figures are of their calls."""
+    figures = loops.closed({"kind": kind, "policy": None}, {"url": url, "callers": 3, "seconds": 0.05})
+    assert set(figures) == {"p50", "p99", "rate", "cpu_client", "failed"}
+    assert figures["failed"] == 0
+    assert 0 < figures["p50"] <= figures["p99"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_calls_that_fail_are_no_latencies(kind: str, url: str) -> None:
+    """A turn in which nothing succeeds has no figures."""
+    with pytest.raises(SystemExit, match="not one of"):
+        loops.closed({"kind": kind, "policy": None}, {"url": f"{url}/bad", "callers": 1, "seconds": 0.02})
+
+
+def test_a_worker_that_ends_is_noticed() -> None:
+    """A process that cannot do what it is asked is a `WorldError`, and nothing waits for it."""
+    with ExitStack() as stack, pytest.raises(WorldError, match="ended by itself"):
+        measure.Worker({"what": "null", "axis": "no such axis", "x": 1}, stack)
+
+
+class _Fixed(measure.Worker):
+    def __init__(self, figures: dict[str, float]) -> None:
+        self.setting_up = {"build": 1.0}
+        self._figures = figures
+
+    def ask(self, question: object) -> dict[str, float]:
+        return self._figures
+
+
+def test_rounds_become_curves() -> None:
+    """Everybody has as many turns as there are rounds, the first one not counted; growth is named by figure."""
+    axis = Axis("endpoints", "", (1, 10, 100), (), "sync", ("cpu_client", "build", "rate"), "null")
+    places = [
+        measure.Place("x", x, _Fixed({"cpu_client": float(x), "rate": 1.0, "failed": float(x == 10)}), {})
+        for x in axis.x
+    ]
+    steps: list[None] = []
+    measure.rounds(places, 4, lambda: steps.append(None))
+    assert len(steps) == 15
+    assert all(len(place.figures) == 4 for place in places)
+    [curve] = measure.curves(axis, places)
+    assert [point.figures["cpu_client"].median for point in curve.points] == [1, 10, 100]
+    assert curve.growth == {"cpu_client": "linear", "build": "constant"}
+    assert measure.failed("endpoints", places) == ["x, 10 endpoints: 4 calls failed"]
+
+
+def test_axes_have_enough_places_for_a_name() -> None:
+    """Each axis, in a quick run too, has the three places that a growth needs, in rising order."""
+    for axis in AXES:
+        for places in (axis.x, axis.quick):
+            assert len(places) >= 3
+            assert list(places) == sorted(set(places))
+
+
+@pytest.mark.slow
+def test_the_command_tells_of_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A quick run over one axis prints a table with the growth's name, and its JSON tells the same."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    path = tmp_path / "scale.json"
+    assert command.run(parser.parse_args(["--quick", "--only", "routes", "--json", str(path)])) == 0
+    assert "growth" in capsys.readouterr().out
+    [curve] = output.read(path).curves
+    assert [point.x for point in curve.points] == [1, 10, 100]
