@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,8 +195,7 @@ class Comparison:
         print(text, file=sys.stderr)
 
     def _entry(self, contestant: Contestant) -> Entry:
-        driver = self._drivers.get(contestant)
-        return Entry(
+        entry = Entry(
             name=contestant.name,
             kind=contestant.kind,
             title=contestant.title,
@@ -203,10 +203,15 @@ class Comparison:
             telemetry=contestant.telemetry,
             through=contestant.through,
             absent=self._absent.get(contestant),
-            import_time=driver and driver.import_time,
-            start_time=driver and driver.start_time,
-            memory_at_start=driver and driver.memory_at_start,
-            memory_at_end=driver and (driver.memory_at_end or driver.memory_at_start),
+        )
+        if (driver := self._drivers.get(contestant)) is None:
+            return entry
+        return replace(
+            entry,
+            import_time=driver.import_time,
+            start_time=driver.start_time,
+            memory_at_start=driver.memory_at_start,
+            memory_at_end=driver.memory_at_end or driver.memory_at_start,
         )
 
 
@@ -226,7 +231,7 @@ def placements(mode: str | None, *, quick: bool) -> list[Placement]:
         return ["same-core"]
     if mode is None:
         mode = "same-core" if quick else "both"
-    return ["same-core", "cross-core"] if mode == "both" else [mode]  # type: ignore[list-item]
+    return ["same-core", "cross-core"] if mode == "both" else [mode]
 
 
 def _positive(text: str) -> int:

@@ -10,7 +10,8 @@ from . import diy, floor, httpx_family, others, ours
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .base import Contestant, Kind
+    from ..figures.results import Kind
+    from .base import Contestant
 
 OURS = "ours"
 ENVOY = "httpx-envoy"

@@ -103,7 +103,7 @@ def _turn(call: Callable[[], Any], callers: int, seconds: float, rate: float | N
             call()
     cpu, began = time.process_time(), time.perf_counter()
     turn = loops.closed(call, callers, seconds) if rate is None else loops.opened(call, callers, seconds, rate)
-    turn.seconds, turn.cpu = time.perf_counter() - began, time.process_time() - cpu
+    turn.seconds, turn.cpu = _elapsed(began, seconds, rate), time.process_time() - cpu
     return turn
 
 
@@ -116,8 +116,14 @@ async def _turn_async(call: Callable[[], Any], callers: int, seconds: float, rat
         turn = await loops.closed_async(call, callers, seconds)
     else:
         turn = await loops.opened_async(call, callers, seconds, rate)
-    turn.seconds, turn.cpu = time.perf_counter() - began, time.process_time() - cpu
+    turn.seconds, turn.cpu = _elapsed(began, seconds, rate), time.process_time() - cpu
     return turn
+
+
+def _elapsed(began: float, seconds: float, rate: float | None) -> float:
+    """Return how long a turn was; an open loop is no shorter than its schedule, though its last call is answered."""
+    elapsed = time.perf_counter() - began
+    return elapsed if rate is None else max(elapsed, seconds)
 
 
 def serve(worker: Worker, commands: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:

@@ -81,10 +81,10 @@ class Child:
         """Wait until it accepts connections; `WorldError` where it ends before, or takes too long."""
         while not accepts(port):
             self.check()
-            self.turn()
+            self.pause()
         self.start_time = time.monotonic() - self._began
 
-    def turn(self) -> None:
+    def pause(self) -> None:
         """Let a little time pass, but not for ever."""
         if time.monotonic() - self._began > START_LIMIT:
             raise WorldError(f"{self.name} is not ready after {START_LIMIT:g} s: {self.tail()}")

