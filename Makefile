@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 # The differential suite waits most of its time, whatever the number of cores.
 COMPARED_AT_ONCE ?= 4
 
@@ -40,8 +41,11 @@ format: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)
+$(BENCH_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks compare
 
 clean:

@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 OPEN_CALLERS = 64
 """As many calls of an open loop may be under way at once."""
+BUSY = 0.5
+"""Load for each core from which on a machine is called busy."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +129,7 @@ class Comparison:
                 for placement in self._placements
                 for load in self._loads
             ]
+            self._announce(len(lanes))
             with Progress(max(1, len(lanes) * (self._rounds + 1))) as progress:
                 Rounds(self._world, self._seconds, self._crashed).run(lanes, self._rounds, progress.step)
             for driver in self._drivers.values():
@@ -181,8 +185,17 @@ class Comparison:
             except ContestantError as error:
                 self._note(f"{driver.name} could not be closed: {error}")
 
+    def _announce(self, lanes: int) -> None:
+        """Say how long it will take, and whether somebody else is at work here."""
+        turns = lanes * (self._rounds + 1)
+        took = timedelta(seconds=round(turns * self._seconds))
+        print(f"{turns} turns of {self._seconds:g} s take about {took} of load", file=sys.stderr)
+        if (load := os.getloadavg()[0]) > BUSY * (os.cpu_count() or 1):
+            self._note(f"The machine was busy when this began (load {load:.1f}): trust ratios, and not the tails.")
+
     def _crashed(self, driver: Driver, error: ContestantError) -> None:
         self._note(f"{driver.name} fell out: {error}")
+        driver.stop()
 
     def _weigh_connections(self) -> None:
         for name, child in self._world.running.items():

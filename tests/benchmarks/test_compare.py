@@ -20,7 +20,7 @@ from benchmarks.contestants.registry import chosen, find
 from benchmarks.costs.policy import all_layers
 from benchmarks.figures.results import Load, Run, from_json
 from benchmarks.load import driver
-from benchmarks.world import envoy
+from benchmarks.world import envoy, world
 from benchmarks.world.errors import EnvoyMissingError
 from benchmarks.world.proc import children
 from benchmarks.world.upstream import Upstream
@@ -137,6 +137,31 @@ def test_a_contestant_that_crashes_falls_out(tmp_path: Path, monkeypatch: pytest
     run = compare(tmp_path, "--sync", "--only", "floor", "--only", "httpx")
     assert {one.name for one in run.measured} == {"floor"}
     assert any("httpx (sync) fell out: crashed with -9" in note for note in run.notes)
+
+
+@needs_envoy
+def test_a_sidecar_that_dies_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures of a sidecar that was not there are not reported; its end is."""
+    turn = driver.Driver.turn
+    begun = world.World.__enter__
+
+    def enter(self: world.World) -> world.World:
+        entered = begun(self)
+
+        def kill_first(*arguments: object) -> object:
+            entered.running["envoy"].stop()
+            return turn(*arguments)
+
+        monkeypatch.setattr(driver.Driver, "turn", kill_first)
+        return entered
+
+    monkeypatch.setattr(world.World, "__enter__", enter)
+    document = tmp_path / "run.json"
+    assert main(["compare", *TINY, "--sync", "--only", "floor-envoy", "--json", str(document)]) == 1
+    assert "envoy ended with" in capsys.readouterr().err
+    assert not document.exists()
 
 
 def test_an_answer_that_is_no_200_is_said(tmp_path: Path) -> None:
