@@ -8,6 +8,7 @@ that code which builds its own `Client`, even at import, is tested as it is.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -45,6 +46,10 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._guests: weakref.WeakSet[Guest] = weakref.WeakSet()
+        self.making = threading.RLock()
+        """Held while a twin is made: threads that come at once share it, and none is made when the end has come."""
+        self.is_over = False
+        """Whether they have been uninstalled."""
 
     def own_clock(self, clock: Clock) -> Clock:
         """Return the clock to use where the application brings one: its own."""
@@ -91,11 +96,24 @@ class Surroundings:
         """Have `guest` told when the surroundings end, as long as it lives."""
         self._guests.add(guest)
 
+    def check_going(self) -> None:
+        """Raise where they have ended meanwhile: a thread that outlives them must not reach the world by mistake."""
+        if self.is_over:
+            raise RuntimeError(f"Cannot send a request: {self!r} is not there any more, it was uninstalled meanwhile.")
+
     def end(self) -> None:
-        """Close every twin; `uninstall` does it."""
-        for guest in list(self._guests):
-            guest.leave()
-        self._guests.clear()
+        """Close every twin; `uninstall` does it. Those that are still called are made anew while it is installed."""
+        with self.making:
+            guests = list(self._guests)
+            self._guests.clear()
+        errors: list[Exception] = []
+        for guest in guests:
+            try:
+                guest.leave()
+            except Exception as error:  # noqa: BLE001 - the others are to be closed all the same
+                errors.append(error)
+        if errors:
+            raise errors[0] if len(errors) == 1 else ExceptionGroup("several clients could not be closed", errors)
 
 
 installed: Surroundings | None = None
@@ -114,6 +132,7 @@ def install(surroundings: Surroundings) -> None:
         raise RuntimeError(f"{installed!r} is installed already: one at a time, see `uninstall`")
     from .policy import sources
 
+    surroundings.is_over = False
     _before = sources.stand_in, sources.is_lenient
     sources.stand_in, sources.is_lenient = surroundings.read, surroundings.lenient
     installed = surroundings
@@ -128,4 +147,6 @@ def uninstall(surroundings: Surroundings) -> None:
 
     installed = None
     sources.stand_in, sources.is_lenient = _before
+    with surroundings.making:
+        surroundings.is_over = True
     surroundings.end()

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -23,6 +21,7 @@ from .policy import Policy
 from .runtime.blocking import BlockingRuntime, run_sync
 from .runtime.clock import SystemClock
 from .runtime.once import Once
+from .twins import Twinned, is_closed
 
 if TYPE_CHECKING:
     import pybreaker
@@ -44,7 +43,7 @@ READY_TIMEOUT = 60.0
 _HTTPX_DEFAULT = httpx.Timeout(5.0).as_dict()
 
 
-class _Ambassador:
+class _Ambassador(Twinned):
     """What the two transports share: the policy, its stack, and the choice of a way in."""
 
     closes_inner = True
@@ -86,8 +85,8 @@ class _Ambassador:
             random=random_module.Random() if random is None else random,
         )
         self._prepare(self._options)
-        if world.installed is not None:
-            self._twin()  # what is wrong with the policy comes out here, as ever
+        if (around := world.installed) is not None:
+            self._twin(around)  # what is wrong with the policy comes out here, as ever
         elif self.policy is not None and not world.begins_late:
             self._begin()
 
@@ -109,51 +108,6 @@ class _Ambassador:
         """Put the policy to work: at once, unless the transport was made while it was to leave that to its twin."""
         self._at_work = self._begun.get()[0]
         return self._at_work
-
-    # While there are surroundings.
-
-    @property
-    def _acting(self) -> Self:
-        """Who serves calls at the moment: the transport, or its twin."""
-        return self if world.installed is None or self._options.surroundings is not None else self._twin()
-
-    def _twin(self) -> Self:
-        """Return this transport as it would have been made in the surroundings that are installed."""
-        around = world.installed
-        assert around is not None, "asked for only then"
-        kept = self._kept_twin
-        if kept is not None and kept[0] is around:
-            return kept[1]
-        if self._closed:
-            raise _is_closed()
-        options = self._options
-        clock, random = around.clock, around.random
-        if self._has_own_clock:
-            clock = around.own_clock(options.clock)
-        if self._has_own_random:
-            random = None
-        twin = copy.copy(self)
-        twin._prepare(
-            replace(options, clock=clock or options.clock, random=random or options.random, surroundings=around)
-        )
-        twin.closes_inner = False
-        twin._call = twin._noted_call  # type: ignore[method-assign]  # calls of others need not ask for it
-        twin._own_passthrough = self._own_passthrough
-        if twin.policy is not None:
-            twin._begin()
-        self._kept_twin = (around, twin)
-        around.welcome(self)
-        return twin
-
-    def leave(self) -> None:
-        """The surroundings end: close the twin, also where nothing can be awaited any more."""
-        kept, self._kept_twin = self._kept_twin, None
-        if kept is not None and not kept[1]._closed:
-            for engine in kept[1]._close_stacks():
-                self._end_engine(engine)
-
-    def _end_engine(self, engine: Engine) -> None:
-        engine.abandon()
 
     # What differs between the two transports.
 
@@ -237,7 +191,7 @@ class _Ambassador:
 
     def _call(self, request: httpx.Request) -> Call:
         if self._closed:
-            raise _is_closed()
+            raise is_closed()
         call = Call(request, self._clock.monotonic(), target_of(request.url))
         timeout = request.extensions.get("timeout")
         if (
@@ -252,17 +206,10 @@ class _Ambassador:
             call.write_timeout = INFINITY if write is None else write
         return call
 
-    def _noted_call(self, request: httpx.Request) -> Call:
-        """In place of `_call`, for a twin: the surroundings are told."""
-        call = type(self)._call(self, request)
-        assert self._options.surroundings is not None, "a twin has them"
-        self._options.surroundings.noted(call)
-        return call
-
     def _refusal(self) -> Entry | None:
         """The way of a URL that nothing claims, where the policy's word is final (`unmatched="reject"`)."""
         if self._closed:
-            raise _is_closed()
+            raise is_closed()
         if self._unmatched == "reject" and self._at_work is not None:
             return self._at_work.nobody
         return None
@@ -330,8 +277,9 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     def handle_over(self, request: httpx.Request, passthrough: httpx.BaseTransport | None) -> httpx.Response:
         """As `handle_request`, with the transport to use for what the policy does not claim."""
-        if world.installed is not None and self._options.surroundings is None:
-            return self._twin().handle_over(request, passthrough)
+        around = world.installed
+        if around is not None and self._options.surroundings is None:
+            return self._twin(around).handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return run_sync(entry.handle(self._call(request)))
@@ -396,9 +344,10 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
     async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
         """As `handle_async_request`, with the transport to use for what the policy does not claim."""
-        if world.installed is not None and self._options.surroundings is None:
-            world.installed.check_loop()
-            return await self._twin().handle_over(request, passthrough)
+        around = world.installed
+        if around is not None and self._options.surroundings is None:
+            around.check_loop()
+            return await self._twin(around).handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
             return await entry.handle(self._call(request))
@@ -413,8 +362,8 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
         `timeout` is in seconds; raises `NotReadyError` when it is over.
         """
-        if world.installed is not None:
-            world.installed.check_loop()
+        if (around := world.installed) is not None:
+            around.check_loop()
         if (at_work := self._acting._policy_at_work()) is not None:
             await at_work.ready(timeout)
 
@@ -447,10 +396,6 @@ def load(policy: PolicySource | None) -> Policy | None:
 
 def _drop(begun: tuple[PolicyAtWork, Engine]) -> None:
     begun[0].close()
-
-
-def _is_closed() -> RuntimeError:
-    return RuntimeError("Cannot send a request, as the transport has been closed.")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -36,6 +36,7 @@ ORDER: dict[str, set[str]] = {
     },
     "surroundings": {"call", "discovery", "engine", "policy", "runtime"},
     "options": {"runtime", "surroundings"},
+    "twins": {"call", "engine", "options", "surroundings"},
     "claims": {"_httpx", "call", "policy", "routing"},
     "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry"},
     "live": {"call", "claims", "discovery", "errors", "handlers", "policy", "routing", "runtime", "upstream"},
@@ -54,7 +55,7 @@ ORDER: dict[str, set[str]] = {
     },
     "transport": {
         "_httpx", "at_work", "call", "claims", "engine", "errors", "options", "plain", "policy", "runtime",
-        "surroundings",
+        "surroundings", "twins",
     },
     "client": {"_httpx", "errors", "options", "policy", "runtime", "transport"},
     # Stands on top: it drives all of it.

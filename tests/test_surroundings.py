@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -167,12 +169,77 @@ def test_the_end_closes_twins_of_clients_that_nobody_closes() -> None:
             client.get(URL)
 
 
+def test_threads_that_come_at_once_share_one_twin(installs: Installs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first calls of many threads on a client made before: one breaker, one round robin, one to be closed."""
+    made: list[AmbassadorTransport] = []
+    put_to_work = AmbassadorTransport._put_to_work
+
+    def counted(self: AmbassadorTransport, inner: Any) -> Any:
+        made.append(self)
+        time.sleep(0.01)  # wide enough for the others to come in between
+        return put_to_work(self, inner)
+
+    with Upstream(name="own") as own, Upstream(name="other") as other, Client(document(own.port)) as client:
+        monkeypatch.setattr(AmbassadorTransport, "_put_to_work", counted)
+        elsewhere = Elsewhere(other.port)
+        installs(elsewhere)
+        barrier = threading.Barrier(10)
+
+        def call() -> str:
+            barrier.wait(10)
+            return client.get(URL).text
+
+        with ThreadPoolExecutor(10) as pool:
+            assert [each.result() for each in [pool.submit(call) for _ in range(10)]] == ["other"] * 10
+        assert len(made) == 1
+        uninstall(elsewhere)
+        assert made[0]._closed
+        assert client.get(URL).text == "own"
+
+
+def test_a_twin_that_cannot_be_closed_keeps_no_other_from_it() -> None:
+    """All are closed; what went wrong is raised then."""
+    with Upstream() as own, Client(document(own.port)) as one, Client(document(own.port)) as other:
+        elsewhere = Elsewhere(own.port)
+        install(elsewhere)
+        left: list[str] = []
+
+        class Fails:
+            def leave(self) -> None:
+                left.append("fails")
+                raise ValueError("cannot")
+
+        failing = [Fails(), Fails()]
+        elsewhere.welcome(failing[0])
+        twins = [client._ambassador()._twin(elsewhere) for client in (one, other)]
+        with pytest.raises(ValueError, match="cannot"):
+            uninstall(elsewhere)
+        assert [twin._closed for twin in twins] == [True, True]
+        for each in failing:
+            elsewhere.welcome(each)
+        with pytest.raises(ExceptionGroup, match="several clients"):
+            elsewhere.end()
+        assert left == ["fails"] * 3
+
+
+def test_a_thread_that_comes_too_late_reaches_nobody(installs: Installs) -> None:
+    """Whoever has seen surroundings that end meanwhile gets an error: no twin is made that nobody closes."""
+    elsewhere = Elsewhere(1)
+    with Client(document(1)) as client:
+        installs(elsewhere)
+        uninstall(elsewhere)
+        with pytest.raises(RuntimeError, match="uninstalled meanwhile"):
+            client._ambassador()._twin(elsewhere)
+        assert client._ambassador()._kept_twin is None
+
+
 def test_closing_a_client_closes_its_twin(installs: Installs) -> None:
     """`close` ends the twin, and neither serves any more."""
     with Upstream() as own:
-        installs(Elsewhere(own.port))
+        elsewhere = Elsewhere(own.port)
+        installs(elsewhere)
         transport = AmbassadorTransport(document(own.port))
-        twin = transport._twin()
+        twin = transport._twin(elsewhere)
         transport.close()
         assert twin._closed
         with pytest.raises(RuntimeError, match="closed"):
@@ -181,9 +248,10 @@ def test_closing_a_client_closes_its_twin(installs: Installs) -> None:
 
 def test_a_dropped_client_takes_its_twin_along(installs: Installs) -> None:
     """The surroundings keep no client alive."""
-    installs(Elsewhere(1))
+    elsewhere = Elsewhere(1)
+    installs(elsewhere)
     transport = AmbassadorTransport(document(1))
-    twin = weakref.ref(transport._twin())
+    twin = weakref.ref(transport._twin(elsewhere))
     del transport
     gc.collect()
     assert twin() is None

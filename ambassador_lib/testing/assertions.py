@@ -59,6 +59,8 @@ def assert_calls(upstream: Any, *, tries: int | None = None, statuses: Sequence[
     __tracebackhide__ = True
     attempts = _attempts(upstream)
     arrived = requests_of(upstream)
+    if tries is None and statuses is None:
+        raise MisuseError("assert_calls has nothing to assert: give tries=, statuses=, or both")
     ended: list[Any] = [attempt.outcome for attempt in attempts] if attempts else [seen.answered for seen in arrived]
     wrong = []
     if tries is not None and len(ended) != tries:

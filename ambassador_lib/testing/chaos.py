@@ -51,9 +51,28 @@ class Settings:
         if isinstance(given.get("upstreams"), str):
             given["upstreams"] = (given["upstreams"],)
         settings = cls(**given)
-        if settings.examples < 1:
-            raise MisuseError(f"chaos(examples={settings.examples!r}) would show nothing: at least 1")
+        settings.check()
         return settings
+
+    def check(self) -> None:
+        """`MisuseError` for values that are of no use."""
+        from hypothesis.strategies import SearchStrategy
+
+        for name in ("examples", "seed"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise MisuseError(f"chaos({name}={value!r}): must be a whole number")
+        if self.examples < 1:
+            raise MisuseError(f"chaos(examples={self.examples!r}) would show nothing: at least 1")
+        if self.schedules is not None and not isinstance(self.schedules, SearchStrategy):
+            raise MisuseError(
+                f"chaos(schedules={self.schedules!r}): must be a strategy, such as strategies.schedules(most_faults=2)"
+            )
+        names: Any = self.upstreams
+        if names is not None and not (
+            isinstance(names, tuple | list | set | frozenset) and all(isinstance(name, str) for name in names)
+        ):
+            raise MisuseError(f"chaos(upstreams={names!r}): must be a name, or several")
 
 
 @dataclass(slots=True)
@@ -114,6 +133,8 @@ def run(item: pytest.Item, nextitem: pytest.Item | None, marker: pytest.Mark) ->
         error = _explore(runs)
     except (MisuseError, ImportError) as misuse:
         error = str(misuse)
+    except Exception as broken:  # noqa: BLE001 - what ends here would end all of the tests
+        error = f"chaos cannot draw schedules: {type(broken).__name__}: {broken}"
     _log(runs, error)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
@@ -145,6 +166,7 @@ def _explore(runs: Runs) -> str | None:
     )
     @given(st.fixed_dictionaries(dict.fromkeys(names, one)))
     def under(found: dict[str, Schedule]) -> None:
+        _check_schedules(found)
         if not runs.once(found):
             runs.smallest, runs.has_failed = found, True
             raise _Failed
@@ -156,6 +178,14 @@ def _explore(runs: Runs) -> str | None:
             raise
         return _script(runs)
     return None
+
+
+def _check_schedules(found: Mapping[str, object]) -> None:
+    from .strategies import Schedule
+
+    for each in found.values():
+        if not isinstance(each, Schedule):
+            raise MisuseError(f"chaos(schedules=...): the strategy gives {each!r}, no Schedule: strategies.schedules()")
 
 
 def _disturbed(runs: Runs) -> list[str]:
@@ -172,7 +202,7 @@ def _disturbed(runs: Runs) -> list[str]:
 
 
 def _script(runs: Runs) -> str:
-    lines = [schedule.code(_code_name(name)) for name, schedule in runs.smallest.items() if schedule.faults]
+    lines = [_code(name, schedule) for name, schedule in runs.smallest.items() if schedule.faults]
     said = "\n".join(f"    {line}" for line in lines) or "    (no fault at all: the test does not fail each time)"
     return (
         f"the smallest schedule that makes the test fail, of {runs.count} runs (seed {runs.settings.seed}); to see it "
@@ -180,8 +210,9 @@ def _script(runs: Runs) -> str:
     )
 
 
-def _code_name(name: str) -> str:
-    return name if name.isidentifier() else "upstream"
+def _code(name: str, schedule: Schedule) -> str:
+    """Return what to paste; where an upstream's name cannot stand in code, with a word on which one it is."""
+    return schedule.code(name) if name.isidentifier() else f"{schedule.code()}  # of {name!r}"
 
 
 def _log(runs: Runs, error: str | None) -> None:

@@ -46,7 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests() -> Generator[None, Any, Any]:
     """Have clients that are made at import begin with their first call: before it nothing reaches production."""
     surroundings.begins_late = True
-    return (yield)
+    try:
+        return (yield)
+    except BaseException:  # pytest ends here, and tells nobody
+        surroundings.begins_late = False
+        raise
 
 
 def pytest_collection_finish() -> None:

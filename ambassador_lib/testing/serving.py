@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Protocol
 
 JOIN_LIMIT = 5.0
@@ -48,7 +49,7 @@ class Serving:
         self._ear, self._waker = socket.socketpair()
         self._ear.setblocking(False)
         self._waker.setblocking(False)
-        self._asked: deque[tuple[Callable[[], None], threading.Event]] = deque()
+        self._asked: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -70,14 +71,22 @@ class Serving:
             self._selector.unregister(sock)
 
     def do(self, work: Callable[[], None]) -> None:
-        """Have `work` done in the serving thread, and wait for it; within that thread it is done at once."""
+        """Have `work` done in the serving thread, and wait for it; within that thread it is done at once.
+
+        Raises what `work` raises; `RuntimeError` where it does not end within the limit.
+        """
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             work()
             return
-        done = threading.Event()
+        done: Future[None] = Future()
         self._asked.append((work, done))
         self._wake()
-        done.wait(JOIN_LIMIT)
+        try:
+            done.result(JOIN_LIMIT)
+        except TimeoutError:
+            if done.done():
+                raise
+            raise RuntimeError(f"thread {self._thread.name!r} did not get to it within {JOIN_LIMIT} s") from None
 
     @property
     def is_here(self) -> bool:
@@ -121,8 +130,13 @@ class Serving:
                 work, done = self._asked.popleft()
                 try:
                     work()
-                finally:
-                    done.set()
+                except BaseException as error:  # noqa: BLE001 - it is whoever asked for it that is to know
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
             due = self._due()
             if due is not None and due <= time.monotonic():
-                self._tick()
+                try:
+                    self._tick()
+                except Exception as error:  # noqa: BLE001 - nobody else would answer any more
+                    self._failed(error)

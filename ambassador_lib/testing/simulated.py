@@ -204,10 +204,12 @@ class Simulation(Surroundings):
 
     def end(self) -> None:
         """Close every twin, and what was reached directly."""
-        super().end()
-        for transport in self._direct.values():
-            transport.abandon()
-        self._direct.clear()
+        try:
+            super().end()
+        finally:
+            for transport in self._direct.values():
+                transport.abandon()
+            self._direct.clear()
 
     def __repr__(self) -> str:
         return f"<Simulation {self.time!r}>"

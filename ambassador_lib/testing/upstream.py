@@ -68,6 +68,9 @@ class Upstream(Scripted):
         """Why TLS handshakes failed, in OpenSSL's words."""
         self._protocol = protocol
         self._tls: ssl.SSLContext | None = None
+        self.speak(tls)
+        if answers:
+            self.replies(*answers)
         self._wires: set[Wire] = set()
         self._accepted = 0
         self._is_closed = False
@@ -75,16 +78,18 @@ class Upstream(Scripted):
         self._is_stale = False
         self._serving = Serving(f"{name} serves", due=self._due, tick=self._tick, failed=self._failed)
         self.dns = RealNames(self, self._serving)
-        first = bound(host, 0)
-        self.port: int = first.getsockname()[1]
-        self._listeners_by_endpoint = [self._listener(first, 0)]
-        self.speak(tls)
-        for _ in range(1, self.endpoint_count):
-            self._add_endpoint()
-        if answers:
-            self.replies(*answers)
-        self._refresh()
-        self._serving.start()
+        self._listeners_by_endpoint: list[Listener] = []
+        self._next_standing: float | None = None
+        try:
+            first = bound(host, 0)
+            self.port: int = first.getsockname()[1]
+            self._listeners_by_endpoint.append(self._listener(first, 0))
+            self._add_missing()
+            self._serving.start()
+        except BaseException:
+            self._close_all()
+            self._serving.stop()
+            raise
         self.on_change(self._changed)
 
     def __enter__(self) -> Self:
@@ -144,8 +149,10 @@ class Upstream(Scripted):
         if self._is_closed or os.getpid() != self._process:  # after a fork all of it is the parent's
             return
         self._is_closed = True
-        self._serving.do(self._close_all)
-        self._serving.stop()
+        try:
+            self._serving.do(self._close_all)
+        finally:
+            self._serving.stop()
 
     # --- in the serving thread ---------------------------------------------------------------------------------------
 
@@ -211,20 +218,27 @@ class Upstream(Scripted):
         if self._is_stale or (self._next_standing is not None and self._next_standing <= now):
             self._refresh()
             return
-        for wire in [each for each in self._wires if each.due is not None and each.due <= now]:
-            wire.act()
+        self._act([each for each in self._wires if each.due is not None and each.due <= now])
 
     def _refresh(self) -> None:
         """Ask for everything anew: what becomes of new connections, and of those that are open."""
         self._is_stale = False
+        self._next_standing = None
         now = time.monotonic()
         for endpoint, listener in enumerate(self._listeners_by_endpoint):
             standing = self.standing(endpoint, now)
             {"accept": listener.open, "refuse": listener.shut, "black hole": listener.deafen}[standing]()
-        for wire in list(self._wires):
-            wire.act()
+        self._act(list(self._wires))
         changes = [self.next_change(endpoint, now) for endpoint in range(self.endpoint_count)]
         self._next_standing = min((at for at in changes if at is not None), default=None)
+
+    def _act(self, wires: list[Wire]) -> None:
+        for wire in wires:
+            try:
+                wire.act()
+            except Exception as error:  # noqa: BLE001 - one connection must not take the others with it
+                self._failed(error)
+                wire.close()
 
     def _close_all(self) -> None:
         for wire in list(self._wires):

@@ -36,24 +36,27 @@ class Loops:
     def __init__(self, world: VirtualTime) -> None:
         self._world = world
         self._adopted: dict[asyncio.AbstractEventLoop, AdoptedLoop] = {}
+        self._is_over = False
 
     def __enter__(self) -> Self:
+        running = asyncio._get_running_loop()
+        if running is not None:
+            self._adopt(running)  # may refuse it: nothing is patched yet
         base: Any = asyncio.BaseEventLoop
         self._genuine = genuine = base._run_once
 
         def run_once(loop: Any) -> None:
-            self._adopt(loop)
+            if not self._is_over:  # somebody may have kept this function
+                self._adopt(loop)
             genuine(loop)
 
         self._patched = base._run_once = run_once
-        running = asyncio._get_running_loop()
-        if running is not None:
-            self._adopt(running)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         base: Any = asyncio.BaseEventLoop
         if base._run_once is self._patched:
             base._run_once = self._genuine
@@ -64,6 +67,8 @@ class Loops:
     def _adopt(self, loop: Any) -> None:
         if loop in self._adopted:
             return
+        if not isinstance(loop, asyncio.BaseEventLoop) or not hasattr(loop, "_selector"):
+            raise _does_not_follow(loop)
         thread = threading.current_thread()
         if thread.ident != self._world.owner and (
             thread.ident in self._world.turns.strangers or thread.name == _CONTROL
@@ -85,10 +90,14 @@ class Loops:
         if loop is None:
             check_trio(self._world)
         elif loop not in self._adopted and not isinstance(loop, SteppedLoop):
-            raise MisuseError(
-                f"{loop!r} does not follow virtual time: it must be one of asyncio's own event loops (not uvloop), and "
-                "run in the test's thread or in one that the test has started"
-            )
+            raise _does_not_follow(loop)
+
+
+def _does_not_follow(loop: object) -> MisuseError:
+    return MisuseError(
+        f"{loop!r} does not follow virtual time: it must be one of asyncio's own event loops (not uvloop), and run in "
+        "the test's thread or in one that the test has started"
+    )
 
 
 class AdoptedLoop:

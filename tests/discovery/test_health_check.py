@@ -75,7 +75,7 @@ def check(kit: Any, probes: ScriptedProbes, monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(cluster: Any, story: Callable[[Any, Any], Awaitable[None]]) -> None:
         monkeypatch.setattr(
-            health_check_module, "_probes_of", lambda _, clock, __: probes.bind(cluster.health_checks, clock)
+            health_check_module, "_probes_of", lambda _, clock, *__: probes.bind(cluster.health_checks, clock)
         )
 
         async def main() -> None:

@@ -96,6 +96,12 @@ def test_without_a_policy_requests_are_what_counts(payment: Upstream) -> None:
         assert_calls(payment, tries=1)
 
 
+def test_asserting_nothing_is_told(payment: Upstream) -> None:
+    """Neither tries nor statuses would pass whatever happens."""
+    with pytest.raises(MisuseError, match="nothing to assert"):
+        assert_calls(payment)
+
+
 def test_what_was_never_called_says_so(payment: Upstream) -> None:
     """No try at all is the commonest surprise."""
     with pytest.raises(AssertionError, match="expected payment to answer \\[200\\], it was never tried") as error:

@@ -178,9 +178,11 @@ def test_the_same_seed_gives_the_same_schedules(pytester: pytest.Pytester, run: 
 
 @pytest.mark.slow
 def test_wrong_use_is_told(pytester: pytest.Pytester, run: Run) -> None:
-    """Arguments that there are not, nothing to disturb, and a test that fails anyway."""
+    """Arguments that there are not, nothing to disturb, and a test that fails anyway; other tests still run."""
     write(
         """
+        from ambassador_lib.testing import strategies
+
         @pytest.mark.chaos(exampels=5)
         def test_misspelt(payment): ...
 
@@ -199,10 +201,27 @@ def test_wrong_use_is_told(pytester: pytest.Pytester, run: Run) -> None:
         @pytest.mark.chaos
         def test_fails_anyway(payment):
             assert False
+
+        @pytest.mark.chaos(examples="20")
+        def test_text(payment): ...
+
+        @pytest.mark.chaos(schedules=5)
+        def test_no_strategy(payment): ...
+
+        @pytest.mark.chaos(upstreams=5)
+        def test_no_names(payment): ...
+
+        @pytest.mark.chaos(schedules=strategies.faults())
+        def test_faults_only(payment): ...
+
+        @pytest.mark.chaos(schedules=strategies.schedules().filter(lambda _: False))
+        def test_no_schedules(payment): ...
+
+        def test_that_comes_afterwards(): ...
         """
     )
     result = run("-q")
-    result.assert_outcomes(failed=6)
+    result.assert_outcomes(failed=11, passed=1)
     result.stdout.fnmatch_lines_random(
         [
             "*chaos has no argument 'exampels': did you mean 'examples'?*",
@@ -211,6 +230,11 @@ def test_wrong_use_is_told(pytester: pytest.Pytester, run: Run) -> None:
             "*chaos has nothing to disturb*",
             "*the test makes no upstream 'paiment': did you mean 'payment'?*",
             "the test fails even without any fault",
+            "*chaos(examples='20'): must be a whole number*",
+            "*chaos(schedules=5): must be a strategy*",
+            "*chaos(upstreams=5): must be a name, or several*",
+            "*the strategy gives * no Schedule*",
+            "*chaos cannot draw schedules: Unsatisfiable*",
         ]
     )
 

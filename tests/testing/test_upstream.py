@@ -279,6 +279,47 @@ def test_what_breaks_one_connection_leaves_the_others(monkeypatch: pytest.Monkey
         assert get(upstream).status_code == 200
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors as Linux tells them")
+def test_one_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong answer, a wrong TLS, an address that is not to be had: no port, no descriptor, no thread stays."""
+
+    def no_address(*_: object) -> socket.socket:
+        raise OSError("no address")
+
+    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    with pytest.raises(ScriptError):
+        Upstream(99)
+    with pytest.raises(AttributeError):
+        Upstream(tls=object())  # type: ignore[arg-type]
+    monkeypatch.setattr("ambassador_lib.testing.upstream.bound_beside", no_address)
+    with pytest.raises(OSError, match="no address"):
+        Upstream(endpoints=2)
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == (before, threads)
+
+
+def test_what_goes_wrong_is_told_to_whoever_asked_and_it_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that cannot be had is the caller's error; what fails by itself is noted; neither ends the server."""
+
+    def no_address(*_: object) -> socket.socket:
+        raise OSError("no address")
+
+    with Upstream() as upstream:
+        with monkeypatch.context() as patch:
+            patch.setattr("ambassador_lib.testing.upstream.bound_beside", no_address)
+            with pytest.raises(OSError, match="no address"):
+                upstream.grow(2)
+        assert httpx.get(upstream.url).status_code == 200
+        with monkeypatch.context() as patch:
+            upstream.is_down(for_=0.02)
+            patch.setattr("ambassador_lib.testing.upstream.Listener.open", no_address)
+            until = time.monotonic() + 5
+            while not upstream.misuses and time.monotonic() < until:
+                time.sleep(0.005)
+            assert "no address" in upstream.misuses[0]
+        upstream.recovers()
+        assert httpx.get(upstream.url).status_code == 200
+
+
 def test_a_handshake_that_is_to_fail_where_there_is_none_is_a_reset() -> None:
     """Without TLS the connection is broken off."""
     with Upstream() as upstream:

@@ -32,6 +32,8 @@ def virtual_time() -> Iterator[VirtualTime]:
         yield world
     assert time.monotonic() - began < LIMIT
     assert (asyncio.BaseEventLoop._run_once, time.sleep) == patched
+    while set(threading.enumerate()) - threads and time.monotonic() - began < LIMIT:
+        time.sleep(0.001)  # a worker of an executor may have been told to end, and not have got to it
     assert set(threading.enumerate()) - threads == set()
     assert ambassador_lib.surroundings.installed is None
     if descriptors and len(os.listdir("/proc/self/fd")) > descriptors:

@@ -372,6 +372,40 @@ def test_two_loops_at_the_same_time_are_told(virtual_time: VirtualTime) -> None:
     asyncio.run(main())
 
 
+def test_beginning_in_a_loop_of_another_make_is_told_and_leaves_nothing() -> None:
+    """Under uvloop, say, virtual time refuses to begin, and loops of later tests are as they were."""
+
+    class Foreign(asyncio.AbstractEventLoop):
+        """Has nothing of asyncio's own loops inside."""
+
+        def is_running(self) -> bool:
+            return True
+
+    genuine, slept = asyncio.BaseEventLoop._run_once, time.sleep  # type: ignore[attr-defined]
+    asyncio._set_running_loop(Foreign())
+    try:
+        with pytest.raises(MisuseError, match="not uvloop"), VirtualTime():
+            pass
+    finally:
+        asyncio._set_running_loop(None)
+    assert asyncio.BaseEventLoop._run_once is genuine  # type: ignore[attr-defined]
+    assert time.sleep is slept
+    asyncio.run(asyncio.sleep(0.001))
+
+
+def test_whoever_keeps_what_was_patched_has_real_time_again() -> None:
+    """A wrapper put around the patched loop by somebody else works on when virtual time is over."""
+    base: Any = asyncio.BaseEventLoop
+    genuine = base._run_once
+    with VirtualTime():
+        kept = base._run_once
+    base._run_once = kept
+    try:
+        assert asyncio.run(asyncio.sleep(0.001, "done")) == "done"
+    finally:
+        base._run_once = genuine
+
+
 def test_a_loop_of_another_make_is_told(virtual_time: VirtualTime) -> None:
     """Who cannot be adopted (uvloop; trio with a clock of its own) is told when it waits for virtual time."""
 
@@ -389,6 +423,7 @@ def test_a_loop_of_another_make_is_told(virtual_time: VirtualTime) -> None:
     loop = Foreign()
     with pytest.raises(MisuseError, match="not uvloop"):
         loop.run_until_complete(virtual_time.sleep_async(1))
+    assert virtual_time.elapsed == 0
     loop.close()
     with pytest.raises(MisuseError, match=r"trio_clock\(\)"):
         trio.run(virtual_time.sleep_async, 1)
