@@ -48,12 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return MISUSED
     options = parser.parse_args(given)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # A terminal that is closed must not leave an Envoy behind either.
+    before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:
         return _run(options)
     finally:
         stop_all()
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _prepare(parser: argparse.ArgumentParser, module: str) -> int | None:

@@ -22,6 +22,7 @@ START_LIMIT = 30.0
 """Seconds within which a program must be ready."""
 STOP_LIMIT = 3.0
 TURN = 0.01
+DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 _running: set[Child] = set()
@@ -129,14 +130,12 @@ def stop_all() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait: a process that was just begun would be known to nobody."""
+    """Let Ctrl-C and its like wait: a process that was just begun would be known to nobody."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     pending: list[int] = []
-    before = {
-        one: signal.signal(one, lambda number, _: pending.append(number)) for one in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {one: signal.signal(one, lambda number, _: pending.append(number)) for one in DEFERRED}
     try:
         yield
     finally:

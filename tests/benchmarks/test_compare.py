@@ -187,7 +187,7 @@ def test_errors_are_counted_by_name(tmp_path: Path) -> None:
     assert is_gone(worker.pid)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @needs_proc
 @pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
