@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Outcome = int | None | type[BaseException]
 """How a try ended: with a status, with none (`None`), or with an exception of that class."""
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "CONNECT"})
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be repeated (RFC 9110, 9.2.2); every other request is a write that must not be."""
 BREAKER_STATES = ("closed", "open", "half-open")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -123,6 +124,11 @@ class Kit:
         __tracebackhide__ = True
         from ..transport import load
 
+        if not isinstance(upstreams, Mapping):
+            raise MisuseError(
+                f"upstreams={upstreams!r}: must say which stands in for which cluster, such as "
+                '{"billing_upstream": upstreams.payment}'
+            )
         around = self._surroundings(upstreams)
         loaded = load(policy)
         if loaded is None:
@@ -203,6 +209,7 @@ class Kit:
     def _make_real(self, name: str, **options: Any) -> Upstream:
         from .upstream import Upstream
 
+        options.setdefault("random", Random(f"{self.seed}/{name}"))
         made = Upstream(name=name, strict=True, **options)
         self._stack.callback(made.close)
         return self._made(made)

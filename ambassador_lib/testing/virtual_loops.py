@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .agenda import INFINITY
+from .guards import check_address
 from .misuse import MisuseError
 from .stepped_loop import SteppedLoop
 from .turns import GRACE, Outcome, Standstill, stands_still
@@ -108,6 +109,7 @@ class AdoptedLoop:
         self._loop = loop
         self._selector = loop._selector
         self._run_in_executor = loop.run_in_executor
+        self._sock_connect = loop.sock_connect
         self._in_executor: Counter[Any] = Counter()
         self._is_released = False
         self._standstill = Standstill(world.turns)
@@ -117,6 +119,7 @@ class AdoptedLoop:
         loop._selector = self
         loop.time = world.monotonic
         loop.run_in_executor = self.run_in_executor
+        loop.sock_connect = self.sock_connect
 
     def release(self) -> None:
         """Give the loop its own clock and selector back."""
@@ -126,7 +129,7 @@ class AdoptedLoop:
             if loop._selector is self:
                 loop._selector = self._selector
             before = loop.time()
-            del loop.time, loop.run_in_executor
+            del loop.time, loop.run_in_executor, loop.sock_connect
             self._shift(loop.time() - before)
 
     def _shift(self, seconds: float) -> None:
@@ -147,6 +150,11 @@ class AdoptedLoop:
 
         future.add_done_callback(executed)
         return future
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """As the loop's own, but for simulated addresses."""
+        check_address(address)
+        await self._sock_connect(sock, address)
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Return what is ready; where nothing is, let virtual time pass until the next timer."""

@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time as system
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from .agenda import Agenda, Event
+from .guards import guarded
 from .misuse import MisuseError
 from .turns import Turns, caller
 
@@ -54,7 +54,8 @@ class VirtualTime:
         """Where in the tests it began, as `file:line`."""
         self._start = start
         self._offset = epoch - start
-        self._sleep_is_virtual = False
+        self.sleep_is_virtual = False
+        """Whether `time.sleep` passes virtual time: see `takes_over_sleep`."""
         self._stack = ExitStack()
         self._control: ControlThread | None = None
         self._network: VirtualWorld | None = None
@@ -76,7 +77,7 @@ class VirtualTime:
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.callback(self.turns.end)
-            stack.enter_context(self._guarded_sleep())
+            stack.enter_context(guarded(self))
             self.loops = stack.enter_context(Loops(self))
             stack.callback(self._end_control)
             self._stack = stack.pop_all()
@@ -207,31 +208,7 @@ class VirtualTime:
 
     def takes_over_sleep(self) -> None:
         """Let `time.sleep` pass virtual time, for code that is not yours; otherwise it is a misuse that is told."""
-        self._sleep_is_virtual = True
-
-    @contextmanager
-    def _guarded_sleep(self) -> Iterator[None]:
-        genuine = system.sleep
-
-        def sleep(seconds: float) -> None:
-            thread = threading.get_ident()
-            if VirtualTime._active is not self or thread in self.turns.strangers:
-                genuine(seconds)
-            elif self._sleep_is_virtual:
-                self.sleep(seconds)
-            elif seconds > 0:
-                raise MisuseError(
-                    f"time.sleep({seconds!r}) under virtual time would really sleep, and no virtual time would pass: "
-                    "use virtual_time.sleep(...), or asyncio.sleep in async code; for code that is not yours, "
-                    "virtual_time.takes_over_sleep()"
-                )
-
-        system.sleep = sleep  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            if system.sleep is sleep:
-                system.sleep = genuine
+        self.sleep_is_virtual = True
 
     def __repr__(self) -> str:
         return f"<VirtualTime {self.elapsed:g} s after its start>"

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from ambassador_lib import Client, Policy, UpstreamResetError
+from ambassador_lib.handlers import retry
 from ambassador_lib.testing import (
     Kit,
     MisuseError,
@@ -19,6 +20,7 @@ from ambassador_lib.testing import (
     assert_calls,
     assert_no_duplicate_writes,
     assert_total_time_below,
+    assertions,
     calls_as_timeline,
     mapped_policy,
 )
@@ -94,6 +96,11 @@ def test_without_a_policy_requests_are_what_counts(payment: Upstream) -> None:
     assert_calls(payment, tries=2, statuses=[503, 200])
     with pytest.raises(AssertionError, match="expected 1 try of payment, there were 2"):
         assert_calls(payment, tries=1)
+
+
+def test_what_is_idempotent_is_what_retries_take_for_it() -> None:
+    """One truth about which methods may be repeated."""
+    assert assertions.IDEMPOTENT == retry.IDEMPOTENT
 
 
 def test_asserting_nothing_is_told(payment: Upstream) -> None:

@@ -132,6 +132,22 @@ def test_there_must_be_a_policy() -> None:
         kit.policy(None, upstreams={})  # type: ignore[arg-type]
 
 
+def test_upstreams_are_given_by_cluster(file: Path) -> None:
+    """The likeliest slip is to give the upstream itself."""
+    with Kit() as kit, pytest.raises(MisuseError, match="which stands in for which cluster"):
+        kit.policy(file, upstreams=kit.upstreams.payment)  # type: ignore[arg-type]
+
+
+def test_upstreams_of_one_kit_have_dice_of_their_own() -> None:
+    """Two that fail by chance do not fail in lockstep, and the kit's seed chooses when."""
+    drawn = []
+    for seed in (0, 0, 7):
+        with Kit(seed=seed) as kit:
+            drawn += [[each.random.random() for _ in range(5)] for each in (kit.upstreams.a, kit.upstreams.b)]
+    assert drawn[0] == drawn[2] != drawn[1] == drawn[3]
+    assert drawn[4] != drawn[0]
+
+
 def test_nothing_is_left_behind(file: Path) -> None:
     """No thread, no port, no mapping; also where the test has failed."""
     before = set(threading.enumerate())
