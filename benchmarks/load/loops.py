@@ -32,7 +32,7 @@ class StuckError(Exception):
 
 
 def closed(call: SyncCall, callers: int, seconds: float) -> Turn:
-    """Let threads call, each again as soon as it has its answer."""
+    """Let threads call, each again as soon as it has its answer, and at least once."""
     if callers == 1:
         turn = Turn()
         _call_until(_clock() + round(seconds * SECOND), call, turn)
@@ -41,18 +41,21 @@ def closed(call: SyncCall, callers: int, seconds: float) -> Turn:
 
 
 async def closed_async(call: AsyncCall, callers: int, seconds: float) -> Turn:
-    """Let tasks call, each again as soon as it has its answer."""
+    """Let tasks call, each again as soon as it has its answer, and at least once."""
     turn = Turn()
     end = _clock() + round(seconds * SECOND)
 
     async def caller() -> None:
-        while (begin := _clock()) < end:
+        while True:
+            begin = _clock()
             try:
                 await call()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
                 turn.fail(error)
             else:
                 turn.answer(begin, _clock())
+            if _clock() >= end:
+                return
 
     await _in_tasks(callers, caller, seconds)
     return turn
@@ -108,13 +111,16 @@ async def opened_async(call: AsyncCall, callers: int, seconds: float, rate: floa
 
 
 def _call_until(end: int, call: SyncCall, turn: Turn) -> None:
-    while (begin := _clock()) < end:
+    while True:
+        begin = _clock()
         try:
             call()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
             turn.fail(error)
         else:
             turn.answer(begin, _clock())
+        if _clock() >= end:
+            return
 
 
 def _in_threads(count: int, caller: Callable[[Turn], None]) -> Turn:
