@@ -201,9 +201,9 @@ class VirtualTime:
 
     def trio_clock(self) -> TrioAbcClock:
         """Return the clock to run trio with: `trio.run(..., clock=...)`, `("trio", {"clock": ...})` for anyio."""
-        from .virtual_trio import TrioClock, forget_trio
+        from .virtual_trio import TrioClock, remembered_trio
 
-        self._stack.callback(forget_trio)
+        self._stack.callback(remembered_trio())
         return TrioClock(self)
 
     def takes_over_sleep(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time as system
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .misuse import MisuseError
@@ -82,12 +83,17 @@ class TrioClock(Clock):
             task._attempt_abort(stop)
 
 
-def forget_trio() -> None:
-    """Let trio's dice fall as they like again."""
-    run = sys.modules.get("trio._core._run")
-    if run is not None:
-        run._ALLOW_DETERMINISTIC_SCHEDULING = False  # type: ignore[attr-defined]
-        run._r.seed()
+def remembered_trio() -> Callable[[], None]:
+    """Return what lets trio's dice fall as they did before."""
+    from trio._core import _run
+
+    before = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
+
+    def again() -> None:
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = before[0]  # type: ignore[misc]
+        _run._r.setstate(before[1])
+
+    return again
 
 
 def check_trio(world: VirtualTime) -> None:

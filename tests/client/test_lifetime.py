@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from ambassador_lib import AsyncClient, Client, PolicyError
-from ambassador_lib.testing import Upstream, hang, reply
+from ambassador_lib.testing import Upstream, reply, simulation
 
 from .conftest import MakeClient, Recorder
 from .documents import BASE, cluster, policy
@@ -112,21 +112,23 @@ def test_one_async_client_over_two_event_loops() -> None:
         gc.collect()
 
 
-@pytest.mark.slow
 def test_a_cancelled_call_gives_its_place_back() -> None:
     """With one request allowed at a time, a cancelled one makes room for the next."""
     limits = {"thresholds": [{"max_requests": 1}]}
-    with Upstream(hang(), 200) as upstream:
+    with simulation() as kit:
+        up = kit.simulated_upstreams.up
+        up.hangs(1).then.replies(200)
+        document = kit.policy(policy(clusters=[cluster("up", up.port, circuit_breakers=limits)]), upstreams={"up": up})
 
         async def main() -> int:
-            document = policy(clusters=[cluster("up", upstream.port, circuit_breakers=limits)])
             async with AsyncClient(document) as client:
-                with anyio.move_on_after(0.1) as scope:
+                with anyio.move_on_after(3) as scope:
                     await client.get(BASE)
                 assert scope.cancelled_caught
                 return (await client.get(BASE)).status_code
 
         assert anyio.run(main) == 200
+        assert kit.virtual_time.elapsed == 3
 
 
 def test_many_threads_share_a_client() -> None:

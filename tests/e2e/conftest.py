@@ -9,10 +9,12 @@ import anyio
 import httpx
 import pytest
 
+import ambassador_lib.surroundings as world
 from ambassador_lib import AsyncClient, Client
+from ambassador_lib.testing import VirtualTime
 
 if TYPE_CHECKING:
-    from ambassador_lib.testing import Upstream
+    from ambassador_lib.testing import SimulatedUpstream, Upstream
 
 BASE = "http://127.0.0.1:15001"
 TYPES = "type.googleapis.com/envoy.extensions.filters"
@@ -22,7 +24,10 @@ Ask = Callable[..., httpx.Response]
 
 
 def policy_for(
-    *upstreams: Upstream, route: Document | None = None, match: str = "/", cluster: Document | None = None
+    *upstreams: Upstream | SimulatedUpstream,
+    route: Document | None = None,
+    match: str = "/",
+    cluster: Document | None = None,
 ) -> Document:
     """Return a bootstrap: one listener on port 15001, one route, one STATIC cluster `up` of the given upstreams."""
     manager = {
@@ -73,7 +78,7 @@ def policy_for(
     }
 
 
-def endpoints(*upstreams: Upstream) -> list[Document]:
+def endpoints(*upstreams: Upstream | SimulatedUpstream) -> list[Document]:
     """Return `lb_endpoints` for the upstreams."""
     return [
         {"endpoint": {"address": {"socket_address": {"address": upstream.host, "port_value": upstream.port}}}}
@@ -101,6 +106,8 @@ def ask(request: pytest.FixtureRequest) -> Ask:
             async with AsyncClient(policy, **(client or {})) as opened:
                 return await opened.request(call.pop("method", "GET"), BASE + path, **call)
 
-        return anyio.run(main, backend=backend)
+        time = world.installed.clock if world.installed is not None else None
+        options = {"clock": time.trio_clock()} if backend == "trio" and isinstance(time, VirtualTime) else {}
+        return anyio.run(main, backend=backend, backend_options=options)
 
     return blocking if backend == "sync" else in_loop

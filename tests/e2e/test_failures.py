@@ -13,7 +13,18 @@ import pytest
 
 import ambassador_lib
 from ambassador_lib import AsyncClient, Client
-from ambassador_lib.testing import Answer, ServerTls, Upstream, close, drip, garbage, hang, reply, reset
+from ambassador_lib.testing import (
+    Answer,
+    ServerTls,
+    Upstream,
+    assert_calls,
+    close,
+    drip,
+    garbage,
+    reply,
+    reset,
+    simulation,
+)
 from ambassador_lib.testing.certificates import CertificateAuthority
 
 BASE = "http://127.0.0.1:15001"
@@ -22,8 +33,6 @@ Document = dict[str, Any]
 Ask = Callable[..., httpx.Response]
 PolicyFor = Callable[..., Document]
 
-TIMEOUT = {"cluster": "up", "timeout": "0.1s"}
-PER_TRY = {"cluster": "up", "retry_policy": {"retry_on": "gateway-error", "num_retries": 0, "per_try_timeout": "0.1s"}}
 RETRY: Document = {
     "cluster": "up",
     "retry_policy": {
@@ -40,8 +49,6 @@ FAILURES: dict[str, tuple[str, type[Exception], str, int, Answer | None, Documen
     "reset": ("UpstreamResetError", httpx.RemoteProtocolError, "UC", 503, reset(), {}),
     "closed in head": ("UpstreamResetError", httpx.RemoteProtocolError, "UPE", 502, close("in head"), {}),
     "garbage": ("UpstreamResetError", httpx.RemoteProtocolError, "UPE", 502, garbage(), {}),
-    "route timeout": ("RouteTimeoutError", httpx.ReadTimeout, "UT", 504, hang(), {"route": TIMEOUT}),
-    "per-try timeout": ("PerTryTimeoutError", httpx.ReadTimeout, "UT", 504, hang(), {"route": PER_TRY}),
     "no route": ("NoRouteError", httpx.UnsupportedProtocol, "NR", 404, 200, {"match": "/elsewhere"}),
     "overflow": (
         "UpstreamOverflowError",
@@ -93,6 +100,42 @@ def test_a_failure_is_the_sidecars_reply(failure: str, ask: Ask, policy_for: Pol
     assert response.status_code == status
     assert flag in response.extensions["ambassador"].flags
     assert response.headers["server"] == "envoy"
+
+
+PER_TRY = {"retry_on": "gateway-error", "num_retries": 1, "per_try_timeout": "2s"}
+BACK_OFF = {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"}}
+# name of the exception, the route, after how many seconds, of how many tries
+TIMEOUTS: dict[str, tuple[str, Document, float, int]] = {
+    "route timeout": ("RouteTimeoutError", {"cluster": "up", "timeout": "7s"}, 7.0, 1),
+    "Envoy's own": ("RouteTimeoutError", {"cluster": "up"}, 15.0, 1),
+    "per-try timeout": ("PerTryTimeoutError", {"cluster": "up", "retry_policy": {**PER_TRY, **BACK_OFF}}, 4.0, 2),
+}
+
+
+@pytest.mark.parametrize("mode", ["raise", "response"])
+@pytest.mark.parametrize("place", ["before headers", "mid-headers"])
+@pytest.mark.parametrize("late", TIMEOUTS)
+def test_a_timeout_strikes_at_its_time(late: str, place: str, mode: str, ask: Ask, policy_for: PolicyFor) -> None:
+    """To the moment, wherever the upstream hangs; as the contract's exception, or as the sidecar's reply."""
+    name, route, seconds, tries = TIMEOUTS[late]
+    with simulation() as kit:
+        up = kit.simulated_upstreams.up
+        up.hangs(at=place)
+        policy = kit.policy(policy_for(up, route=route), upstreams={"up": up})
+        if mode == "raise":
+            with pytest.raises(httpx.ReadTimeout) as caught:
+                ask(policy, client={"timeout": None})
+            error = caught.value
+            assert isinstance(error, getattr(ambassador_lib, name))
+            report, reply_of = error.call, error.response
+        else:
+            reply_of = ask(policy, client={"timeout": None, "local_replies": "response"})
+            report = reply_of.extensions["ambassador"]
+        assert kit.virtual_time.elapsed == pytest.approx(seconds, abs=0.003)
+        assert_calls(up, tries=tries, statuses=[None] * tries)
+    assert reply_of.status_code == 504
+    assert "UT" in report.flags
+    assert str(report)
 
 
 @pytest.mark.parametrize("script", [503, close(), reset(), garbage()], ids=["503", "close", "reset", "garbage"])
@@ -270,16 +313,20 @@ def test_leaving_an_asynchronous_stream_early_gives_its_place_back(policy_for: P
 def test_a_cancelled_call_gives_its_place_back(backend: str, policy_for: PolicyFor) -> None:
     """Cancelled while the upstream hangs, a call leaves nothing behind, neither here nor there."""
 
-    async def main(upstream: Upstream) -> None:
-        async with AsyncClient(policy_for(upstream, cluster=ONE_AT_A_TIME)) as app:
-            with anyio.move_on_after(0.1) as scope:
+    async def main(policy: Any) -> None:
+        async with AsyncClient(policy) as app:
+            with anyio.move_on_after(5) as scope:
                 await app.get(BASE)
             assert scope.cancelled_caught
             assert (await app.get(BASE)).status_code == 200
 
-    with Upstream(hang(), 200) as upstream:
-        anyio.run(main, upstream, backend=backend)
-        assert upstream.connections == 2
+    with simulation() as kit:
+        up = kit.simulated_upstreams.up
+        up.hangs(1).then.replies(200)
+        policy = kit.policy(policy_for(up, cluster=ONE_AT_A_TIME), upstreams={"up": up})
+        options = {"clock": kit.virtual_time.trio_clock()} if backend == "trio" else {}
+        anyio.run(main, policy, backend=backend, backend_options=options)
+        assert (kit.virtual_time.elapsed, up.connections) == (5, 2)
 
 
 def test_many_threads_share_one_client(policy_for: PolicyFor) -> None:
