@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -231,6 +233,24 @@ def test_a_thread_that_comes_too_late_reaches_nobody(installs: Installs) -> None
         with pytest.raises(RuntimeError, match="uninstalled meanwhile"):
             client._ambassador()._twin(elsewhere)
         assert client._ambassador()._kept_twin is None
+
+
+def test_the_end_closes_connections_of_loops_that_are_closed(installs: Installs) -> None:
+    """A module's own asynchronous client leaves no socket to the garbage collector, which would warn of it."""
+    with Upstream(name="own") as own:
+        client = AsyncClient(document(own.port))
+        elsewhere = Elsewhere(own.port)
+        installs(elsewhere)
+
+        async def main() -> str:
+            return (await client.get(URL)).text
+
+        assert [asyncio.run(main()) for _ in range(2)] == ["own", "own"]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            uninstall(elsewhere)
+            gc.collect()
+        assert [str(each.message) for each in caught] == []
 
 
 def test_closing_a_client_closes_its_twin(installs: Installs) -> None:

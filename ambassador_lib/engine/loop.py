@@ -200,9 +200,17 @@ class LoopWire:
         return self._tls.session
 
     def abort(self) -> None:
-        """Shut the socket down."""
+        """Shut the socket down; where its loop is closed, nobody else would ever close it."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
+        transport: Any = getattr(getattr(self._stream, "transport_stream", self._stream), "_transport", None)
+        loop = getattr(transport, "_loop", None)
+        if loop is not None and loop.is_closed() and not transport.is_closing():
+            with suppress(RuntimeError):  # all but the last step, which it wants to make in the loop
+                transport.abort()
+            lost = getattr(transport, "_call_connection_lost", None)
+            if lost is not None:
+                lost(None)
 
     def forget(self) -> None:
         """Keep the transport from being collected: it would unregister the parent's socket from a shared selector."""
