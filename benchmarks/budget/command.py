@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fleet.add_argument("--pods", type=int, default=600, metavar="P", help="(default: %(default)s)")
     fleet.add_argument("--connections", type=int, default=100, metavar="C", help="of each (default: %(default)s)")
     fleet.add_argument("--rate", type=float, default=50.0, metavar="N", help="calls/s of each (default: %(default)s)")
+    fleet.add_argument("--processes", type=int, default=1, metavar="N", help="that share a pod (default: %(default)s)")
     breaker = parser.add_argument_group("the breaker")
     breaker.add_argument("--failure-rate", type=float, default=0.5, help="(default: %(default)s)")
     breaker.add_argument("--minimum-requests", type=int, default=20, help="(default: %(default)s)")
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> int:
     """Compute and tell; 2 where the result given cannot be used."""
     try:
-        result = output.read(options.source) if options.source else _compare_now()
+        result = output.read(options.source) if options.source else _compare_now(options.kind)
         told = sections(result, options)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr)
@@ -73,7 +74,7 @@ def sections(result: Run, options: Any) -> list[Section]:
         sla=options.sla / 1e3,
         samples=2_000 if options.quick else 20_000,
     )
-    fleet = Fleet(options.pods, options.connections, options.rate)
+    fleet = Fleet(options.pods, options.connections, options.rate, options.processes)
     units = measured.units(result, options.kind)
     chosen = measured.usable(result, options.kind)
     measured_as = f"{options.kind}, {chosen[0].load.title}, {chosen[0].placement}"
@@ -84,10 +85,10 @@ def sections(result: Run, options: Any) -> list[Section]:
     ]
 
 
-def _compare_now() -> Run:
+def _compare_now(kind: str) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compare.json"
-        command = [sys.executable, "-m", "benchmarks", "compare", "--quick", "--json", str(path)]
+        command = [sys.executable, "-m", "benchmarks", "compare", "--quick", f"--{kind}", "--json", str(path)]
         print("measuring quickly; `compare --json FILE` and `--from FILE` give better figures", file=sys.stderr)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=LIMIT)
         return output.read(path)

@@ -56,7 +56,7 @@ def units(run: Run, kind: Kind) -> list[Unit]:
         if entry.through is not None and entry.family != "ours":
             found += _sidecars(run, entry, cpu[entry.name])
         elif entry.family == "ours" and entry.through is None:
-            found.append(Unit(entry.title, _memory(entry) - _memory(bare), None, beyond))
+            found.append(Unit(entry.title, _memory(entry) - _memory(bare), None, beyond, beside=False))
     return list({unit.name: unit for unit in found}.values())
 
 
@@ -69,6 +69,7 @@ def _sidecars(run: Run, entry: Entry, measured: results.Measured) -> list[Unit]:
             process.memory_at_start,
             process.memory_per_connection,
             statistics.median(cpu),
+            beside=True,
         )
         for process in run.processes
         if process.name == entry.through and cpu

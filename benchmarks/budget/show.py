@@ -51,8 +51,9 @@ def fan_out_section(plan: Plan, outlooks: Sequence[Outlook], measured_as: str) -
 def fleet_section(fleet: Fleet, units: Sequence[Unit], bills: Sequence[Bill]) -> Section:
     """Tell what the fleet pays."""
     text = (
-        f"{fleet.pods:,} pods with {fleet.connections:,} connections and {short(fleet.rate)} calls/s each, beyond what "
-        "bare httpx takes in the same pods. A figure below zero is a client that is lighter than bare httpx. Memory of "
+        f"{fleet.pods:,} pods of {fleet.processes} process{'es' * (fleet.processes > 1)} with {fleet.connections:,} "
+        f"connections and {short(fleet.rate)} calls/s each, beyond what bare httpx takes there: a sidecar once a pod, "
+        "a library in each process. A figure below zero is a client that is lighter than bare httpx. Memory of "
         "a connection is counted where it was measured apart; cores are CPU time only, not what a scheduler reserves."
     )
     rows = [
@@ -66,7 +67,7 @@ def fleet_section(fleet: Fleet, units: Sequence[Unit], bills: Sequence[Bill]) ->
         ]
         for unit, bill in zip(units, bills, strict=True)
     ]
-    columns = ["", "MiB a pod", "KiB a connection", "µs CPU a call", "GiB in all", "cores in all"]
+    columns = ["", "MiB each", "KiB a connection", "µs CPU a call", "GiB in all", "cores in all"]
     return Section("A fleet", text, [Table(columns, rows)])
 
 

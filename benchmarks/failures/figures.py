@@ -35,15 +35,16 @@ def success(outcomes: Sequence[Outcome]) -> float:
 
 
 def recovery(outcomes: Sequence[Outcome], since: float) -> float | None:
-    """Return the seconds from `since` until the last call that was not well, 0 where all were; `None` where the
-    calls were not well to the very end."""
-    ordered = sorted(outcomes)
-    after = [(due, seconds, succeeded) for due, seconds, succeeded in ordered if due >= since]
-    bad = [due for due, seconds, succeeded in after if not succeeded or seconds > LATE]
-    if not bad:
+    """Return the seconds from `since` until the last call that was not well, 0 where all were; `None` where one of
+    the last tenth of the calls was not: that they were well by then may be chance."""
+    after = sorted(outcome for outcome in outcomes if outcome[0] >= since)
+    well = [succeeded and seconds <= LATE for _, seconds, succeeded in after]
+    if all(well):
         return 0.0
-    well_again = [due for due, _, _ in after if due > bad[-1]]
-    return well_again[0] - since if well_again else None
+    end = len(well) - well[::-1].index(False)
+    if len(well) - end < max(1, len(well) // 10):
+        return None
+    return after[end][0] - since
 
 
 def evaluate(scenario: str, name: str, played: Sequence[Played], since: float) -> Failure:

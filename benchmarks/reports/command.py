@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import output
+from .about import about
 from .table import print_sections
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    told = [section for run in runs for section in output.sections(run)]
-    print_sections(told)
+    for one in runs:
+        print(f"\n{about(one)}")
+        print_sections(output.sections(one))
+    told = [section for one in runs for section in output.sections(one)]
     return output.draw(runs, told, options)

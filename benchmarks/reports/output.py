@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..figures.results import Run, from_json, to_json
 from . import compare, costs, failures, html, png, scale
+from .about import about
 from .table import print_sections
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def read(path: Path) -> Run:
 def tell(run: Run, options: argparse.Namespace) -> int:
     """Print what was measured and write what `options` ask for; return the exit code."""
     told = sections(run)
+    print(about(run))
     print_sections(told)
     if options.json is not None:
         options.json.write_text(to_json(run), encoding="utf-8")

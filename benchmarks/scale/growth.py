@@ -15,6 +15,8 @@ SHAPES: dict[str, Callable[[float], float]] = {
 }
 FLAT = 0.15
 """A curve whose ends differ by less, in terms of the smaller one, is constant."""
+SLIGHT = 2.0
+"""One that grows by less than this factor is not worth the name of a shape."""
 BETTER = 0.6
 """A steeper shape has to leave less than this of the error that a gentler one leaves."""
 
@@ -22,7 +24,8 @@ BETTER = 0.6
 def name(x: Sequence[float], y: Sequence[float], *, noise: float = 0.0) -> str:
     """Return the growth of a curve. `noise`: differences up to that are none (the spread over the rounds).
 
-    "falling" is a cost that gets smaller; "unclear" one that no shape explains half of.
+    "slight" is one that grows by less than a factor of two from end to end, "falling" a cost that gets smaller,
+    "unclear" one that no shape explains half of.
     """
     if len(x) != len(y) or len(x) < 3:
         raise ValueError("a growth needs three points or more")
@@ -32,6 +35,8 @@ def name(x: Sequence[float], y: Sequence[float], *, noise: float = 0.0) -> str:
     if y[-1] < y[0] - steps and y[-1] <= min(y) + steps:
         return "falling"
     total = _error(y, [sum(y) / len(y)] * len(y))
+    if max(y) < SLIGHT * min(y):
+        return "slight" if y[-1] > y[0] else "unclear"
     best, left = "unclear", total / 2
     for shape, curve in SHAPES.items():
         slope, fitted = _fit([curve(one) for one in x], y)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LATE = 60.0
 """Seconds that httpx lets a call take: with a thousand callers it needs many."""
 
+APART = 0.002
+"""Seconds between the first calls of two callers: a thousand connections at once would be another question."""
+
 
 def in_a_row(transport: httpx.BaseTransport, requests: Sequence[httpx.Request], calls: int) -> dict[str, float]:
     """Return the CPU time of one call, of so many in a row."""
@@ -35,19 +38,41 @@ def closed(orders: dict[str, Any], asked: dict[str, Any]) -> dict[str, float]:
     """Let so many callers call again and again for so many seconds; return what one call took."""
     run = _threads if orders["kind"] == "sync" else _tasks
     gc.collect()
-    cpu, start = time.process_time(), time.perf_counter()
-    found, failed = run(orders, asked["url"], asked["callers"], asked["seconds"])
-    if not found:
-        raise SystemExit(f"not one of {failed} calls has succeeded")
-    latencies = sorted(found)
-    seconds, used = time.perf_counter() - start, time.process_time() - cpu
-    return {
-        "p50": _percentile(latencies, 50),
-        "p99": _percentile(latencies, 99),
-        "rate": len(latencies) / seconds,
-        "cpu_client": used / len(latencies),
-        "failed": float(failed),
-    }
+    tally = Tally()
+    run(orders, tally, asked["url"], asked["callers"], asked["seconds"])
+    return tally.figures()
+
+
+class Tally:
+    """What became of calls, from `begin` on: those before only make connections."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.failed = 0
+        self._latencies: list[float] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was, and count from now on."""
+        self.failed = 0
+        self._latencies = []
+        self._cpu, self._start = time.process_time(), time.perf_counter()
+
+    def answered(self, start: float) -> None:
+        self._latencies.append(time.perf_counter() - start)
+
+    def figures(self) -> dict[str, float]:
+        seconds, used = time.perf_counter() - self._start, time.process_time() - self._cpu
+        ordered = sorted(self._latencies)
+        if not ordered:
+            raise SystemExit(f"not one of {self.failed} calls has succeeded")
+        return {
+            "p50": _percentile(ordered, 50),
+            "p99": _percentile(ordered, 99),
+            "rate": len(ordered) / seconds,
+            "cpu_client": used / len(ordered),
+            "failed": float(self.failed),
+        }
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:
@@ -62,47 +87,49 @@ def _made(orders: dict[str, Any], ours: str, theirs: Callable[..., Any], callers
     return theirs(timeout=LATE, limits=httpx.Limits(max_connections=callers, max_keepalive_connections=callers))
 
 
-def _tasks(orders: dict[str, Any], url: str, callers: int, seconds: float) -> tuple[list[float], int]:
-    latencies: list[float] = []
-    failures: list[Exception] = []
-
-    async def caller(client: httpx.AsyncClient, end: float) -> None:
-        while (start := time.perf_counter()) < end:
+def _tasks(orders: dict[str, Any], tally: Tally, url: str, callers: int, seconds: float) -> None:
+    async def caller(client: httpx.AsyncClient, wait: float) -> None:
+        await asyncio.sleep(wait)
+        while not tally.over:
+            start = time.perf_counter()
             try:
                 (await client.get(url)).raise_for_status()
-                latencies.append(time.perf_counter() - start)
-            except httpx.HTTPError as error:
-                failures.append(error)
+                tally.answered(start)
+            except httpx.HTTPError:
+                tally.failed += 1
 
     async def main() -> None:
         async with _made(orders, "AsyncClient", httpx.AsyncClient, callers) as client:
             await client.get(url)
-            end = time.perf_counter() + seconds
-            await asyncio.gather(*(caller(client, end) for _ in range(callers)))
+            tasks = [asyncio.create_task(caller(client, number * APART)) for number in range(callers)]
+            await asyncio.sleep(callers * APART)
+            tally.begin()
+            await asyncio.sleep(seconds)
+            tally.over = True
+            await asyncio.gather(*tasks)
 
     asyncio.run(main())
-    return latencies, len(failures)
 
 
-def _threads(orders: dict[str, Any], url: str, callers: int, seconds: float) -> tuple[list[float], int]:
-    latencies: list[float] = []
-    failures: list[Exception] = []
-
+def _threads(orders: dict[str, Any], tally: Tally, url: str, callers: int, seconds: float) -> None:
     with _made(orders, "Client", httpx.Client, callers) as client:
         client.get(url)
-        end = time.perf_counter() + seconds
 
         def caller() -> None:
-            while (start := time.perf_counter()) < end:
+            while not tally.over:
+                start = time.perf_counter()
                 try:
                     client.get(url).raise_for_status()
-                    latencies.append(time.perf_counter() - start)
-                except httpx.HTTPError as error:
-                    failures.append(error)
+                    tally.answered(start)
+                except httpx.HTTPError:
+                    tally.failed += 1
 
         threads = [threading.Thread(target=caller) for _ in range(callers)]
         for thread in threads:
             thread.start()
+            time.sleep(APART)
+        tally.begin()
+        time.sleep(seconds)
+        tally.over = True
         for thread in threads:
             thread.join()
-    return latencies, len(failures)

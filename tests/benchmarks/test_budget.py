@@ -19,7 +19,8 @@ seconds = st.floats(0, 10, allow_nan=False)
 
 @st.composite
 def distributions(draw: st.DrawFn) -> Measured:
-    percentiles = draw(st.lists(st.floats(0, 100), min_size=1, max_size=6, unique=True).map(sorted))
+    thousandths = draw(st.lists(st.integers(0, 100_000), min_size=1, max_size=6, unique=True).map(sorted))
+    percentiles = [number / 1000 for number in thousandths]
     return Measured(list(zip(percentiles, sorted(draw(seconds) for _ in percentiles), strict=True)))
 
 
@@ -116,13 +117,21 @@ def test_nothing_takes_no_time() -> None:
 @given(st.integers(1, 10_000), st.integers(0, 10_000), st.floats(0, 1e4))
 def test_a_fleet_pays_for_each_pod(pods: int, connections: int, rate: float) -> None:
     """Twice the pods cost twice; connections cost memory, calls cost cores."""
-    unit = Unit("x", 60e6, 50e3, 80e-6)
+    unit = Unit("x", 60e6, 50e3, 80e-6, beside=True)
     once = bill(Fleet(pods, connections, rate), unit)
     twice = bill(Fleet(2 * pods, connections, rate), unit)
     assert twice.memory == pytest.approx(2 * once.memory)
     assert twice.cores == pytest.approx(2 * once.cores)
     assert once.memory == pytest.approx(pods * (60e6 + 50e3 * connections))
     assert once.cores == pytest.approx(pods * rate * 80e-6)
+
+
+def test_a_library_is_in_every_process_and_a_sidecar_once_a_pod() -> None:
+    """More processes share the sidecar's memory, and multiply the library's; calls stay as many."""
+    fleet = Fleet(pods=1, connections=0, rate=1.0, processes=4)
+    assert bill(fleet, Unit("x", 60e6, None, 1e-6, beside=True)).memory == 60e6
+    assert bill(fleet, Unit("x", 3e6, None, 1e-6, beside=False)).memory == 12e6
+    assert bill(fleet, Unit("x", 3e6, None, 1e-6, beside=False)).cores == 1e-6
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from(ORDERS))

@@ -50,6 +50,11 @@ def test_a_cost_may_fall() -> None:
     assert growth.name(TENS, [1, 9, 1, 9, 1]) == "unclear"
 
 
+def test_less_than_twice_is_slight() -> None:
+    """What is not even twice as much at the other end is no shape, however well one fits."""
+    assert growth.name(TENS, [1.0, 1.0, 1.01, 1.05, 1.5]) == "slight"
+
+
 def test_two_points_say_nothing() -> None:
     """A growth is not guessed from two points."""
     with pytest.raises(ValueError, match="three points"):
