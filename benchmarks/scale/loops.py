@@ -97,6 +97,7 @@ def _tasks(orders: dict[str, Any], tally: Tally, url: str, callers: int, seconds
                 tally.answered(start)
             except httpx.HTTPError:
                 tally.failed += 1
+                await asyncio.sleep(APART)  # a refusal may have waited for nothing, and would keep all others waiting
 
     async def main() -> None:
         async with _made(orders, "AsyncClient", httpx.AsyncClient, callers) as client:
@@ -123,6 +124,7 @@ def _threads(orders: dict[str, Any], tally: Tally, url: str, callers: int, secon
                     tally.answered(start)
                 except httpx.HTTPError:
                     tally.failed += 1
+                    time.sleep(APART)
 
         threads = [threading.Thread(target=caller) for _ in range(callers)]
         for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import select
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .axes import Axis
 
 OURS = "ambassador_lib"
+LIMIT = 180.0
+"""Seconds that a turn may take."""
 NAMELESS = ("rate", "p99")
 """A rate is the other side of what it takes, and a tail wavers too much to have a shape."""
 
@@ -47,6 +50,9 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
+            # An answer is a line, written at once.
+            if not select.select([self._process.stdout], [], [], LIMIT)[0]:
+                raise WorldError(f"a measured process has not answered within {LIMIT:g} s")
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""

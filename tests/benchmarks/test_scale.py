@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -89,6 +90,38 @@ def test_a_worker_that_ends_is_noticed() -> None:
     """A process that cannot do what it is asked is a `WorldError`, and nothing waits for it."""
     with ExitStack() as stack, pytest.raises(WorldError, match="ended by itself"):
         measure.Worker({"what": "null", "axis": "no such axis", "x": 1}, stack)
+
+
+def test_a_worker_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that does not answer in time is a `WorldError`."""
+    monkeypatch.setattr(measure, "LIMIT", 0.0)
+    with ExitStack() as stack, pytest.raises(WorldError, match="not answered"):
+        measure.Worker({"what": "null", "axis": "routes", "x": 1}, stack)
+
+
+class _Refusing:
+    """A client that refuses at once, as one does whose circuit is open."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def test_refusals_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that fail without waiting do not keep the turn from ending."""
+    answers = iter([httpx.Response(200, request=httpx.Request("GET", "http://x"))])
+
+    class Refusing(_Refusing):
+        async def get(self, url: str) -> httpx.Response:
+            for answer in answers:
+                return answer
+            raise httpx.ConnectError("no")
+
+    monkeypatch.setattr(loops, "_made", lambda *_: Refusing())
+    with pytest.raises(SystemExit, match="not one of"):
+        loops.closed({"kind": "async", "policy": None}, {"url": "x", "callers": 2, "seconds": 0.05})
 
 
 class _Fixed(measure.Worker):
