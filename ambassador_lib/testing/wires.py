@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 """A TLS record: the fatal alert `handshake_failure`."""
 
+LINGERING = 0.5
+"""Seconds that what a client still sends is taken after the end of its connection."""
 TOO_MUCH = 1 << 16
 
 
@@ -60,6 +62,7 @@ class Wire:
         self._peer: Peer | None = None
         self._outgoing = bytearray()
         self._ends = False
+        self._lingers = False
         self.is_closed = False
 
     def start(self) -> None:
@@ -83,8 +86,12 @@ class Wire:
 
     def act(self) -> None:
         """Have the peer do what is due."""
+        if self._lingers:
+            if self.due is not None and self.due <= time.monotonic():
+                self._let_go()
+            return
         peer = self._peer
-        while peer is not None and not self.is_closed:
+        while peer is not None and not (self.is_closed or self._lingers):
             self.due = peer.due()
             if self.due is None or self.due > time.monotonic():
                 return
@@ -100,6 +107,20 @@ class Wire:
             while self._socket.recv(TOO_MUCH):
                 pass
         self._let_go()
+
+    def _linger(self) -> None:
+        """End in the orderly way, and take what still comes for a moment: left unread it would make a reset of it."""
+        if self._peer is not None:
+            self._peer.lost(time.monotonic())
+            self._peer = None
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._let_go()
+            return
+        self._lingers = True
+        self.due = time.monotonic() + LINGERING
+        self._serving.watch(self._socket, self, READ)
 
     def _break_off(self) -> None:
         """End with a reset: lingering for zero seconds turns the close into an RST."""
@@ -120,6 +141,10 @@ class Wire:
             return
         except OSError:
             self.close()
+            return
+        if self._lingers:
+            if not data:
+                self._let_go()
             return
         if self._reception.kind == "black hole" and data:
             return
@@ -181,7 +206,7 @@ class Wire:
             self.close()
             return
         if self._ends:
-            self.close()
+            self._linger()
         elif not self.is_closed:
             self._serving.watch(self._socket, self, READ)
 

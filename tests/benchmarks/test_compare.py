@@ -196,6 +196,8 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, how: signal.Signals) 
     running = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Jobs in the background inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else is done in it
     )  # fmt: skip
     try:
         end = time.monotonic() + 30
