@@ -479,3 +479,18 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.002)
+
+
+def test_an_orderly_end_stays_one_whatever_is_sent_after_it() -> None:
+    """What a client still sends makes no reset of it, and the connection does not stay for long."""
+    with Upstream() as upstream:
+        upstream.closes()
+        with socket.create_connection((upstream.host, upstream.port), 5) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert client.recv(10) == b""
+            client.sendall(b"more")
+            assert client.recv(10) == b""
+            end = time.monotonic() + 30
+            while upstream.open_connections:
+                assert time.monotonic() < end
+                time.sleep(0.01)

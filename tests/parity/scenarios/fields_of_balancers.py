@@ -269,11 +269,10 @@ LOADED = [
 # --- newcomers --------------------------------------------------------------------------------------------------------
 
 
-def _newcomer(name: str, about: str, kind: str, low: int, high: int, **fields: Any) -> Scenario:
-    """What a newcomer gets of 24 calls that follow its first at once."""
-    config = policy_of(kind, slow_start_config={"slow_start_window": "3s", **fields})
+def newcomer(name: str, about: str, low: int, high: int, **config: Any) -> Scenario:
+    """What a newcomer gets of 24 calls that follow its first at once, under a cluster of such fields."""
     return Scenario(
-        f"slow_start_new_{name}",
+        f"slow_start_{name}",
         about,
         rule="6.6 slow start",
         upstreams={"a": 200, "b": 200},
@@ -287,6 +286,11 @@ def _newcomer(name: str, about: str, kind: str, low: int, high: int, **fields: A
         ],
         expect=[spread({"a": Between(24 - high, 24 - low), "b": Between(low, high)}, -24)],
     )
+
+
+def _newcomer(name: str, about: str, kind: str, low: int, high: int, **fields: Any) -> Scenario:
+    config = policy_of(kind, slow_start_config={"slow_start_window": "3s", **fields})
+    return newcomer(f"new_{name}", about, low, high, **config)
 
 
 NEWCOMERS = [

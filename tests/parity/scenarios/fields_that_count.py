@@ -24,12 +24,13 @@ from ..bootstrap import (
 )
 from ..expect import Between
 from ..look import bodies, got_each, hits, see, sent, spread, status, took
-from ..model import Run, Scenario, Until, get, pause, times, together, wait_for, write
+from ..model import Run, Scenario, get, pause, times, together, wait_for, write
 from ..upstreams.replies import Names, Reply, Upstream, hang
 from .access_log import file_log, text, written
 from .admission_control import admission, at_most
 from .compression import ACCEPT, PLAIN, compressor, level, library, switch
 from .dns import named
+from .fields_of_balancers import newcomer
 from .fields_of_filters import WORDS
 from .filters import limit
 
@@ -112,40 +113,21 @@ SWEPT = [
 ]  # fmt: skip
 
 
-def _newcomer(name: str, about: str, low: int, high: int, **fields: Any) -> Scenario:
-    """What a newcomer gets of 24 calls that follow its first at once."""
-    return Scenario(
-        f"slow_start_older_{name}",
-        about,
-        rule="6.6 slow start",
-        upstreams={"a": 200, "b": 200},
-        policy=boot(clusters=[eds_cluster(**fields)]),
-        files={"eds.yaml": discovery(EDS, load_assignment("a", ["a"]))},
-        calls=[
-            pause(3.1),
-            write("eds.yaml", discovery(EDS, load_assignment("a", ["a", "b"]))),
-            Until(get(), lambda outcome: outcome.text == "b"),
-            times(24, get()),
-        ],
-        expect=[spread({"a": Between(24 - high, 24 - low), "b": Between(low, high)}, -24)],
-    )
-
-
 def _turns(**fields: Any) -> Document:
     return {"round_robin_lb_config": {"slow_start_config": {"slow_start_window": "3s", **fields}}}
 
 
 BALANCED = [
-    _newcomer(
-        "least_request", "least_request_lb_config: slow_start_config", 1, 6, lb_policy="LEAST_REQUEST",
+    newcomer(
+        "older_least_request", "least_request_lb_config: slow_start_config", 1, 6, lb_policy="LEAST_REQUEST",
         least_request_lb_config={"slow_start_config": {"slow_start_window": "3s"}},
     ),
-    _newcomer(
-        "aggression", "aggression: with ten the newcomer soon has nearly all of its weight", 8, 13,
+    newcomer(
+        "older_aggression", "aggression: with ten the newcomer soon has nearly all of its weight", 8, 13,
         **_turns(aggression={"default_value": 10, "runtime_key": "x"}),
     ),
-    _newcomer(
-        "min_weight_percent", "min_weight_percent: what a newcomer has at least", 8, 13,
+    newcomer(
+        "older_min_weight_percent", "min_weight_percent: what a newcomer has at least", 8, 13,
         **_turns(min_weight_percent={"value": 80}),
     ),
     Scenario(
