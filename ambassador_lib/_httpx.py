@@ -276,6 +276,36 @@ def with_headers(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> 
     return made
 
 
+def make_response(
+    status: int,
+    lines: list[tuple[bytes, bytes, bytes]],
+    stream: SyncByteStream | AsyncByteStream,
+    extensions: dict[str, Any],
+) -> httpx.Response:
+    """Make the response that `httpx.Response(status, headers=..., stream=stream, extensions=...)` would make.
+
+    `lines`: each header's name as it came, its name in lower case, and its value. The response keeps `lines` and
+    `extensions` themselves; its body has still to be read.
+    """
+    headers = httpx.Headers.__new__(httpx.Headers)
+    headers._list = lines
+    headers._encoding = None
+    response = httpx.Response.__new__(httpx.Response)
+    # In the constructor's order, so that CPython lets all responses share their keys.
+    response.status_code = status
+    response.headers = headers
+    response._request = None
+    response.next_request = None
+    response.extensions = extensions
+    response.history = []
+    response.is_closed = False
+    response.is_stream_consumed = False
+    response.default_encoding = "utf-8"
+    response.stream = stream
+    response._num_bytes_downloaded = 0
+    return response
+
+
 # --- the clients' last step ------------------------------------------------------------------------------------------
 
 
