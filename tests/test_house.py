@@ -151,9 +151,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_private_names_of_httpx_stand_in_one_file(module: pathlib.Path) -> None:
+def test_private_names_of_httpx_stand_in_one_room(module: pathlib.Path) -> None:
     """Nobody but `_httpx` leans on what httpx and httpcore keep to themselves."""
-    if module.name == "_httpx.py":
+    if room(module) == "_httpx":
         return
     for line, name in imports(module):
         home, *rest = name.split(".")

@@ -1,0 +1,31 @@
+"""The one room that knows private names of httpx and httpcore (0.28 and 1.0; httpx's own test suite guards it).
+
+It holds what lets a policy into httpx's clients, and what makes them fast.
+"""
+
+from .clients import AsyncPolicyClient, SyncPolicyClient
+from .options import AsyncClientOptions, ClientOptions
+from .parts import content_of, lower_case, make_headers, make_request, make_response, with_headers
+from .patched import is_untouched, pristine
+from .timeouts import DefaultTimeout, UnsetTimeout
+from .urls import origin_of, target_of, with_target
+
+__all__ = [
+    "AsyncClientOptions",
+    "AsyncPolicyClient",
+    "ClientOptions",
+    "DefaultTimeout",
+    "SyncPolicyClient",
+    "UnsetTimeout",
+    "content_of",
+    "is_untouched",
+    "lower_case",
+    "make_headers",
+    "make_request",
+    "make_response",
+    "origin_of",
+    "pristine",
+    "target_of",
+    "with_headers",
+    "with_target",
+]

@@ -1,0 +1,97 @@
+"""Has anybody patched httpx? Then somebody wants to see the application's requests."""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+from typing import Any
+
+from httpx import AsyncHTTPTransport, HTTPTransport
+
+
+def genuine(owner: type, name: str) -> object:
+    """Return the method that `owner`'s own module defines, or `None` while something stands in its place."""
+    method = vars(owner).get(name)
+    is_genuine = (
+        type(method) is FunctionType and method.__code__.co_filename == vars(owner)["__init__"].__code__.co_filename
+    )
+    return method if is_genuine else None
+
+
+class _NotImported:
+    """Stands for httpcore's pools until somebody has imported httpcore, which takes as long as httpx itself."""
+
+    handle_request = handle_async_request = None
+
+
+class _Originals:
+    """What pytest-httpx, respx and instrumentations replace, as its authors wrote it.
+
+    `None` stands for what was patched whenever it was looked at; it is looked for again.
+    """
+
+    __slots__ = ("AsyncPool", "SyncPool", "async_pool", "async_transport", "has_pools", "sync_pool", "sync_transport")
+
+    def __init__(self) -> None:
+        self.has_pools = False
+        """Whether httpcore has been imported: before, nobody can have patched it."""
+        self.sync_transport: object = None
+        self.async_transport: object = None
+        self.SyncPool: Any = _NotImported
+        self.AsyncPool: Any = _NotImported
+        self.sync_pool: object = None
+        self.async_pool: object = None
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Find what was missed."""
+        self.sync_transport = self.sync_transport or genuine(HTTPTransport, "handle_request")
+        self.async_transport = self.async_transport or genuine(AsyncHTTPTransport, "handle_async_request")
+        if not self.has_pools:
+            httpcore = sys.modules.get("httpcore")
+            # The module may be half imported, on another thread.
+            pools = getattr(httpcore, "ConnectionPool", None), getattr(httpcore, "AsyncConnectionPool", None)
+            if None in pools:
+                return
+            self.SyncPool, self.AsyncPool = pools
+            self.has_pools = True
+        self.sync_pool = self.sync_pool or genuine(self.SyncPool, "handle_request")
+        self.async_pool = self.async_pool or genuine(self.AsyncPool, "handle_async_request")
+
+
+_originals = _Originals()
+
+
+def pristine() -> bool:
+    """Tell whether httpx's transports and httpcore's pools are as their authors wrote them; asked for every request.
+
+    While they are not, somebody wants to see the application's requests, and the library's own engine, which uses
+    neither, would hide them.
+    """
+    known = _originals
+    return (
+        HTTPTransport.handle_request is known.sync_transport
+        and AsyncHTTPTransport.handle_async_request is known.async_transport
+        and known.SyncPool.handle_request is known.sync_pool
+        and known.AsyncPool.handle_async_request is known.async_pool
+        and (known.has_pools or "httpcore" not in sys.modules)
+    ) or (_is_original(is_async=False) and _is_original(is_async=True))
+
+
+def _is_original(*, is_async: bool) -> bool:
+    known = _originals
+    known.look_again()
+    if is_async:
+        transport = AsyncHTTPTransport.handle_async_request is known.async_transport
+        return transport and known.AsyncPool.handle_async_request is known.async_pool
+    transport = HTTPTransport.handle_request is known.sync_transport
+    return transport and known.SyncPool.handle_request is known.sync_pool
+
+
+def is_untouched(transport: HTTPTransport | AsyncHTTPTransport) -> bool:
+    """Tell whether a transport of httpx's connects to what it is asked for, as its authors wrote it."""
+    is_async = isinstance(transport, AsyncHTTPTransport)
+    kind, name = (AsyncHTTPTransport, "handle_async_request") if is_async else (HTTPTransport, "handle_request")
+    own = type(transport)
+    overridden = own is not kind and getattr(own, name) is not getattr(kind, name)
+    return not overridden and name not in vars(transport) and _is_original(is_async=is_async)
