@@ -18,6 +18,7 @@ from httpx._exceptions import request_context
 from httpx._types import AsyncByteStream, SyncByteStream
 from httpx._utils import URLPattern
 
+from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .options import AsyncClientOptions, ClientOptions
 from .patched import genuine
 from .timeouts import UnsetTimeout
@@ -31,9 +32,16 @@ class PolicyClient(BaseClient):
     _transport_for_url: Any
     _choice: ClassVar[object]
     _own_transport: ClassVar[tuple[type, str]]
+    _late_transport: ClassVar[type]
 
     _from_environment: frozenset[URLPattern] = frozenset()
     """The patterns that HTTP_PROXY and the like have put into `_mounts`, which the application did not ask for."""
+
+    def _init_transport(self, *args: Any, **options: Any) -> Any:
+        if args or not can_wait(options):
+            return super()._init_transport(*args, **options)  # type: ignore[misc]  # it is httpx's clients that have it
+        # What the environment says of certificates has been asked for, and counts as of now.
+        return self._late_transport(**{name: options[name] for name in LATE_OPTIONS}, trust_env=False)
 
     def _tell_given(self, options: ClientOptions | AsyncClientOptions) -> None:
         """Tell what the application asked for from what httpx has filled in; once, at the end of construction."""
@@ -78,7 +86,7 @@ class PolicyClient(BaseClient):
         return (
             transport is not constructed
             or type(self)._transport_for_url is not type(self)._choice
-            or (type(transport) is owner and method in transport.__dict__)
+            or (type(transport) in (owner, self._late_transport) and method in transport.__dict__)
         )
 
     def _rewired_transport(self, url: httpx.URL) -> Any:
@@ -116,6 +124,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
 
     _choice = genuine(httpx.Client, "_transport_for_url")
     _own_transport = (HTTPTransport, "handle_request")
+    _late_transport = LateTransport
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
@@ -135,6 +144,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
 
     _choice = genuine(httpx.AsyncClient, "_transport_for_url")
     _own_transport = (AsyncHTTPTransport, "handle_async_request")
+    _late_transport = AsyncLateTransport
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
