@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .core import DataSource, FractionalPercent, HeaderValueOption, RuntimeUInt32, SubstitutionFormatString
 from .matcher import HeaderMatcher
+from .message import message
 
 _FILTERS = "envoy.config.accesslog.v3"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ComparisonFilter:
     """`op` is EQ, GE, LE or NE. Source: `envoy.config.accesslog.v3.ComparisonFilter`."""
 
@@ -21,7 +21,7 @@ class ComparisonFilter:
     value: RuntimeUInt32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class StatusCodeFilter:
     """By the response's code. Source: `envoy.config.accesslog.v3.StatusCodeFilter`."""
 
@@ -29,7 +29,7 @@ class StatusCodeFilter:
     comparison: ComparisonFilter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DurationFilter:
     """By the call's milliseconds. Source: `envoy.config.accesslog.v3.DurationFilter`."""
 
@@ -37,21 +37,21 @@ class DurationFilter:
     comparison: ComparisonFilter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class NotHealthCheckFilter:
     """Everything that is not a health check. Source: `envoy.config.accesslog.v3.NotHealthCheckFilter`."""
 
     PROTO: ClassVar[str] = f"{_FILTERS}.NotHealthCheckFilter"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TraceableFilter:
     """Calls that are traced. Source: `envoy.config.accesslog.v3.TraceableFilter`."""
 
     PROTO: ClassVar[str] = f"{_FILTERS}.TraceableFilter"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimeFilter:
     """A share, by the request's id unless `use_independent_randomness`.
     Source: `envoy.config.accesslog.v3.RuntimeFilter`."""
@@ -62,7 +62,7 @@ class RuntimeFilter:
     use_independent_randomness: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AndFilter:
     """All of them. Source: `envoy.config.accesslog.v3.AndFilter`."""
 
@@ -70,7 +70,7 @@ class AndFilter:
     filters: tuple[AccessLogFilter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class OrFilter:
     """Any of them. Source: `envoy.config.accesslog.v3.OrFilter`."""
 
@@ -78,7 +78,7 @@ class OrFilter:
     filters: tuple[AccessLogFilter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderFilter:
     """By a request header. Source: `envoy.config.accesslog.v3.HeaderFilter`."""
 
@@ -86,7 +86,7 @@ class HeaderFilter:
     header: HeaderMatcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ResponseFlagFilter:
     """Any of the flags, or any flag at all. Source: `envoy.config.accesslog.v3.ResponseFlagFilter`."""
 
@@ -94,7 +94,7 @@ class ResponseFlagFilter:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GrpcStatusFilter:
     """By the gRPC status, or all others. Source: `envoy.config.accesslog.v3.GrpcStatusFilter`."""
 
@@ -103,7 +103,7 @@ class GrpcStatusFilter:
     exclude: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LogTypeFilter:
     """By the kind of entry; here every entry is DownstreamEnd. Source: `envoy.config.accesslog.v3.LogTypeFilter`."""
 
@@ -112,7 +112,7 @@ class LogTypeFilter:
     exclude: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AccessLogFilter:
     """One condition on a call that has ended. Source: `envoy.config.accesslog.v3.AccessLogFilter`."""
 
@@ -130,7 +130,7 @@ class AccessLogFilter:
     log_type_filter: LogTypeFilter | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FileAccessLog:
     """Lines appended to a file; `format` and `json_format` are the older forms of `log_format`.
     Source: `envoy.extensions.access_loggers.file.v3.FileAccessLog`."""
@@ -143,7 +143,7 @@ class FileAccessLog:
     log_format: SubstitutionFormatString | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class StdoutAccessLog:
     """Lines on the standard output. Source: `envoy.extensions.access_loggers.stream.v3.StdoutAccessLog`."""
 
@@ -151,7 +151,7 @@ class StdoutAccessLog:
     log_format: SubstitutionFormatString | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class StderrAccessLog:
     """Lines on the standard error stream. Source: `envoy.extensions.access_loggers.stream.v3.StderrAccessLog`."""
 
@@ -159,7 +159,7 @@ class StderrAccessLog:
     log_format: SubstitutionFormatString | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AccessLog:
     """Which calls are logged, where and how; without `typed_config` of ours nothing is written.
     Source: `envoy.config.accesslog.v3.AccessLog`."""
@@ -173,7 +173,7 @@ class AccessLog:
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ResponseMapper:
     """Changes the local replies that its filter selects. Source: `ResponseMapper` of the connection manager."""
 
@@ -185,7 +185,7 @@ class ResponseMapper:
     headers_to_add: tuple[HeaderValueOption, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LocalReplyConfig:
     """The first mapper that applies, then the format. Source: `LocalReplyConfig` of the connection manager."""
 

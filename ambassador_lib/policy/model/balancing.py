@@ -6,15 +6,15 @@ The newer `load_balancing_policy` is read into the same classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .core import FrozenDict, Percent
+from .core import NOTHING, Percent
+from .message import message
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimeDouble:
     """A number that a runtime key may override. Source: `envoy.config.core.v3.RuntimeDouble`."""
 
@@ -23,17 +23,17 @@ class RuntimeDouble:
     runtime_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CommonLbConfig:
     """Load balancing shared by all policies. Source: `envoy.config.cluster.v3.Cluster.CommonLbConfig`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class LocalityWeightedLbConfig:
         """Localities are chosen by weight. Source: `Cluster.CommonLbConfig.LocalityWeightedLbConfig`."""
 
         PROTO: ClassVar[str] = f"{_CLUSTER}.CommonLbConfig.LocalityWeightedLbConfig"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ZoneAwareLbConfig:
         """Load stays in the own zone. Unset: 100 %, 6 hosts. `force_local_zone_min_size` (hosts there; unset: never)
         and `locality_basis` (HEALTHY_HOSTS_NUM or HEALTHY_HOSTS_WEIGHT) are the newer form's alone.
@@ -46,7 +46,7 @@ class CommonLbConfig:
         force_local_zone_min_size: int | None = None
         locality_basis: str = "HEALTHY_HOSTS_NUM"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ConsistentHashingLbConfig:
         """For RING_HASH and MAGLEV; `hash_balance_factor` is percent, unset is unbounded load.
         Source: `Cluster.CommonLbConfig.ConsistentHashingLbConfig`."""
@@ -63,7 +63,7 @@ class CommonLbConfig:
     ignore_new_hosts_until_first_hc: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SlowStartConfig:
     """New hosts warm up: seconds, unset aggression is 1, unset minimum 10 %. Source: `Cluster.SlowStartConfig`."""
 
@@ -73,7 +73,7 @@ class SlowStartConfig:
     min_weight_percent: Percent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RoundRobinLbConfig:
     """Source: `envoy.config.cluster.v3.Cluster.RoundRobinLbConfig`."""
 
@@ -81,7 +81,7 @@ class RoundRobinLbConfig:
     slow_start_config: SlowStartConfig | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LeastRequestLbConfig:
     """`choice_count` unset is 2, `active_request_bias` 1. `selection_method` (N_CHOICES or FULL_SCAN) is the newer
     form's alone. Source: `envoy.config.cluster.v3.Cluster.LeastRequestLbConfig`."""
@@ -93,7 +93,7 @@ class LeastRequestLbConfig:
     selection_method: str = "N_CHOICES"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RingHashLbConfig:
     """Entries of the ring: unset 1024 and 8388608. Source: `envoy.config.cluster.v3.Cluster.RingHashLbConfig`."""
 
@@ -103,7 +103,7 @@ class RingHashLbConfig:
     maximum_ring_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class MaglevLbConfig:
     """`table_size` is prime, unset is 65537. Source: `envoy.config.cluster.v3.Cluster.MaglevLbConfig`."""
 
@@ -111,11 +111,11 @@ class MaglevLbConfig:
     table_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LbSubsetConfig:
     """Balancing within the endpoints of some metadata. Source: `envoy.config.cluster.v3.Cluster.LbSubsetConfig`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class LbSubsetSelector:
         """Keys by which subsets are made. Source: `Cluster.LbSubsetConfig.LbSubsetSelector`."""
 
@@ -127,7 +127,7 @@ class LbSubsetConfig:
 
     PROTO: ClassVar[str] = f"{_CLUSTER}.LbSubsetConfig"
     fallback_policy: str = "NO_FALLBACK"
-    default_subset: Mapping[str, Any] = field(default_factory=FrozenDict)
+    default_subset: Mapping[str, Any] = NOTHING
     subset_selectors: tuple[LbSubsetSelector, ...] = ()
     locality_weight_aware: bool = False
     scale_locality_weight: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .balancing import (
@@ -15,10 +14,10 @@ from .balancing import (
     RoundRobinLbConfig,
 )
 from .core import (
+    NOTHING,
     Address,
     ConfigSource,
     FractionalPercent,
-    FrozenDict,
     HeaderValueOption,
     Int64Range,
     Locality,
@@ -30,14 +29,15 @@ from .extra_requests import RequestMirrorPolicy
 from .hashing import HashPolicy
 from .listener import HttpFilter
 from .matching import MatchPredicate
+from .message import message
 from .route import RetryPolicy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Endpoint:
     """An address and its name. Source: `envoy.config.endpoint.v3.Endpoint`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class HealthCheckConfig:
         """Where and how this endpoint is checked. Source: `envoy.config.endpoint.v3.Endpoint.HealthCheckConfig`."""
 
@@ -47,7 +47,7 @@ class Endpoint:
         address: Address | None = None
         disable_active_health_check: bool = False
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class AdditionalAddress:
         """One more address, tried where the first does not answer.
         Source: `envoy.config.endpoint.v3.Endpoint.AdditionalAddress`."""
@@ -62,7 +62,7 @@ class Endpoint:
     hostname: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LbEndpoint:
     """An endpoint as the balancer sees it; weight unset is 1. Source: `envoy.config.endpoint.v3.LbEndpoint`."""
 
@@ -73,7 +73,7 @@ class LbEndpoint:
     load_balancing_weight: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LocalityLbEndpoints:
     """Endpoints of one locality and priority (0 is best). Source: `envoy.config.endpoint.v3.LocalityLbEndpoints`."""
 
@@ -84,16 +84,16 @@ class LocalityLbEndpoints:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ClusterLoadAssignment:
     """The endpoints of a cluster. Source: `envoy.config.endpoint.v3.ClusterLoadAssignment`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Policy:
         """`overprovisioning_factor` in percent, unset is 140; discovered endpoints are dropped `endpoint_stale_after`
         seconds without an update. Source: `ClusterLoadAssignment.Policy`."""
 
-        @dataclass(frozen=True, slots=True, kw_only=True)
+        @message
         class DropOverload:
             """A share of requests to refuse. Source: `ClusterLoadAssignment.Policy.DropOverload`."""
 
@@ -113,15 +113,15 @@ class ClusterLoadAssignment:
     policy: Policy | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CircuitBreakers:
     """Limits per priority. Source: `envoy.config.cluster.v3.CircuitBreakers`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Thresholds:
         """Unset: 1024, 1024, 1024 and 3. Source: `envoy.config.cluster.v3.CircuitBreakers.Thresholds`."""
 
-        @dataclass(frozen=True, slots=True, kw_only=True)
+        @message
         class RetryBudget:
             """Unset: 20 % and 3. Source: `envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget`."""
 
@@ -143,7 +143,7 @@ class CircuitBreakers:
     per_host_thresholds: tuple[Thresholds, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class OutlierDetection:
     """Passive ejection; unset is the documented default. Source: `envoy.config.cluster.v3.OutlierDetection`."""
 
@@ -175,12 +175,12 @@ class OutlierDetection:
     detect_degraded_hosts: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HealthCheck:
     """Active checks, seconds throughout. Two or more checks of a cluster need a `name` each, which has no other effect.
     Source: `envoy.config.core.v3.HealthCheck`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Payload:
         """`text` is hex. Source: `envoy.config.core.v3.HealthCheck.Payload`."""
 
@@ -188,7 +188,7 @@ class HealthCheck:
         text: str | None = None
         binary: bytes | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class HttpHealthCheck:
         """`host` unset is the cluster's name. Source: `envoy.config.core.v3.HealthCheck.HttpHealthCheck`."""
 
@@ -206,7 +206,7 @@ class HealthCheck:
         codec_client_type: str = "HTTP1"
         service_name_matcher: StringMatcher | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class TcpHealthCheck:
         """No payloads: connecting is enough. Source: `envoy.config.core.v3.HealthCheck.TcpHealthCheck`."""
 
@@ -214,7 +214,7 @@ class HealthCheck:
         send: HealthCheck.Payload | None = None
         receive: tuple[HealthCheck.Payload, ...] = ()
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class GrpcHealthCheck:
         """`authority` unset is the cluster's name. Source: `envoy.config.core.v3.HealthCheck.GrpcHealthCheck`."""
 
@@ -223,7 +223,7 @@ class HealthCheck:
         authority: str = ""
         initial_metadata: tuple[HeaderValueOption, ...] = ()
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class TlsOptions:
         """Source: `envoy.config.core.v3.HealthCheck.TlsOptions`."""
 
@@ -252,7 +252,7 @@ class HealthCheck:
     transport_socket_match_criteria: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DnsResolutionConfig:
     """Resolvers for this cluster; unset is the system's. Source: `envoy.config.core.v3.DnsResolutionConfig`
     and the c-ares and system resolver messages of `typed_dns_resolver_config`, which come down to this."""
@@ -262,7 +262,7 @@ class DnsResolutionConfig:
     no_default_search_domain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HttpProtocolOptions:
     """How to speak HTTP to a cluster. Source: `envoy.extensions.upstreams.http.v3.HttpProtocolOptions`.
 
@@ -275,7 +275,7 @@ class HttpProtocolOptions:
     allows, from `http2_protocol_options`.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class OutlierDetection:
         """Which responses count as errors. Source: `HttpProtocolOptions.OutlierDetection`."""
 
@@ -302,7 +302,7 @@ class HttpProtocolOptions:
     http_filters: tuple[HttpFilter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RefreshRate:
     """Source: `envoy.config.cluster.v3.Cluster.RefreshRate`."""
 
@@ -311,7 +311,7 @@ class RefreshRate:
     max_interval: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TransportSocket:
     """Source: `envoy.config.core.v3.TransportSocket`; `typed_config` is an `UpstreamTlsContext` or a raw buffer."""
 
@@ -320,7 +320,7 @@ class TransportSocket:
     typed_config: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CircuitBreaker:
     """The cluster's breaker, from `metadata.filter_metadata["ambassador_lib"].circuit_breaker`.
 
@@ -335,7 +335,7 @@ class CircuitBreaker:
     success_threshold: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class EdsClusterConfig:
     """Where a cluster's endpoints come from; `service_name` is what they go by there, empty: the cluster's name.
     Source: `envoy.config.cluster.v3.Cluster.EdsClusterConfig`."""
@@ -345,7 +345,7 @@ class EdsClusterConfig:
     service_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AggregateClusterConfig:
     """The clusters that one consists of, best first. Source: `envoy.extensions.clusters.aggregate.v3.ClusterConfig`."""
 
@@ -353,7 +353,7 @@ class AggregateClusterConfig:
     clusters: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Cluster:
     """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
 
@@ -361,14 +361,14 @@ class Cluster:
     which beats `http_protocol_options`' and the route's. `aggregate` is the `cluster_type` of that name.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class TransportSocketMatch:
         """The transport socket of endpoints whose metadata `envoy.transport_socket_match` holds all of `match`.
         Source: `envoy.config.cluster.v3.Cluster.TransportSocketMatch`."""
 
         PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster.TransportSocketMatch"
         name: str
-        match: Mapping[str, Any] = field(default_factory=FrozenDict)
+        match: Mapping[str, Any] = NOTHING
         transport_socket: TransportSocket
 
     PROTO: ClassVar[str] = "envoy.config.cluster.v3.Cluster"

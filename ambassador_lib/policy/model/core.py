@@ -8,8 +8,9 @@ the names of their values, repeated fields are tuples, `Any` holds the model of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
+
+from .message import message
 
 V_co = TypeVar("V_co", covariant=True)
 
@@ -38,7 +39,11 @@ class FrozenDict(Mapping[str, V_co]):
         return repr(self._items)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+NOTHING: FrozenDict[Any] = FrozenDict()
+"""The default of mappings."""
+
+
+@message
 class SocketAddress:
     """A TCP address. Source: `envoy.config.core.v3.SocketAddress`."""
 
@@ -48,7 +53,7 @@ class SocketAddress:
     protocol: str = "TCP"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Pipe:
     """A unix domain socket; a path that begins with `@` is in Linux's abstract namespace.
     Source: `envoy.config.core.v3.Pipe`."""
@@ -57,7 +62,7 @@ class Pipe:
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Address:
     """Where something listens. Source: `envoy.config.core.v3.Address`."""
 
@@ -66,7 +71,7 @@ class Address:
     pipe: Pipe | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CidrRange:
     """An address range. `prefix_len` unset means 0. Source: `envoy.config.core.v3.CidrRange`."""
 
@@ -75,7 +80,7 @@ class CidrRange:
     prefix_len: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DataSource:
     """Bytes from a file, the environment or the document itself. Source: `envoy.config.core.v3.DataSource`."""
 
@@ -86,15 +91,15 @@ class DataSource:
     environment_variable: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Metadata:
     """Opaque data by filter name. Source: `envoy.config.core.v3.Metadata`."""
 
     PROTO: ClassVar[str] = "envoy.config.core.v3.Metadata"
-    filter_metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict)
+    filter_metadata: Mapping[str, Mapping[str, Any]] = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderValue:
     """A header to add; `value` may hold command operators (`%REQ(x)%`). Source: `envoy.config.core.v3.HeaderValue`."""
 
@@ -103,7 +108,7 @@ class HeaderValue:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderValueOption:
     """How a header is added. Source: `envoy.config.core.v3.HeaderValueOption`."""
 
@@ -114,7 +119,7 @@ class HeaderValueOption:
     keep_empty_value: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FractionalPercent:
     """A share. Source: `envoy.type.v3.FractionalPercent`."""
 
@@ -123,7 +128,7 @@ class FractionalPercent:
     denominator: str = "HUNDRED"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimeFractionalPercent:
     """A share that a runtime key may override. Source: `envoy.config.core.v3.RuntimeFractionalPercent`."""
 
@@ -132,7 +137,7 @@ class RuntimeFractionalPercent:
     runtime_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Percent:
     """Percent, 0 to 100. Source: `envoy.type.v3.Percent`."""
 
@@ -140,7 +145,7 @@ class Percent:
     value: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Int64Range:
     """Half open: start <= x < end. Source: `envoy.type.v3.Int64Range`."""
 
@@ -149,7 +154,7 @@ class Int64Range:
     end: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RegexMatcher:
     """An RE2 expression; the whole value must match. Source: `envoy.type.matcher.v3.RegexMatcher`."""
 
@@ -157,7 +162,7 @@ class RegexMatcher:
     regex: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RegexMatchAndSubstitute:
     r"""RE2 global replacement, `\1` for groups. Source: `envoy.type.matcher.v3.RegexMatchAndSubstitute`."""
 
@@ -166,7 +171,7 @@ class RegexMatchAndSubstitute:
     substitution: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class StringMatcher:
     """One way to match a string. Source: `envoy.type.matcher.v3.StringMatcher`."""
 
@@ -179,7 +184,7 @@ class StringMatcher:
     ignore_case: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Locality:
     """Where endpoints are. Source: `envoy.config.core.v3.Locality`."""
 
@@ -189,7 +194,7 @@ class Locality:
     sub_zone: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Node:
     """Who runs the policy; spans carry `cluster` as the service's name. Source: `envoy.config.core.v3.Node`."""
 
@@ -199,7 +204,7 @@ class Node:
     locality: Locality | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class WatchedDirectory:
     """A directory whose changes announce new files; with `watch_modify`, writing into the files counts, too.
     Source: `envoy.config.core.v3.WatchedDirectory`."""
@@ -209,7 +214,7 @@ class WatchedDirectory:
     watch_modify: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class PathConfigSource:
     """A file with a `DiscoveryResponse`, and what announces that there is a new one: unless `watched_directory` says
     otherwise, a move to `path`. Source: `envoy.config.core.v3.PathConfigSource`."""
@@ -219,7 +224,7 @@ class PathConfigSource:
     watched_directory: WatchedDirectory | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ConfigSource:
     """Where resources come from: a file. Source: `envoy.config.core.v3.ConfigSource`."""
 
@@ -228,7 +233,7 @@ class ConfigSource:
     resource_api_version: str = "AUTO"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SubstitutionFormatString:
     """A text or JSON object with command operators. Source: `envoy.config.core.v3.SubstitutionFormatString`."""
 
@@ -240,7 +245,7 @@ class SubstitutionFormatString:
     content_type: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimeUInt32:
     """A number that a runtime key may override. Source: `envoy.config.core.v3.RuntimeUInt32`."""
 
@@ -249,11 +254,11 @@ class RuntimeUInt32:
     runtime_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderChange:
     """One change of headers, of the three. Source: `envoy.config.common.mutation_rules.v3.HeaderMutation`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RemoveOnMatch:
         """Removes headers by their name, in lower case. Source: `HeaderMutation.RemoveOnMatch`."""
 
@@ -266,7 +271,7 @@ class HeaderChange:
     remove_on_match: RemoveOnMatch | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimeFeatureFlag:
     """A switch that a runtime key may override. Source: `envoy.config.core.v3.RuntimeFeatureFlag`."""
 
@@ -275,7 +280,7 @@ class RuntimeFeatureFlag:
     runtime_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RuntimePercent:
     """A percentage that a runtime key may override. Source: `envoy.config.core.v3.RuntimePercent`."""
 
@@ -284,7 +289,7 @@ class RuntimePercent:
     runtime_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Int32Range:
     """From `start` to before `end`. Source: `envoy.type.v3.Int32Range`."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .cluster import DnsResolutionConfig
 from .core import ConfigSource
+from .message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class ClusterManager:
     """Which cluster the application is part of: with it, load stays in the zone of `Node.locality`.
     Source: `envoy.config.bootstrap.v3.ClusterManager`."""
@@ -18,7 +18,7 @@ class ClusterManager:
     local_cluster_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DynamicResources:
     """Listeners and clusters that files bring. Source: `envoy.config.bootstrap.v3.Bootstrap.DynamicResources`.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .core import HeaderChange, RuntimeFractionalPercent
+from .message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RequestMirrorPolicy:
     """Sends a copy of requests to another cluster; its answer is dropped.
     Source: `envoy.config.route.v3.RouteAction.RequestMirrorPolicy`.
@@ -26,7 +26,7 @@ class RequestMirrorPolicy:
     host_rewrite_literal: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HedgePolicy:
     """Lets a try that timed out go on beside the next one. Source: `envoy.config.route.v3.HedgePolicy`."""
 
@@ -34,7 +34,7 @@ class HedgePolicy:
     hedge_on_per_try_timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class PreviousRoutesConfig:
     """Follows no redirect to a route twice.
     Source: `envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig`."""
@@ -42,7 +42,7 @@ class PreviousRoutesConfig:
     PROTO: ClassVar[str] = "envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AllowListedRoutesConfig:
     """Follows redirects to routes of these names only.
     Source: `envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig`."""
@@ -51,7 +51,7 @@ class AllowListedRoutesConfig:
     allowed_route_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SafeCrossSchemeConfig:
     """Follows no redirect from http to https.
     Source: `envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig`."""
@@ -59,7 +59,7 @@ class SafeCrossSchemeConfig:
     PROTO: ClassVar[str] = "envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TypedExtensionConfig:
     """An extension by name and type. Source: `envoy.config.core.v3.TypedExtensionConfig`."""
 
@@ -68,7 +68,7 @@ class TypedExtensionConfig:
     typed_config: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class InternalRedirectPolicy:
     """Follows redirects of upstreams in the application's place.
     Source: `envoy.config.route.v3.InternalRedirectPolicy`.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .core import RegexMatchAndSubstitute
+from .message import message
 
 _PROTO = "envoy.config.route.v3.RouteAction.HashPolicy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HashPolicy:
     """One part of the hash; where it is `terminal` and there is a hash, the policies after it do not count.
     Source: `envoy.config.route.v3.RouteAction.HashPolicy`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Header:
         """All values of a header, sorted. Source: `RouteAction.HashPolicy.Header`."""
 
@@ -23,7 +23,7 @@ class HashPolicy:
         header_name: str
         regex_rewrite: RegexMatchAndSubstitute | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class CookieAttribute:
         """Of a cookie that is made. Source: `RouteAction.HashPolicy.CookieAttribute`."""
 
@@ -31,7 +31,7 @@ class HashPolicy:
         name: str
         value: str = ""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Cookie:
         """A cookie's value; with a `ttl` (seconds, 0 for the session) one that is missing is made.
         Source: `RouteAction.HashPolicy.Cookie`."""
@@ -42,14 +42,14 @@ class HashPolicy:
         path: str = ""
         attributes: tuple[HashPolicy.CookieAttribute, ...] = ()
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ConnectionProperties:
         """The caller's address. Source: `RouteAction.HashPolicy.ConnectionProperties`."""
 
         PROTO: ClassVar[str] = f"{_PROTO}.ConnectionProperties"
         source_ip: bool = False
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class QueryParameter:
         """The first value of a query parameter, as it was written. Source: `RouteAction.HashPolicy.QueryParameter`."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .access_log import AccessLog, LocalReplyConfig
 from .core import Address, CidrRange, ConfigSource, Percent
+from .message import message
 from .route import RouteConfiguration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Router:
     """The terminal filter. Source: `envoy.extensions.filters.http.router.v3.Router`.
 
@@ -25,14 +25,14 @@ class Router:
     respect_expected_rq_timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class UpstreamCodec:
     """The terminal filter of a cluster. Source: `envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec`."""
 
     PROTO: ClassVar[str] = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HttpFilter:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter`."""
 
@@ -43,7 +43,7 @@ class HttpFilter:
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Tracing:
     """Sampling in percent, unset is 100; `provider` names where spans go and decides the propagation format:
     `opentelemetry` (W3C), `zipkin` (B3), or none. The last three are zipkin's own: `w3c_propagation` is
@@ -60,7 +60,7 @@ class Tracing:
     w3c_propagation: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class UuidRequestIdConfig:
     """How request ids and sampling hang together; both unset are true.
     Source: `envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig`."""
@@ -70,7 +70,7 @@ class UuidRequestIdConfig:
     use_request_id_for_trace_sampling: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RequestIDExtension:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension`."""
 
@@ -78,7 +78,7 @@ class RequestIDExtension:
     typed_config: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class InternalAddressConfig:
     """Who may use `x-envoy-*` headers; present and empty means RFC 1918 and loopback.
     Source: `HttpConnectionManager.InternalAddressConfig`."""
@@ -90,7 +90,7 @@ class InternalAddressConfig:
     cidr_ranges: tuple[CidrRange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Rds:
     """A route table that is discovered by its name. Source: `HttpConnectionManager`'s `Rds`."""
 
@@ -99,7 +99,7 @@ class Rds:
     route_config_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SchemeHeaderTransformation:
     """The scheme that every request is said to have. Source: `envoy.config.core.v3.SchemeHeaderTransformation`."""
 
@@ -107,7 +107,7 @@ class SchemeHeaderTransformation:
     scheme_to_overwrite: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HttpConnectionManager:
     """Source: `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
@@ -160,7 +160,7 @@ class HttpConnectionManager:
         return last if isinstance(last, Router) else Router()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Listener:
     """An address and the connection manager behind it. Source: `envoy.config.listener.v3.Listener`.
 
@@ -168,7 +168,7 @@ class Listener:
     `address` and to each of its `additional_addresses`; to none of them with `bind_to_port` false.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class AdditionalAddress:
         """One more address. Source: `envoy.config.listener.v3.AdditionalAddress`."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .core import Int64Range, RegexMatcher, StringMatcher
+from .message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderMatcher:
     """One condition on a header. No specifier: the header is present. Source: `envoy.config.route.v3.HeaderMatcher`."""
 
@@ -26,7 +26,7 @@ class HeaderMatcher:
     treat_missing_header_as_empty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class QueryParameterMatcher:
     """One condition on a query parameter. Source: `envoy.config.route.v3.QueryParameterMatcher`."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .matcher import HeaderMatcher
+from .message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HttpHeadersMatch:
     """All of the matchers hold; `:status` is a header, too.
     Source: `envoy.config.common.matcher.v3.HttpHeadersMatch`."""
@@ -17,11 +17,11 @@ class HttpHeadersMatch:
     headers: tuple[HeaderMatcher, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class MatchPredicate:
     """A condition, of which one field is set. Source: `envoy.config.common.matcher.v3.MatchPredicate`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class MatchSet:
         """Two conditions or more. Source: `envoy.config.common.matcher.v3.MatchPredicate.MatchSet`."""
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .matcher import HeaderMatcher, QueryParameterMatcher
+from .message import message
 
 _ACTION = "envoy.config.route.v3.RateLimit.Action"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SourceCluster:
     """`source_cluster`: the node's cluster. Source: `RateLimit.Action.SourceCluster`."""
 
     PROTO: ClassVar[str] = f"{_ACTION}.SourceCluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DestinationCluster:
     """`destination_cluster`: the cluster that the route chose. Source: `RateLimit.Action.DestinationCluster`."""
 
     PROTO: ClassVar[str] = f"{_ACTION}.DestinationCluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RequestHeaders:
     """The value of a header. Source: `RateLimit.Action.RequestHeaders`."""
 
@@ -34,7 +34,7 @@ class RequestHeaders:
     skip_if_absent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class QueryParameters:
     """The value of a query parameter. Source: `RateLimit.Action.QueryParameters`."""
 
@@ -44,14 +44,14 @@ class QueryParameters:
     skip_if_absent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RemoteAddress:
     """`remote_address`: the trusted address. Source: `RateLimit.Action.RemoteAddress`."""
 
     PROTO: ClassVar[str] = f"{_ACTION}.RemoteAddress"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class MaskedRemoteAddress:
     """`masked_remote_address`: the range of the trusted address; prefixes unset are 32 and 128.
     Source: `RateLimit.Action.MaskedRemoteAddress`."""
@@ -61,7 +61,7 @@ class MaskedRemoteAddress:
     v6_prefix_mask_len: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GenericKey:
     """A constant; the key is `generic_key` unless given. Source: `RateLimit.Action.GenericKey`."""
 
@@ -70,7 +70,7 @@ class GenericKey:
     descriptor_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderValueMatch:
     """A constant under a condition; the key is `header_match` unless given, `expect_match` unset is true.
     Source: `RateLimit.Action.HeaderValueMatch`."""
@@ -82,7 +82,7 @@ class HeaderValueMatch:
     headers: tuple[HeaderMatcher, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class QueryParameterValueMatch:
     """A constant under a condition; the key is `query_match` unless given, `expect_match` unset is true.
     Source: `RateLimit.Action.QueryParameterValueMatch`."""
@@ -94,7 +94,7 @@ class QueryParameterValueMatch:
     query_parameters: tuple[QueryParameterMatcher, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Action:
     """One entry of a descriptor: exactly one of these. Source: `RateLimit.Action`."""
 
@@ -110,7 +110,7 @@ class Action:
     query_parameter_value_match: QueryParameterValueMatch | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HitsAddend:
     """How many tokens a request takes. Source: `RateLimit.HitsAddend`."""
 
@@ -118,7 +118,7 @@ class HitsAddend:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RateLimit:
     """One descriptor; an action that yields nothing drops all of it. Source: `envoy.config.route.v3.RateLimit`.
 

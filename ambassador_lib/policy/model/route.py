@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .core import (
+    NOTHING,
     DataSource,
     FractionalPercent,
-    FrozenDict,
     HeaderValueOption,
     Metadata,
     RegexMatchAndSubstitute,
@@ -21,10 +20,11 @@ from .core import (
 from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
 from .hashing import HashPolicy
 from .matcher import HeaderMatcher, QueryParameterMatcher
+from .message import message
 from .rate_limit import RateLimit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CookieMatcher:
     """One condition on a cookie. Source: `envoy.config.route.v3.CookieMatcher`."""
 
@@ -34,17 +34,17 @@ class CookieMatcher:
     invert_match: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RouteMatch:
     """All conditions of a route; all must hold. Source: `envoy.config.route.v3.RouteMatch`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class GrpcRouteMatchOptions:
         """The content type is gRPC's. Source: `envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions`."""
 
         PROTO: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class TlsContextMatchOptions:
         """What the caller's certificate must be; nobody has one here.
         Source: `envoy.config.route.v3.RouteMatch.TlsContextMatchOptions`."""
@@ -67,7 +67,7 @@ class RouteMatch:
     cookies: tuple[CookieMatcher, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class PreviousHostsPredicate:
     """Rejects the hosts that were tried already.
     Source: `envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate`."""
@@ -75,7 +75,7 @@ class PreviousHostsPredicate:
     PROTO: ClassVar[str] = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class OmitCanaryHostsPredicate:
     """Rejects hosts whose metadata `envoy.lb` say `canary: true`.
     Source: `envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate`."""
@@ -83,7 +83,7 @@ class OmitCanaryHostsPredicate:
     PROTO: ClassVar[str] = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class OmitHostMetadataConfig:
     """Rejects hosts whose metadata `envoy.lb` match.
     Source: `envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig`."""
@@ -92,7 +92,7 @@ class OmitHostMetadataConfig:
     metadata_match: Metadata | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class PreviousPrioritiesConfig:
     """Leaves out priorities that were tried, after every `update_frequency` tries.
     Source: `envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig`."""
@@ -101,11 +101,11 @@ class PreviousPrioritiesConfig:
     update_frequency: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RetryPolicy:
     """When and how often a failed try is repeated. Source: `envoy.config.route.v3.RetryPolicy`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RetryBackOff:
         """`max_interval` unset is ten times the base. Source: `envoy.config.route.v3.RetryPolicy.RetryBackOff`."""
 
@@ -113,7 +113,7 @@ class RetryPolicy:
         base_interval: float
         max_interval: float | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ResetHeader:
         """`format` is SECONDS or UNIX_TIMESTAMP. Source: `envoy.config.route.v3.RetryPolicy.ResetHeader`."""
 
@@ -121,7 +121,7 @@ class RetryPolicy:
         name: str
         format: str = "SECONDS"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RateLimitedRetryBackOff:
         """`max_interval` unset is 300 s. Source: `envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff`."""
 
@@ -129,7 +129,7 @@ class RetryPolicy:
         reset_headers: tuple[RetryPolicy.ResetHeader, ...] = ()
         max_interval: float | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RetryHostPredicate:
         """Rejects hosts on a retry. Source: `envoy.config.route.v3.RetryPolicy.RetryHostPredicate`."""
 
@@ -137,7 +137,7 @@ class RetryPolicy:
         name: str
         typed_config: Any = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RetryPriority:
         """Spreads retries over priorities. Source: `envoy.config.route.v3.RetryPolicy.RetryPriority`."""
 
@@ -160,7 +160,7 @@ class RetryPolicy:
     retriable_request_headers: tuple[HeaderMatcher, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FilterConfig:
     """Turns an HTTP filter on or off in `typed_per_filter_config`, and may hold its configuration.
     Source: `envoy.config.route.v3.FilterConfig`; without `config` the filter keeps what it has."""
@@ -171,11 +171,11 @@ class FilterConfig:
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class WeightedCluster:
     """A split between clusters. Source: `envoy.config.route.v3.WeightedCluster`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ClusterWeight:
         """One cluster and its share. Source: `envoy.config.route.v3.WeightedCluster.ClusterWeight`."""
 
@@ -189,7 +189,7 @@ class WeightedCluster:
         response_headers_to_add: tuple[HeaderValueOption, ...] = ()
         response_headers_to_remove: tuple[str, ...] = ()
         host_rewrite_literal: str | None = None
-        typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
+        typed_per_filter_config: Mapping[str, Any] = NOTHING
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
     clusters: tuple[ClusterWeight, ...] = ()
@@ -198,7 +198,7 @@ class WeightedCluster:
     runtime_key_prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RouteAction:
     """Where a request goes and under which rules. Source: `envoy.config.route.v3.RouteAction`.
 
@@ -206,7 +206,7 @@ class RouteAction:
     connection manager's `stream_idle_timeout`. `max_stream_duration` set, with whatever in it, switches `timeout` off.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class MaxStreamDuration:
         """How long a call may last; `max_stream_duration` unset is the connection manager's, 0 is none. With
         `grpc_timeout_header_max` a request's `grpc-timeout` counts instead, up to so much (0: any), less the offset.
@@ -249,7 +249,7 @@ class RouteAction:
     max_internal_redirects: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RedirectAction:
     """An answer that sends the caller elsewhere. Source: `envoy.config.route.v3.RedirectAction`."""
 
@@ -265,7 +265,7 @@ class RedirectAction:
     strip_query: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class DirectResponseAction:
     """An answer without an upstream. Source: `envoy.config.route.v3.DirectResponseAction`."""
 
@@ -275,14 +275,14 @@ class DirectResponseAction:
     body_format: SubstitutionFormatString | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class NonForwardingAction:
     """Under a plain router: 503 NC. Source: `envoy.config.route.v3.NonForwardingAction`."""
 
     PROTO: ClassVar[str] = "envoy.config.route.v3.NonForwardingAction"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Decorator:
     """The operation's name on spans. Source: `envoy.config.route.v3.Decorator`."""
 
@@ -291,7 +291,7 @@ class Decorator:
     propagate: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RouteTracing:
     """Sampling in place of the connection manager's; unset is all. Source: `envoy.config.route.v3.Tracing`."""
 
@@ -301,7 +301,7 @@ class RouteTracing:
     overall_sampling: FractionalPercent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Route:
     """A match and what follows from it. Source: `envoy.config.route.v3.Route`."""
 
@@ -321,10 +321,10 @@ class Route:
     response_headers_to_remove: tuple[str, ...] = ()
     per_request_buffer_limit_bytes: int | None = None
     request_body_buffer_limit: int | None = None
-    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
+    typed_per_filter_config: Mapping[str, Any] = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class VirtualHost:
     """Routes for some hosts. Source: `envoy.config.route.v3.VirtualHost`."""
 
@@ -347,10 +347,10 @@ class VirtualHost:
     request_body_buffer_limit: int | None = None
     metadata: Metadata | None = None
     rate_limits: tuple[RateLimit, ...] = ()
-    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
+    typed_per_filter_config: Mapping[str, Any] = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RouteConfiguration:
     """A route table. `validate_clusters` unset is true. Source: `envoy.config.route.v3.RouteConfiguration`."""
 
@@ -370,4 +370,4 @@ class RouteConfiguration:
     vhost_header: str = ""
     max_direct_response_body_size_bytes: int | None = None
     metadata: Metadata | None = None
-    typed_per_filter_config: Mapping[str, Any] = field(default_factory=FrozenDict)
+    typed_per_filter_config: Mapping[str, Any] = NOTHING

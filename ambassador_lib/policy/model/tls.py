@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from .core import ConfigSource, DataSource, StringMatcher, WatchedDirectory
+from .message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TlsParameters:
     """`TLS_AUTO` keeps the default. Source: `envoy.extensions.transport_sockets.tls.v3.TlsParameters`."""
 
@@ -19,7 +19,7 @@ class TlsParameters:
     ecdh_curves: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TlsCertificate:
     """A certificate and its key. Source: `envoy.extensions.transport_sockets.tls.v3.TlsCertificate`."""
 
@@ -30,7 +30,7 @@ class TlsCertificate:
     watched_directory: WatchedDirectory | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SubjectAltNameMatcher:
     """`san_type`: EMAIL, DNS, URI, IP_ADDRESS. Source: `…tls.v3.SubjectAltNameMatcher`."""
 
@@ -39,7 +39,7 @@ class SubjectAltNameMatcher:
     matcher: StringMatcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CertificateValidationContext:
     """How the server's certificate is checked. `verify_certificate_spki` are SHA-256 sums in base64,
     `verify_certificate_hash` in hexadecimal digits; one of all must fit.
@@ -58,7 +58,7 @@ class CertificateValidationContext:
     watched_directory: WatchedDirectory | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GenericSecret:
     """Bytes that somebody knows what to do with. Source: `…tls.v3.GenericSecret`."""
 
@@ -66,7 +66,7 @@ class GenericSecret:
     secret: DataSource | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Secret:
     """One of the three, by name; there is one namespace for each kind. Source: `…tls.v3.Secret`."""
 
@@ -77,7 +77,7 @@ class Secret:
     generic_secret: GenericSecret | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class SdsSecretConfig:
     """A secret by its name: in the file that `sds_config` names, else among the policy's own `secrets`.
     Source: `…tls.v3.SdsSecretConfig`."""
@@ -87,11 +87,11 @@ class SdsSecretConfig:
     sds_config: ConfigSource | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CommonTlsContext:
     """Source: `envoy.extensions.transport_sockets.tls.v3.CommonTlsContext`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class CombinedCertificateValidationContext:
         """What the secret says is merged into the default: single fields win, lists are appended.
         Source: `…tls.v3.CommonTlsContext.CombinedCertificateValidationContext`."""
@@ -112,7 +112,7 @@ class CommonTlsContext:
     alpn_protocols: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class UpstreamTlsContext:
     """TLS as a client. `max_session_keys` unset is 1, 0 resumes no session.
     Source: `envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext`."""
@@ -126,7 +126,7 @@ class UpstreamTlsContext:
     max_session_keys: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RawBuffer:
     """Plain TCP. Source: `envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer`."""
 

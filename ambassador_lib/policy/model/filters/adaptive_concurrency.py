@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import Percent, RuntimeFeatureFlag
+from ..message import message
 from .local_ratelimit import HttpStatus
 
 _PACKAGE = "envoy.extensions.filters.http.adaptive_concurrency.v3"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GradientControllerConfig:
     """How the limit follows latency. Unset: the 50th percentile.
     Source: `envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ConcurrencyLimitCalculationParams:
         """Unset: at most 1000. Source: `GradientControllerConfig.ConcurrencyLimitCalculationParams`."""
 
@@ -24,7 +24,7 @@ class GradientControllerConfig:
         concurrency_update_interval: float
         max_concurrency_limit: int | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class MinimumRTTCalculationParams:
         """`interval` between two measurements, or a `fixed_value`. Unset: 50 requests, jitter 15 %, at least 3 at once,
         buffer 25 %. Source: `GradientControllerConfig.MinimumRTTCalculationParams`."""
@@ -43,7 +43,7 @@ class GradientControllerConfig:
     sample_aggregate_percentile: Percent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AdaptiveConcurrency:
     """Lets as many requests pass at once as the upstreams' latency allows; `enabled` unset is true, and the status 503.
     Source: `envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency`; semantics 9.5."""

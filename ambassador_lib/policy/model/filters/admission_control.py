@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..balancing import RuntimeDouble
 from ..core import Int32Range, RuntimeFeatureFlag, RuntimePercent, RuntimeUInt32
+from ..message import message
 
 _PROTO = "envoy.extensions.filters.http.admission_control.v3.AdmissionControl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class AdmissionControl:
     """Refuses a share of the requests that grows with the share that fails.
 
@@ -20,18 +20,18 @@ class AdmissionControl:
     semantics 9.6.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class SuccessCriteria:
         """What is a success. Source: `AdmissionControl.SuccessCriteria`."""
 
-        @dataclass(frozen=True, slots=True, kw_only=True)
+        @message
         class HttpCriteria:
             """Unset: below 500. Source: `AdmissionControl.SuccessCriteria.HttpCriteria`."""
 
             PROTO: ClassVar[str] = f"{_PROTO}.SuccessCriteria.HttpCriteria"
             http_success_status: tuple[Int32Range, ...] = ()
 
-        @dataclass(frozen=True, slots=True, kw_only=True)
+        @message
         class GrpcCriteria:
             """Unset: all but those that are a server's failure. Source: `SuccessCriteria.GrpcCriteria`."""
 

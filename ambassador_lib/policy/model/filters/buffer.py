@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from ..message import message
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@message
 class Buffer:
     """The most bytes that a request's body may have. Source: `envoy.extensions.filters.http.buffer.v3.Buffer`."""
 
@@ -14,7 +15,7 @@ class Buffer:
     max_request_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class BufferPerRoute:
     """Either of the two. Source: `envoy.extensions.filters.http.buffer.v3.BufferPerRoute`."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import RuntimeFeatureFlag
 from ..extra_requests import TypedExtensionConfig
+from ..message import message
 
 _V3 = "envoy.extensions.filters.http.compressor.v3"
 _PROTO = f"{_V3}.Compressor"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GzipCompressor:
     """Unset: zlib's own level, a window of 12 bits and memory level 5.
     Source: `envoy.extensions.compression.gzip.compressor.v3.Gzip`."""
@@ -25,12 +25,12 @@ class GzipCompressor:
     chunk_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Compressor:
     """Encodes bodies: those of responses where the caller accepts it, those of requests where it is told to.
     Source: `envoy.extensions.filters.http.compressor.v3.Compressor`; semantics 9.8."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class CommonDirectionConfig:
         """`enabled` unset is true, `min_content_length` unset or 0 is 30 bytes. Source:
         `Compressor.CommonDirectionConfig`."""
@@ -40,14 +40,14 @@ class Compressor:
         min_content_length: int | None = None
         content_type: tuple[str, ...] = ()
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RequestDirectionConfig:
         """Requests are encoded only where it is there. Source: `Compressor.RequestDirectionConfig`."""
 
         PROTO: ClassVar[str] = f"{_PROTO}.RequestDirectionConfig"
         common_config: Compressor.CommonDirectionConfig | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ResponseDirectionConfig:
         """In place of the filter's older fields for responses, all of them. Source:
         `Compressor.ResponseDirectionConfig`."""
@@ -72,19 +72,19 @@ class Compressor:
     runtime_enabled: RuntimeFeatureFlag | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CompressorPerRoute:
     """What a level of a route table says of responses. Source:
     `envoy.extensions.filters.http.compressor.v3.CompressorPerRoute`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ResponseDirectionOverrides:
         """Turns the encoding of responses on by being there. Source: `ResponseDirectionOverrides`."""
 
         PROTO: ClassVar[str] = f"{_V3}.ResponseDirectionOverrides"
         remove_accept_encoding_header: bool | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class CompressorOverrides:
         """Source: `CompressorOverrides`."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..extra_requests import TypedExtensionConfig
+from ..message import message
 from ..tls import SdsSecretConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Generic:
     """A secret as a header, behind a prefix; `header` unset is `Authorization`.
     Source: `envoy.extensions.http.injected_credentials.generic.v3.Generic`."""
@@ -20,7 +20,7 @@ class Generic:
     header_value_prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class CredentialInjector:
     """Gives requests a credential; one that is there already stays unless `overwrite`. Without one to give: 401, or the
     request as it is. Source: `envoy.extensions.filters.http.credential_injector.v3.CredentialInjector`; semantics 9.7.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import RuntimeFeatureFlag
 from ..extra_requests import TypedExtensionConfig
+from ..message import message
 
 _PROTO = "envoy.extensions.filters.http.decompressor.v3.Decompressor"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class GzipDecompressor:
     """Unset: a window of 15 bits, at most 100 times as much output as input, to the next whole chunk of 4096 bytes.
     Source: `envoy.extensions.compression.gzip.decompressor.v3.Gzip`."""
@@ -22,12 +22,12 @@ class GzipDecompressor:
     max_inflate_ratio: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Decompressor:
     """Decodes bodies in both directions, and asks upstreams for encoded ones.
     Source: `envoy.extensions.filters.http.decompressor.v3.Decompressor`; semantics 9.8."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class CommonDirectionConfig:
         """`enabled` unset is true. Source: `Decompressor.CommonDirectionConfig`."""
 
@@ -35,7 +35,7 @@ class Decompressor:
         enabled: RuntimeFeatureFlag | None = None
         ignore_no_transform_header: bool = False
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class RequestDirectionConfig:
         """`advertise_accept_encoding` unset is true. Source: `Decompressor.RequestDirectionConfig`."""
 
@@ -43,7 +43,7 @@ class Decompressor:
         common_config: Decompressor.CommonDirectionConfig | None = None
         advertise_accept_encoding: bool | None = None
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class ResponseDirectionConfig:
         """Source: `Decompressor.ResponseDirectionConfig`."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import FractionalPercent
 from ..matcher import HeaderMatcher
+from ..message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FaultDelay:
     """A wait before the request goes on, `fixed_delay` seconds or as a header says; `percentage` unset is none.
     Source: `envoy.extensions.filters.common.fault.v3.FaultDelay`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class HeaderDelay:
         """`x-envoy-fault-delay-request` gives the milliseconds. Source: `FaultDelay.HeaderDelay`."""
 
@@ -26,11 +26,11 @@ class FaultDelay:
     percentage: FractionalPercent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FaultAbort:
     """An answer in the upstream's place; `percentage` unset is none. Source: `fault.v3.FaultAbort`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class HeaderAbort:
         """`x-envoy-fault-abort-request` gives the status, `x-envoy-fault-abort-grpc-request` a gRPC status.
         Source: `FaultAbort.HeaderAbort`."""
@@ -44,18 +44,18 @@ class FaultAbort:
     percentage: FractionalPercent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class FaultRateLimit:
     """Slows response bodies down; `percentage` unset is none. Source: `common.fault.v3.FaultRateLimit`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class FixedLimit:
         """KiB per second. Source: `FaultRateLimit.FixedLimit`."""
 
         PROTO: ClassVar[str] = "envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit"
         limit_kbps: int
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class HeaderLimit:
         """`x-envoy-fault-throughput-response` gives KiB per second. Source: `FaultRateLimit.HeaderLimit`."""
 
@@ -67,7 +67,7 @@ class FaultRateLimit:
     percentage: FractionalPercent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HTTPFault:
     """Source: `envoy.extensions.filters.http.fault.v3.HTTPFault`; semantics 9.2.
 

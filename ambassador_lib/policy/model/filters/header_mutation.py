@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import HeaderChange
+from ..message import message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class KeyValuePair:
     """A key, and a string for it that may hold command operators. Source: `envoy.config.core.v3.KeyValuePair`."""
 
@@ -17,7 +17,7 @@ class KeyValuePair:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class KeyValueAppend:
     """How a pair is added. Source: `envoy.config.core.v3.KeyValueAppend`."""
 
@@ -26,7 +26,7 @@ class KeyValueAppend:
     action: str = "APPEND_IF_EXISTS_OR_ADD"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class KeyValueMutation:
     """One change: either of the two. Source: `envoy.config.core.v3.KeyValueMutation`."""
 
@@ -35,7 +35,7 @@ class KeyValueMutation:
     remove: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class Mutations:
     """Changes, made one after the other. Source: `envoy.extensions.filters.http.header_mutation.v3.Mutations`."""
 
@@ -47,7 +47,7 @@ class Mutations:
     response_mutations: tuple[HeaderChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderMutation:
     """Source: `envoy.extensions.filters.http.header_mutation.v3.HeaderMutation`.
 
@@ -59,7 +59,7 @@ class HeaderMutation:
     most_specific_header_mutations_wins: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HeaderMutationPerRoute:
     """Source: `envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute`."""
 

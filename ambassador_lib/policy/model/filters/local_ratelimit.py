@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core import HeaderValueOption, RuntimeFractionalPercent
+from ..message import message
 from ..rate_limit import RateLimit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class TokenBucket:
     """Starts full; `tokens_per_fill` (unset: 1) come in within `fill_interval` seconds, a bit at a time.
     Source: `envoy.type.v3.TokenBucket`."""
@@ -20,7 +20,7 @@ class TokenBucket:
     fill_interval: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class HttpStatus:
     """A status by its name. Source: `envoy.type.v3.HttpStatus`."""
 
@@ -28,11 +28,11 @@ class HttpStatus:
     code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class RateLimitDescriptor:
     """Namespace of `Entry`. Source: `envoy.extensions.common.ratelimit.v3.RateLimitDescriptor`."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @message
     class Entry:
         """A key and its value, any if it is empty. Source: `RateLimitDescriptor.Entry`."""
 
@@ -44,7 +44,7 @@ class RateLimitDescriptor:
     entries: tuple[Entry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LocalRateLimitDescriptor:
     """A bucket for the requests with exactly these entries, in this order.
     Source: `envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor`."""
@@ -54,7 +54,7 @@ class LocalRateLimitDescriptor:
     token_bucket: TokenBucket
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@message
 class LocalRateLimit:
     """Source: `envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit`; semantics 9.3.
 

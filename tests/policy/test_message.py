@@ -1,0 +1,103 @@
+"""How the model's classes behave: as frozen dataclasses with slots do."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+
+from ambassador_lib.policy.messages import CLASSES
+from ambassador_lib.policy.model import DataSource, NotHealthCheckFilter, Route, RouteMatch, SocketAddress
+from ambassador_lib.policy.model.core import NOTHING
+from ambassador_lib.policy.model.message import message
+
+
+@message
+class Pair:
+    """Two numbers, of which one is not shown."""
+
+    left: int
+    right: int = dataclasses.field(default=2, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The same, as `dataclasses` makes it."""
+
+    left: int
+    right: int = dataclasses.field(default=2, repr=False)
+
+
+def test_it_is_what_dataclass_makes() -> None:
+    """Slots, fields, signature, text and equality are those of a frozen dataclass that takes keywords only."""
+    ours, theirs = Pair(left=1), Written(left=1)
+    assert repr(ours) == repr(theirs).replace("Written", "Pair") == "Pair(left=1)"
+    assert Pair.__slots__ == Written.__slots__
+    assert not hasattr(ours, "__dict__")
+    assert [(one.name, one.default, one.kw_only) for one in dataclasses.fields(Pair)] == [
+        (one.name, one.default, one.kw_only) for one in dataclasses.fields(Written)
+    ]
+    parameters = inspect.signature(Pair).parameters
+    assert list(parameters.values()) == list(inspect.signature(Written).parameters.values())
+    assert dataclasses.asdict(ours) == dataclasses.asdict(theirs) == {"left": 1, "right": 2}
+
+
+def test_objects_are_equal_by_class_and_values() -> None:
+    """Equality and hash go by the values of one class; without fields all objects of a class are equal."""
+    assert Pair(left=1) == Pair(left=1, right=2) != Pair(left=1, right=3)
+    assert hash(Pair(left=1)) == hash(Pair(left=1, right=2))
+    assert Pair(left=1) != Written(left=1)
+    assert NotHealthCheckFilter() == NotHealthCheckFilter()
+    assert len({NotHealthCheckFilter(), NotHealthCheckFilter()}) == 1
+    assert DataSource(filename="x") != SocketAddress(address="x")
+
+
+@pytest.mark.parametrize("change", [lambda one: setattr(one, "left", 3), lambda one: delattr(one, "left")])
+def test_nothing_can_be_changed(change: Any) -> None:
+    """Setting and deleting fields fails, as does any other attribute."""
+    one = Pair(left=1)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="left"):
+        change(one)
+    with pytest.raises(AttributeError):
+        one.other = 1  # type: ignore[attr-defined]
+    assert one == Pair(left=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "said"),
+    [
+        ((), {}, r"Pair\(\) missing 1 required keyword-only argument\(s\): 'left'"),
+        ((), {"left": 1, "write": 2}, r"Pair\(\) got an unexpected keyword argument 'write'"),
+        ((), {"lift": 1}, r"Pair\(\) got an unexpected keyword argument 'lift'"),
+        ((1,), {}, r"Pair\(\) takes keyword arguments only"),
+    ],
+)
+def test_wrong_arguments_are_type_errors(arguments: Any, keywords: Any, said: str) -> None:
+    """What is missing, unknown or without a name is said."""
+    with pytest.raises(TypeError, match=said):
+        Pair(*arguments, **keywords)
+
+
+def test_copies_are_equal_and_as_frozen() -> None:
+    """Copies by `replace`, `copy` and `pickle` are whole and cannot be changed either."""
+    route = Route(match=RouteMatch(prefix="/x"))
+    for twin in (copy.copy(route), copy.deepcopy(route), pickle.loads(pickle.dumps(route)), dataclasses.replace(route)):
+        assert twin == route
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            twin.match = RouteMatch(prefix="/")
+    assert dataclasses.replace(route, name="r") == Route(match=RouteMatch(prefix="/x"), name="r")
+
+
+def test_objects_share_what_they_do_not_set() -> None:
+    """A mapping that nobody set is one and the same in all objects."""
+    assert Route(match=RouteMatch(prefix="/")).typed_per_filter_config is NOTHING
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_all_messages_are_made_so(name: str) -> None:
+    """Every class of the model has the shared constructor: none brings code of its own for it."""
+    assert vars(CLASSES[name])["__init__"] is vars(Pair)["__init__"]
