@@ -28,6 +28,8 @@ class Lane:
     driver: Driver
     placement: Placement
     load: Load
+    every: int = 1
+    """In every how many rounds it has a turn."""
     rounds: list[Round] = field(default_factory=list)
     whole: Histogram = field(default_factory=Histogram)
     errors: Counter[str] = field(default_factory=Counter)
@@ -80,6 +82,8 @@ class Rounds:
         for number in range(rounds + 1):
             order = random.sample(lanes, len(lanes))
             for lane in order:
+                if number % lane.every:
+                    continue
                 if lane.driver not in self._out:
                     self._turn(lane, number)
                 step()
@@ -88,10 +92,8 @@ class Rounds:
 
     def _turn(self, lane: Lane, number: int) -> None:
         core = self._world.client_core(lane.placement)
-        upstream, sidecar = (
-            self._world.running["upstream"],
-            self._world.running.get(lane.driver.contestant.through or ""),
-        )
+        upstream = self._world.running[lane.driver.contestant.upstream]
+        sidecar = self._world.running.get(lane.driver.contestant.through or "")
         before = cpu_seconds(upstream.pid), None if sidecar is None else cpu_seconds(sidecar.pid)
         try:
             turn = lane.driver.turn(lane.load, self._seconds, core)

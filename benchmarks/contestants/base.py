@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 from ..figures.results import Kind
 
+PolicyName = Literal["full", "bare", "tls"]
+KINDS: tuple[Kind, ...] = ("sync", "async")
 SyncCall = Callable[[], None]
 AsyncCall = Callable[[], Awaitable[None]]
 Call = Callable[[], Any]
@@ -22,6 +24,8 @@ class Place:
     policy: str
     callers: int
     """As many calls at once must be possible."""
+    authority: str = ""
+    """A file with the certificate that the upstream's TLS is verified by, where it has TLS."""
 
 
 class Session(Protocol):
@@ -36,8 +40,10 @@ class Session(Protocol):
 class Contestant:
     """`open` is called inside the running event loop where `kind` is async.
 
-    `needs`: what it imports, timed, absent where one of them is not installed. `target`: which URL it is given,
-    the upstream's, that of the sidecar `through`, or the policy's listener (`policy`: nobody listens there).
+    `needs`: what it imports, timed, absent where one of them is not installed; `without`: what must not be found even
+    where it is installed. `target`: which URL it is given, the upstream's, that of the sidecar `through`, the
+    upstream's with TLS, or the policy's listener (`policy`: nobody listens there). `policy`: which one it enforces,
+    see `world.policy.POLICIES`.
     """
 
     name: str
@@ -46,9 +52,17 @@ class Contestant:
     family: str
     open: Callable[[Place], Session]
     needs: tuple[str, ...]
-    target: Literal["upstream", "sidecar", "policy"] = "upstream"
+    target: Literal["upstream", "sidecar", "tls", "policy"] = "upstream"
     through: str | None = None
+    policy: PolicyName = "full"
     telemetry: str | None = None
+    without: tuple[str, ...] = ()
+    loop: Literal["asyncio", "uvloop"] = "asyncio"
+
+    @property
+    def upstream(self) -> str:
+        """Which upstream its calls end at: `upstream`, or `tls`."""
+        return "tls" if self.target == "tls" or self.policy == "tls" else "upstream"
 
 
 class UnexpectedStatusError(Exception):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import Contestant, Simple, check
-from .httpx_family import limits
-from .ours import SDK, provider
+from .httpx_family import FRESH, limits
+from .ours import tracer_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from ..figures.results import Kind
     from .base import Place, Session
 
-NEEDS = ("httpx", "tenacity", "pybreaker", "opentelemetry.instrumentation.httpx", *SDK)
+NEEDS = ("httpx", "tenacity", "pybreaker", "opentelemetry.instrumentation.httpx", "opentelemetry.sdk.trace.export")
 
 
 def _open_sync(place: Place) -> Session:
@@ -22,7 +23,7 @@ def _open_sync(place: Place) -> Session:
     import tenacity
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
-    tracing = provider(sampled=True)
+    tracing = tracer_provider(sampled=True)
     client = httpx.Client(limits=limits(place), timeout=10.0, trust_env=False)
     HTTPXClientInstrumentor().instrument_client(client, tracer_provider=tracing)
     breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)
@@ -52,7 +53,7 @@ def _open_async(place: Place) -> Session:
     import tenacity
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
-    tracing = provider(sampled=True)
+    tracing = tracer_provider(sampled=True)
     client = httpx.AsyncClient(limits=limits(place), timeout=10.0, trust_env=False)
     HTTPXClientInstrumentor().instrument_client(client, tracer_provider=tracing)
     breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)
@@ -79,8 +80,9 @@ def _open_async(place: Place) -> Session:
 
 
 def contestants() -> Iterator[Contestant]:
-    for kind, opened in (("sync", _open_sync), ("async", _open_async)):
+    ways: dict[Kind, Callable[[Place], Session]] = {"sync": _open_sync, "async": _open_async}
+    for kind, opened in ways.items():
         yield Contestant(
             name="diy", kind=kind, title="httpx + tenacity + pybreaker + OpenTelemetry", family="diy", open=opened,
-            needs=NEEDS, telemetry="sampled",
+            needs=NEEDS, telemetry="sampled", without=FRESH,
         )  # fmt: skip

@@ -10,8 +10,10 @@ from .base import Contestant, Simple, check
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    import ssl
+    from collections.abc import Callable, Iterator
 
+    from ..figures.results import Kind
     from .base import Place, Session
 
 RECEIVED = 1 << 16
@@ -44,10 +46,17 @@ def _request(place: Place) -> tuple[str, int, bytes]:
     return url.hostname, url.port, head.encode()
 
 
+def _context(place: Place) -> ssl.SSLContext | None:
+    import ssl
+
+    return ssl.create_default_context(cafile=place.authority) if place.authority else None
+
+
 def _open_sync(place: Place) -> Session:
     from httptools import HttpResponseParser
 
     host, port, request = _request(place)
+    context = _context(place)
     idle: list[socket.socket] = []
 
     def call() -> None:
@@ -56,6 +65,8 @@ def _open_sync(place: Place) -> Session:
         except IndexError:
             sock = socket.create_connection((host, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=host)
         sock.sendall(request)
         exchange = _Exchange()
         parser = HttpResponseParser(exchange)
@@ -81,6 +92,7 @@ def _open_async(place: Place) -> Session:
 
     loop = asyncio.get_running_loop()
     host, port, request = _request(place)
+    context = _context(place)
     idle: list[_Wire] = []
 
     class _Wire(asyncio.Protocol):
@@ -110,7 +122,7 @@ def _open_async(place: Place) -> Session:
         if idle:
             wire = idle.pop()
         else:
-            _, wire = await loop.create_connection(_Wire, host, port)
+            _, wire = await loop.create_connection(_Wire, host, port, ssl=context)
         status = await wire.begin()
         idle.append(wire)
         check(status)
@@ -124,13 +136,20 @@ def _open_async(place: Place) -> Session:
 
 
 def contestants() -> Iterator[Contestant]:
-    for kind, opened, title in (
-        ("sync", _open_sync, "raw socket + httptools"),
-        ("async", _open_async, "raw asyncio + httptools"),
-    ):
-        needs = ("httptools",) if kind == "sync" else ("asyncio", "httptools")
+    ways: tuple[tuple[Kind, Callable[[Place], Session], str, tuple[str, ...]], ...] = (
+        ("sync", _open_sync, "raw socket + httptools", ("httptools",)),
+        ("async", _open_async, "raw asyncio + httptools", ("asyncio", "httptools")),
+    )
+    for kind, opened, title, needs in ways:
         yield Contestant(name="floor", kind=kind, title=title, family="floor", open=opened, needs=needs)
+        yield Contestant(
+            name="floor-tls", kind=kind, title=f"{title}, TLS", family="floor", open=opened, needs=needs, target="tls"
+        )
         yield Contestant(
             name="floor-envoy", kind=kind, title=f"{title} through Envoy", family="floor", open=opened, needs=needs,
             target="sidecar", through="envoy",
         )  # fmt: skip
+    yield Contestant(
+        name="floor-uvloop", kind="async", title="raw uvloop + httptools", family="floor", open=_open_async,
+        needs=("uvloop", "httptools"), loop="uvloop",
+    )  # fmt: skip

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .base import Contestant, Simple, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from ..figures.results import Kind
     from .base import Place, Session
 
 
@@ -23,6 +25,43 @@ def _open_aiohttp(place: Place) -> Session:
             check(response.status)
 
     return Simple(call, session.close)
+
+
+def _open_urllib3(place: Place) -> Session:
+    import urllib3
+
+    pool = urllib3.PoolManager(maxsize=place.callers)
+
+    def call() -> None:
+        check(pool.request("GET", place.url).status)
+
+    return Simple(call, pool.clear)
+
+
+def _open_http_client(place: Place) -> Session:
+    from http.client import HTTPConnection
+
+    url = urlsplit(place.url)
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    idle: list[HTTPConnection] = []
+
+    def call() -> None:
+        try:
+            connection = idle.pop()
+        except IndexError:
+            assert url.hostname is not None
+            connection = HTTPConnection(url.hostname, url.port)
+        connection.request("GET", target)
+        response = connection.getresponse()
+        response.read()
+        idle.append(connection)
+        check(response.status)
+
+    def close() -> None:
+        while idle:
+            idle.pop().close()
+
+    return Simple(call, close)
 
 
 def _open_httpx2_sync(place: Place) -> Session:
@@ -72,11 +111,18 @@ def _open_pyreqwest_async(place: Place) -> Session:
 
 
 def contestants() -> Iterator[Contestant]:
-    for name, kind, opened, needs in (
+    found: tuple[tuple[str, Kind, Callable[[Place], Session], str], ...] = (
+        ("urllib3", "sync", _open_urllib3, "urllib3"),
+        ("http.client", "sync", _open_http_client, "http.client"),
         ("aiohttp", "async", _open_aiohttp, "aiohttp"),
         ("httpx2", "sync", _open_httpx2_sync, "httpx2"),
         ("httpx2", "async", _open_httpx2_async, "httpx2"),
         ("pyreqwest", "sync", _open_pyreqwest_sync, "pyreqwest.client"),
         ("pyreqwest", "async", _open_pyreqwest_async, "pyreqwest.client"),
-    ):
+    )
+    for name, kind, opened, needs in found:
         yield Contestant(name=name, kind=kind, title=name, family="others", open=opened, needs=(needs,))
+    yield Contestant(
+        name="aiohttp-envoy", kind="async", title="aiohttp through Envoy", family="others", open=_open_aiohttp,
+        needs=("aiohttp",), target="sidecar", through="envoy",
+    )  # fmt: skip

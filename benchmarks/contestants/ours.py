@@ -1,25 +1,32 @@
-"""ambassador_lib with every layer of the policy on, over each engine and with each amount of telemetry."""
+"""ambassador_lib: every layer of the policy on, over each engine, with each amount of telemetry; and routing alone."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from .base import Contestant, Simple
-from .httpx_family import async_session, limits, sync_session
+from .base import KINDS, Contestant, PolicyName, Simple
+from .httpx_family import FRESH, async_session, limits, sync_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    import httpx
+
+    from ..figures.results import Kind
     from .base import Place, Session
 
 NEEDS = ("ambassador_lib.client",)
-SDK = ("opentelemetry.sdk.trace.export",)
+SDK = ("opentelemetry.sdk.trace.export", "opentelemetry.sdk.metrics.export")
+READ_EVERY = 1000
+"""Milliseconds between two readings of the metrics; OpenTelemetry's default, a minute, would not come in a turn."""
+
+Telemetry = Literal["off", "unsampled", "sampled", "full"]
 
 
-def provider(*, sampled: bool) -> Any:
-    """Set up OpenTelemetry as applications do: spans go in batches to an exporter that forgets them."""
+def tracer_provider(*, sampled: bool) -> Any:
+    """Set up traces as applications do: spans go in batches to an exporter that forgets them."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -35,61 +42,96 @@ def provider(*, sampled: bool) -> Any:
     return made
 
 
-def _open_sync(place: Place, *, telemetry: str, over_httpx: bool) -> Session:
+def meter_provider() -> Any:
+    """Set up metrics as applications do: a thread reads them and hands them to an exporter that forgets them."""
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+
+    class Forgetful(MetricExporter):
+        def export(self, metrics_data: Any, timeout_millis: float = 0, **_: Any) -> MetricExportResult:  # noqa: ARG002
+            return MetricExportResult.SUCCESS
+
+        def force_flush(self, timeout_millis: float = 0) -> bool:  # noqa: ARG002
+            return True
+
+        def shutdown(self, timeout_millis: float = 0, **_: Any) -> None:
+            pass
+
+    reader = PeriodicExportingMetricReader(Forgetful(), export_interval_millis=READ_EVERY)
+    made = MeterProvider(metric_readers=[reader])
+    metrics.set_meter_provider(made)
+    return made
+
+
+def set_up(telemetry: Telemetry) -> Callable[[], None]:
+    """Set up as much telemetry as is asked for; return what ends it."""
+    providers = []
+    if telemetry != "off":
+        providers.append(tracer_provider(sampled=telemetry != "unsampled"))
+    if telemetry == "full":
+        providers.append(meter_provider())
+
+    def end() -> None:
+        for one in providers:
+            one.shutdown()
+
+    return end
+
+
+def _open(kind: Kind, place: Place, *, telemetry: Telemetry, over_httpx: bool) -> Session:
     import httpx
 
-    from ambassador_lib import Client
+    from ambassador_lib import AsyncClient, Client
 
-    tracing = None if telemetry == "off" else provider(sampled=telemetry == "sampled")
-    transport = httpx.HTTPTransport(limits=limits(place), trust_env=False) if over_httpx else None
-    client = Client(_path(place), transport=transport, unmatched="reject", trust_env=False)
-    session = sync_session(client, place.url)
+    end = set_up(telemetry)
+    policy = Path(place.policy)
+    session: Session
+    if kind == "sync":
+        inner = httpx.HTTPTransport(limits=limits(place), trust_env=False) if over_httpx else None
+        session = sync_session(Client(policy, transport=inner, unmatched="reject", trust_env=False), place.url)
 
-    def close() -> None:
-        session.close()
-        if tracing is not None:
-            tracing.shutdown()
+        def close() -> None:
+            session.close()
+            end()
 
-    return Simple(session.call, close)
+        return Simple(session.call, close)
+    carrier: httpx.AsyncBaseTransport | None = None
+    if over_httpx:
+        carrier = httpx.AsyncHTTPTransport(limits=limits(place), trust_env=False)
+    session = async_session(AsyncClient(policy, transport=carrier, unmatched="reject", trust_env=False), place.url)
 
-
-def _open_async(place: Place, *, telemetry: str, over_httpx: bool) -> Session:
-    import httpx
-
-    from ambassador_lib import AsyncClient
-
-    tracing = None if telemetry == "off" else provider(sampled=telemetry == "sampled")
-    transport = httpx.AsyncHTTPTransport(limits=limits(place), trust_env=False) if over_httpx else None
-    client = AsyncClient(_path(place), transport=transport, unmatched="reject", trust_env=False)
-    session = async_session(client, place.url)
-
-    async def close() -> None:
+    async def close_async() -> None:
         await session.close()
-        if tracing is not None:
-            tracing.shutdown()
+        end()
 
-    return Simple(session.call, close)
+    return Simple(session.call, close_async)
 
 
-def _path(place: Place) -> Path:
-    from pathlib import Path
-
-    return Path(place.policy)
+def _one(
+    kind: Kind, name: str, title: str, *, telemetry: Telemetry = "off", policy: PolicyName = "full",
+    over_httpx: bool = False, uvloop: bool = False,
+) -> Contestant:  # fmt: skip
+    needs = (*NEEDS, *(SDK if telemetry != "off" else ()), *(("uvloop",) if uvloop else ()))
+    return Contestant(
+        name=name, kind=kind, title=title, family="ours", needs=needs, target="policy", policy=policy,
+        open=partial(_open, kind, telemetry=telemetry, over_httpx=over_httpx), telemetry=telemetry, without=FRESH,
+        loop="uvloop" if uvloop else "asyncio",
+    )  # fmt: skip
 
 
 def contestants() -> Iterator[Contestant]:
-    for kind, opened in (("sync", _open_sync), ("async", _open_async)):
-        for telemetry, suffix, title in (
-            ("off", "", "ambassador_lib"),
-            ("unsampled", "-unsampled", "ambassador_lib, traced, not sampled"),
-            ("sampled", "-sampled", "ambassador_lib, every call sampled"),
-        ):
-            yield Contestant(
-                name=f"ours{suffix}", kind=kind, title=title, family="ours",
-                open=partial(opened, telemetry=telemetry, over_httpx=False), target="policy",
-                needs=NEEDS if telemetry == "off" else (*NEEDS, *SDK), telemetry=telemetry,
-            )  # fmt: skip
-        yield Contestant(
-            name="ours-over-httpx", kind=kind, title="ambassador_lib over httpx's transport", family="ours",
-            open=partial(opened, telemetry="off", over_httpx=True), target="policy", needs=NEEDS, telemetry="off",
-        )  # fmt: skip
+    us = "ambassador_lib"
+    for kind in KINDS:
+        yield _one(kind, "ours", us)
+        yield _one(kind, "ours-bare", f"{us}, routing alone", policy="bare")
+        yield _one(kind, "ours-unsampled", f"{us}, traced, not sampled", telemetry="unsampled")
+        yield _one(kind, "ours-sampled", f"{us}, every call sampled", telemetry="sampled")
+        yield _one(kind, "ours-full", f"{us}, every call sampled, metrics", telemetry="full")
+        yield _one(kind, "ours-over-httpx", f"{us} over httpx's transport", over_httpx=True)
+        yield _one(kind, "ours-tls", f"{us}, TLS", policy="tls")
+        yield _one(kind, "ours-full-tls", f"{us}, every call sampled, metrics, TLS", policy="tls", telemetry="full")
+    yield _one("async", "ours-uvloop", f"{us} on uvloop", uvloop=True)
+    yield _one(
+        "async", "ours-full-uvloop", f"{us}, every call sampled, metrics, on uvloop", telemetry="full", uvloop=True
+    )

@@ -15,6 +15,7 @@ import httpx
 
 from ambassador_lib import AmbassadorTransport
 
+from ..contestants.base import KINDS
 from ..figures.recorder import Recorder, spread
 from ..figures.results import Cost, Entry
 from ..reports.output import add_output_arguments, tell
@@ -130,8 +131,8 @@ def entries() -> list[Entry]:
     return [
         Entry(name=peer.name, kind=kind, title=peer.name, family="peers", absent=peer.absent)
         for peer in PEERS
-        for kind, wrap in (("sync", peer.sync), ("async", peer.asynchronous))
-        if wrap is not None
+        for kind in KINDS
+        if (peer.sync if kind == "sync" else peer.asynchronous) is not None
     ]
 
 

@@ -22,7 +22,8 @@ def ours(send: NullTransport) -> Send:
 def httpx_retries(send: NullTransport) -> Send:
     import httpx_retries as library
 
-    return library.RetryTransport(send).handle_async_request
+    wrapped: Send = library.RetryTransport(send).handle_async_request
+    return wrapped
 
 
 def tenacity(send: NullTransport) -> Send:
@@ -42,13 +43,15 @@ def stamina(send: NullTransport) -> Send:
 def hyx_retry(send: NullTransport) -> Send:
     from hyx.retry import retry
 
-    return retry(on=httpx.TransportError, attempts=3)(send.handle_async_request)
+    wrapped: Send = retry(on=httpx.TransportError, attempts=3)(send.handle_async_request)
+    return wrapped
 
 
 def hyx_breaker(send: NullTransport) -> Send:
     from hyx.circuitbreaker import consecutive_breaker
 
-    return consecutive_breaker(exceptions=httpx.TransportError)(send.handle_async_request)
+    wrapped: Send = consecutive_breaker(exceptions=httpx.TransportError)(send.handle_async_request)
+    return wrapped
 
 
 def pybreaker(send: NullTransport) -> Send:

@@ -22,7 +22,8 @@ def ours(send: NullTransport) -> Send:
 def httpx_retries(send: NullTransport) -> Send:
     import httpx_retries as library
 
-    return library.RetryTransport(send).handle_request
+    wrapped: Send = library.RetryTransport(send).handle_request
+    return wrapped
 
 
 def tenacity(send: NullTransport) -> Send:

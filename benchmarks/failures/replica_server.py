@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import os
 import signal
 import struct
 import sys
@@ -58,11 +59,13 @@ async def main(port: int, path: str) -> None:
     server = await loop.create_server(lambda: Replica(shared), "127.0.0.1", port, backlog=1024)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
 
+    stdin = sys.stdin.fileno()
+
     def read() -> None:
-        if not sys.stdin.buffer.read1():
+        if not os.read(stdin, 1 << 16):
             ended.set()
 
-    loop.add_reader(sys.stdin.fileno(), read)
+    loop.add_reader(stdin, read)
     await ended.wait()
     server.close()
 

@@ -22,7 +22,7 @@ class _Process(Child):
 
     def __init__(self, port: int, shared: Path, folder: Path) -> None:
         server = Path(__file__).with_name("replica_server.py")
-        command = [sys.executable, "-I", server, str(port), shared]
+        command: list[str | Path] = [sys.executable, "-I", server, str(port), shared]
         super().__init__(command, folder / f"replica-{port}.log", core=None)
 
     def kill(self) -> None:

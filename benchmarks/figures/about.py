@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "ambassador_lib", "httpx", "httpcore", "h11", "sniffio", "anyio", "httptools", "aiohttp", "httpx2", "pyreqwest",
-    "tenacity", "pybreaker", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx",
+    "urllib3", "uvloop", "tenacity", "pybreaker", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx",
 )  # fmt: skip
 """Those whose version moves the figures; sniffio by its absence, too."""
 

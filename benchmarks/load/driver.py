@@ -38,7 +38,7 @@ class Driver(Child):
         self._unread = b""
         command = [
             sys.executable, "-m", "benchmarks.load.worker", contestant.name, contestant.kind,
-            ",".join(contestant.needs),
+            ",".join(contestant.needs), ",".join(contestant.without),
         ]  # fmt: skip
         path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         super().__init__(
@@ -66,6 +66,10 @@ class Driver(Child):
         )
         self.memory_at_end = told["memory"]
         return Turn.unpacked(told)
+
+    def collections(self, calls: int, core: int | None) -> int:
+        """Let it make so many calls; return how often cyclic garbage was looked for meanwhile."""
+        return int(self._ask(PATIENCE, do="collections", core=core, calls=calls)["collections"])
 
     def close(self) -> None:
         """Let it close what it opened; `stop` ends it whatever comes of this."""

@@ -1,4 +1,4 @@
-"""The process a contestant lives in: `python -m benchmarks.load.worker NAME KIND NEEDS`, told by lines of JSON.
+"""The process a contestant lives in: `python -m benchmarks.load.worker NAME KIND NEEDS WITHOUT`, told by lines of JSON.
 
 Commands come on standard input and each is answered by one line on standard output. The first line is sent unasked:
 how long it took to import what is needed, before anything else of weight was there. It ends with its input.
@@ -11,6 +11,10 @@ import sys
 import time
 from importlib import import_module
 
+from .absence import remove
+
+if __name__ == "__main__":
+    remove({name for name in sys.argv[4].split(",") if name})
 _BEGAN = time.perf_counter()
 _ABSENT = ""
 try:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..contestants.base import Contestant, Session
+    from ..figures.results import Kind
     from .turn import Turn
 
 WARM_UP = 5
@@ -80,6 +85,19 @@ class Worker:
             run = lambda: _turn(call, callers, seconds, rate)  # noqa: E731
         return {**run().packed(), "memory": resident(os.getpid()) or 0}
 
+    def collections(self, *, core: int | None, calls: int) -> dict[str, Any]:
+        """Let one caller make so many calls; return how often the collector of cyclic garbage ran meanwhile."""
+        pin(core)
+        assert self._session is not None
+        call = self._session.call
+        if self._runner is not None:
+            return {"collections": self._runner.run(_collections_async(call, calls))}
+        gc.collect()
+        before = _collections()
+        for _ in range(calls):
+            call()
+        return {"collections": _collections() - before}
+
     def close(self) -> dict[str, Any]:
         session, self._session = self._session, None
         if session is None:
@@ -120,6 +138,19 @@ async def _turn_async(call: Callable[[], Any], callers: int, seconds: float, rat
     return turn
 
 
+async def _collections_async(call: Callable[[], Any], calls: int) -> int:
+    gc.collect()
+    before = _collections()
+    for _ in range(calls):
+        await call()
+    return _collections() - before
+
+
+def _collections() -> int:
+    """Return how often the youngest generation was looked through so far."""
+    return int(gc.get_stats()[0]["collections"])
+
+
 def _elapsed(began: float, seconds: float, rate: float | None) -> float:
     """Return how long a turn was; an open loop is no shorter than its schedule, though its last call is answered."""
     elapsed = time.perf_counter() - began
@@ -153,13 +184,14 @@ def main() -> None:
     answer({"import_time": IMPORT_TIME, "absent": _ABSENT or None})
     if _ABSENT:
         return
-    kind = "sync" if sys.argv[2] == "sync" else "async"
+    kind: Kind = "sync" if sys.argv[2] == "sync" else "async"
     contestant = find(sys.argv[1], kind)
     if kind == "sync":
         serve(Worker(contestant, None), sys.stdin, answer)
-    else:
-        with asyncio.Runner() as runner:
-            serve(Worker(contestant, runner), sys.stdin, answer)
+        return
+    factory = import_module(contestant.loop).new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        serve(Worker(contestant, runner), sys.stdin, answer)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ TEXT = (
 
 def sections(run: Run) -> list[Section]:
     """Return a section for each scenario."""
-    told = []
+    told: list[Section] = []
     for scenario in dict.fromkeys(failure.scenario for failure in run.failures):
         mine = [failure for failure in run.failures if failure.scenario == scenario]
         text = "" if told else TEXT

@@ -80,7 +80,8 @@ def _table(table: Table) -> str:
 
 
 def _div(chart: Chart) -> str:
-    return figure(chart).to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+    drawn: str = figure(chart).to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+    return drawn
 
 
 def figure(chart: Chart) -> Any:

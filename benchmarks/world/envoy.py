@@ -54,7 +54,7 @@ class Envoy(Child):
         self._admin.unlink(missing_ok=True)
         # Beside what the policy says of it, so that a port of the operator's is not asked for.
         admin = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}"
-        command = [
+        command: list[str | Path] = [
             binary, "-c", policy, "--config-yaml", admin, "--admin-address-path", str(self._admin),
             "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "1",
         ]  # fmt: skip

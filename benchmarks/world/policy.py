@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PATH = "/v1/charges?page=2"
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def placed(document: Any, listen: int, upstreams: Sequence[int]) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def placed(document: Any, listen: int, upstreams: Sequence[int]) -> dict[str, An
     Everything else is left as it is, except for what belongs to other upstreams: their TLS and health checks.
     `WorldError` where it is no bootstrap with a listener.
     """
-    policy = copy.deepcopy(document)
+    policy: dict[str, Any] = copy.deepcopy(document)
     try:
         resources = policy["static_resources"]
         listener = resources["listeners"][0]
@@ -48,7 +49,39 @@ def write(path: Path, listen: int, upstreams: Sequence[int], source: Path | None
             document = yaml.safe_load(source.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise WorldError(f"{source}: {error}") from error
-    path.write_text(yaml.safe_dump(placed(document, listen, upstreams), sort_keys=False))
+    return _dump(path, placed(document, listen, upstreams))
+
+
+def write_bare(path: Path, listen: int, upstreams: Sequence[int]) -> Path:
+    """Write a policy that routes everything to the upstream and does nothing else."""
+    document = all_layers()
+    resources = document["static_resources"]
+    cluster = resources["clusters"][0]
+    for layer in ("circuit_breakers", "outlier_detection", "metadata", "lb_policy"):
+        del cluster[layer]
+    resources["clusters"] = [cluster]
+    manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    route = {"match": {"prefix": "/"}, "route": {"cluster": cluster["name"]}}
+    manager["route_config"]["virtual_hosts"] = [{"name": "all", "domains": ["*"], "routes": [route]}]
+    return _dump(path, placed(document, listen, upstreams))
+
+
+def write_tls(path: Path, listen: int, upstreams: Sequence[int], authority: Path) -> Path:
+    """Write the policy with every layer on for upstreams whose TLS `authority` answers for."""
+    document = all_layers()
+    _widen(document)
+    policy = placed(document, listen, upstreams)
+    context = {"validation_context": {"trusted_ca": {"filename": str(authority)}}}
+    for cluster in policy["static_resources"]["clusters"]:
+        cluster["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": _TLS, "common_tls_context": context},
+        }
+    return _dump(path, policy)
+
+
+def _dump(path: Path, policy: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(policy, sort_keys=False))
     return path
 
 
@@ -71,7 +104,8 @@ def _lead(cluster: dict[str, Any], upstreams: Sequence[int]) -> None:
 
 
 def _widen(document: dict[str, Any]) -> None:
-    """Let no limit be what is measured: as many at once as anybody asks for."""
+    """Let no limit be what is measured: as many at once as anybody asks for, connected as late as that takes."""
     for cluster in document["static_resources"]["clusters"]:
+        cluster["connect_timeout"] = "5s"  # Envoy's default; a loop with a thousand callers takes a while to come round
         for threshold in cluster["circuit_breakers"]["thresholds"]:
             threshold.update(dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), 4096))

@@ -1,21 +1,24 @@
-"""The small upstream, run by its path: `python -I server.py PORT`. It ends when its standard input does.
+"""The small upstream, run by its path: `python -I server.py PORT [CHAIN]`. It ends when its standard input does.
 
 It imports nothing of this repository. `/bytes/N` answers with N bytes, all else with a small JSON body; the query may
-ask for a `status` and a `delay` in seconds. One event loop: what it can carry is a bound on every contestant alike.
+ask for a `status` and a `delay` in seconds. With CHAIN, a certificate and its key in a file, it speaks TLS. One event
+loop: what it can carry is a bound on every contestant alike.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import sys
 from contextlib import suppress
-from typing import ClassVar
+from importlib import import_module
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-try:
-    import httptools
-except ImportError:  # then requests without a body are understood, which is what is measured
-    httptools = None
+httptools: Any = None  # without it requests without a body are understood, which is what is measured
+with suppress(ImportError):
+    httptools = import_module("httptools")
 
 SMALL = b'{"status":"ok","charge":"ch_1234567890","n":1}'
 MAX_BODY = 64 << 20
@@ -66,6 +69,8 @@ class Server(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         target, self._target = self._target, b""
+        if b"status=" not in target and b"delay=" not in target:
+            target = target.partition(b"?")[0]
         if (found := self.prepared.get(target)) is None:
             try:
                 found = asked_for(target)
@@ -80,18 +85,24 @@ class Server(asyncio.Protocol):
             self._transport.write(whole)
 
 
-async def main(port: int) -> None:
+async def main(port: int, chain: str | None) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    server = await loop.create_server(Server, "127.0.0.1", port, backlog=4096)
+    context = None
+    if chain is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(chain)
+    server = await loop.create_server(Server, "127.0.0.1", port, backlog=4096, ssl=context)
+
+    stdin = sys.stdin.fileno()
 
     def read() -> None:
-        if not sys.stdin.buffer.read1():
+        if not os.read(stdin, 1 << 16):
             ended.set()
 
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    loop.add_reader(sys.stdin.fileno(), read)
+    loop.add_reader(stdin, read)
     # Not `async with server`: its end waits for connections that nobody closes.
     await ended.wait()
     server.close()
@@ -99,4 +110,4 @@ async def main(port: int) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(main(int(sys.argv[1])))
+        asyncio.run(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))

@@ -15,7 +15,7 @@ from . import sidecars, upstream
 from .child import Child, free_port
 from .envoy import Envoy
 from .errors import EnvoyMissingError, EnvoyRefusesError, WorldError
-from .policy import PATH, write
+from .policy import PATH, write, write_bare, write_tls
 from .proc import CAN_PIN
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..contestants.base import Contestant
 
+UPSTREAMS = ("upstream", "tls")
 TRIES = 3
 """Ports that are tried for Envoy: a free one may be taken before it gets there."""
 _REQUEST = b"GET %b HTTP/1.1\r\nhost: benchmark\r\n\r\n"
@@ -31,7 +32,9 @@ _REQUEST = b"GET %b HTTP/1.1\r\nhost: benchmark\r\n\r\n"
 class World:
     """Inside its `with` an upstream runs, and the sidecars of `wanted` that are installed.
 
-    They share the last core of the machine. `missing` says of each sidecar that does not run why it does not.
+    They share the last core of the machine. `wanted` are sidecars by their names, and `tls` for a second upstream that
+    speaks it. `missing` says of each that does not run why it does not. `policies` are files by the names that
+    contestants ask for.
     Raises `WorldError` where what is needed does not start, among it `EnvoyRefusesError` for the policy.
     """
 
@@ -40,6 +43,8 @@ class World:
         self.running: dict[str, Child] = {}
         self.memory_at_start: dict[str, int] = {}
         self.versions: dict[str, str] = {}
+        self.policies: dict[str, Path] = {}
+        self.authority: Path | None = None
         self._wanted = wanted
         self._source = policy
         self._path = path
@@ -60,9 +65,13 @@ class World:
     def __enter__(self) -> Self:
         with self._stack:
             self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-            server = self._stack.enter_context(upstream.start(self.folder, core=self.core))
+            server = upstream.start(self.folder, core=self.core)
+            self._stack.enter_context(server)
             self._remember("upstream", server, server.port, server.version)
             self._start_envoy(server.port)
+            self.policies["bare"] = write_bare(self.folder / "bare.yaml", self.port("policy"), [server.port])
+            if "tls" in self._wanted:
+                self._start_tls()
             for name in sidecars.KINDS.keys() & self._wanted:
                 self._start_proxy(name, server.port)
             self._stack = self._stack.pop_all()
@@ -75,9 +84,11 @@ class World:
 
     def url(self, contestant: Contestant) -> str | None:
         """Return where a contestant calls, `None` where what it goes through does not run."""
+        if contestant.upstream not in self.running:
+            return None
         if contestant.target == "policy":
             return self._urls["policy"]
-        return self._urls.get(contestant.through or "upstream")
+        return self._urls.get(contestant.through or contestant.upstream)
 
     def port(self, name: str) -> int:
         """Return the port of something that runs."""
@@ -90,16 +101,30 @@ class World:
         for child in self.running.values():
             child.check()
 
-    def _remember(self, name: str, child: Child, port: int, version: str) -> None:
+    def _remember(self, name: str, child: Child, port: int, version: str, *, scheme: str = "http") -> None:
         self.running[name] = child
         self.versions[name] = version
         self.memory_at_start[name] = child.memory()
-        self._urls[name] = f"http://127.0.0.1:{port}{self._path}"
+        self._urls[name] = f"{scheme}://127.0.0.1:{port}{self._path}"
+
+    def _start_tls(self) -> None:
+        try:
+            certificate = upstream.Certificate.issue(self.folder)
+        except ImportError as error:
+            self.missing["tls"] = f"{error.name} is not installed, so nothing is measured with TLS."
+            return
+        server = upstream.start(self.folder, core=self.core, tls=certificate)
+        self._stack.enter_context(server)
+        self._remember("tls", server, server.port, server.version, scheme="https")
+        self.authority = certificate.authority
+        path = self.folder / "tls.yaml"
+        self.policies["tls"] = write_tls(path, self.port("policy"), [server.port], certificate.authority)
 
     def _start_envoy(self, server: int) -> None:
         for attempt in range(TRIES):
             port = free_port()
             self.policy = write(self.folder / "policy.yaml", port, [server], self._source)
+            self.policies["full"] = self.policy
             self._urls["policy"] = f"http://127.0.0.1:{port}{self._path}"
             if "envoy" not in self._wanted:
                 return
@@ -121,7 +146,8 @@ class World:
         if (binary := sidecars.find(name)) is None:
             self.missing[name] = f"{name} is not installed"
             return
-        proxy = self._stack.enter_context(sidecars.KINDS[name](binary, server, self.folder, core=self.core))
+        proxy = sidecars.KINDS[name](binary, server, self.folder, core=self.core)
+        self._stack.enter_context(proxy)
         self._remember(name, proxy, proxy.port, proxy.version)
 
 

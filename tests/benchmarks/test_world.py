@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from benchmarks.costs.policy import all_layers
 from benchmarks.world import envoy, world
 from benchmarks.world.child import Child, free_port
 from benchmarks.world.errors import EnvoyMissingError, EnvoyRefusesError, WorldError
-from benchmarks.world.policy import PATH, placed, write
+from benchmarks.world.policy import PATH, placed, write, write_bare
 from benchmarks.world.proc import cpu_seconds, resident
 from benchmarks.world.upstream import Upstream
 
@@ -152,7 +153,24 @@ def test_names_are_unique_and_can_be_chosen() -> None:
     """A name and a kind are one contestant; patterns choose."""
     everybody = [(one.name, one.kind) for one in chosen()]
     assert len(everybody) == len(set(everybody))
-    assert {one.name for one in chosen(["ours*"], ["sync"])} == {
-        "ours", "ours-unsampled", "ours-sampled", "ours-over-httpx",
-    }  # fmt: skip
+    assert {one.name for one in chosen(["floor*"], ["sync"])} == {"floor", "floor-tls", "floor-envoy"}
     assert chosen(["nobody"]) == []
+
+
+def test_the_policy_that_only_routes_has_no_layers(tmp_path: Path) -> None:
+    """What policies cost is told against the same client with none of them."""
+    policy = yaml.safe_load(write_bare(tmp_path / "bare.yaml", 1, [2]).read_text())
+    (cluster,) = policy["static_resources"]["clusters"]
+    assert cluster.keys() == {"name", "type", "connect_timeout", "load_assignment"}
+    manager = policy["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    assert host["routes"] == [{"match": {"prefix": "/"}, "route": {"cluster": "billing"}}]
+
+
+def test_without_trustme_there_is_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said what is missing, and everything else runs."""
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    with world.World({"tls"}) as running:
+        assert "trustme is not installed" in running.missing["tls"]
+        assert running.url(find("floor-tls", "sync")) is None
+        assert running.url(find("floor", "sync")) is not None
