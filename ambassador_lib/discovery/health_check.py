@@ -249,7 +249,7 @@ class _LoopParts:
             return self._network()
         from ..engine.loop import LoopNetwork
 
-        return LoopNetwork()
+        return LoopNetwork(self._clock.monotonic)
 
 
 def _probes_of(

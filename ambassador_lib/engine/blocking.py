@@ -118,6 +118,10 @@ class BlockingNetwork:
             raise TimeoutError
         return min(left, self._patience)
 
+    def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:  # noqa: ARG002
+        """Run `work`: nothing can interrupt a thread, and its sockets look at the deadline."""
+        return work
+
     def signal(self) -> BlockingSignal:
         """Return something that one thread can wait for."""
         return BlockingSignal(self._now, self._patience)

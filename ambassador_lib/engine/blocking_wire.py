@@ -27,6 +27,8 @@ class BlockingWire:
     needs that, since OpenSSL lets only one thread at a time into a connection.
     """
 
+    keeps_deadlines = True
+
     def __init__(self, sock: socket.socket, now: Callable[[], float], patience: float) -> None:
         self.alpn = sock.selected_alpn_protocol() if isinstance(sock, ssl.SSLSocket) else None
         sock.setblocking(False)

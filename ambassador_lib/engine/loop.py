@@ -1,7 +1,7 @@
-"""The event-loop network: anyio's sockets, under asyncio and trio. The twin of `blocking`.
+"""The event-loop network: sockets of our own under asyncio, anyio's under trio and for TLS. The twin of `blocking`.
 
-Whoever calls the engine cancels it when a deadline passes (`Runtime.within`); here only `connect_timeout` and the
-bound of waits without a deadline are timed.
+The wires of asyncio keep deadlines themselves. Those of anyio do not: whoever reads and writes is cancelled when one
+passes (`within`), and only the bound of waits without a deadline is timed here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -22,14 +22,21 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_timeout
+from ..runtime.loop import Bounded
+from .asyncio_dial import connected as asyncio_connected
+from .asyncio_wire import AsyncioWire, close_for_good
 from .blocking_wire import socket_info
-from .dialling import ATTEMPT_DELAY, handshake_failed, refused
+from .dialling import handshake_failed, refused
+from .loop_listening import listening
+from .loop_race import first_connected
 from .readiness import has_hung_up, has_input
-from .wire import CLEANING_UP, OVERHEARD, PATIENCE, READ_SIZE, PeerReset
+from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Destination, Exchange
     from .tls import TlsMaterial
+
+T = TypeVar("T")
 
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
 
@@ -40,40 +47,49 @@ _inherited: list[ByteStream] = []
 class LoopNetwork:
     """Sockets that suspend the calling task."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, now: Callable[[], float], patience: float = PATIENCE) -> None:
+        self._now = now
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
         """Kept, since a loop itself refers to its tasks weakly."""
 
-    async def dial(self, exchange: Exchange) -> LoopWire:
+    async def dial(self, exchange: Exchange) -> Wire:
         """Connect and do TLS, under one deadline for both."""
         destination = exchange.destination
         material = destination.tls.material() if destination.tls is not None else None
-        wire = None
-        with anyio.move_on_after(destination.connect_timeout):
-            try:
-                stream: ByteStream
-                if destination.is_pipe:
-                    stream = await anyio.connect_unix(destination.socket_path)
-                elif destination.alternates:
-                    stream = await _first_connected(destination)
-                else:
-                    stream = await anyio.connect_tcp(destination.address, destination.port)
-            except OSError as error:
-                cause = error.__cause__
-                raise refused(cause if isinstance(cause, OSError) else error) from error
-            if material is not None:
-                stream = await _secured(stream, destination, material)
-            wire = LoopWire(stream, self._patience)
-            if material is not None:
-                material.sessions.keep(destination.sni, wire)
-        if wire is None:
-            raise connect_timeout()
+        wire = await self.within(exchange.deadline, self._connected(destination, material))
+        if material is not None:
+            material.sessions.keep(destination.sni, wire)
         return wire
+
+    async def _connected(self, destination: Destination, material: TlsMaterial | None) -> LoopWire | AsyncioWire:
+        with anyio.move_on_after(destination.connect_timeout):
+            if material is not None or self._is_trio():
+                return LoopWire(await _connected_stream(destination, material), self._patience)
+            return await asyncio_connected(destination, self._now, self._patience)
+        raise connect_timeout()
+
+    @staticmethod
+    def _is_trio() -> bool:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return True
+        return False
+
+    def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """Run `work`, cancelled with `DeadlineExpired` when the deadline passes."""
+        return Bounded(deadline, work, self._now)
+
+    async def patiently(self, work: Awaitable[T]) -> T:
+        """Bound what no deadline may bound."""
+        with anyio.move_on_after(self._patience):
+            return await work
+        raise DeadlineExpired
 
     def signal(self) -> LoopSignal:
         """Return something that one task can wait for."""
-        return LoopSignal(self._patience)
+        return LoopSignal(self)
 
     def grace(self) -> Deadline:
         """Nothing: `shielded` cuts cleaning up."""
@@ -129,7 +145,9 @@ class LoopNetwork:
 
 
 class LoopWire:
-    """A connected stream."""
+    """A connected stream of anyio's."""
+
+    keeps_deadlines = False
 
     def __init__(self, stream: ByteStream, patience: float) -> None:
         self._tls = stream.extra(TLSAttribute.ssl_object, None)
@@ -163,30 +181,8 @@ class LoopWire:
             raise DeadlineExpired
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
-        """Read in a task beside `sending`, which asyncio needs also to keep what came before a write fails."""
-        failure = None
-        finished = False
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._overhear, hear, tasks.cancel_scope)
-            try:
-                await sending
-                finished = True
-            except Exception as error:  # noqa: BLE001 - out of the group, which would wrap it
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        return finished
-
-    async def _overhear(self, hear: Callable[[bytes], bool], uploading: anyio.CancelScope) -> None:
-        overheard = 0
-        with suppress(PeerReset, DeadlineExpired):  # sending finds out itself
-            while overheard < OVERHEARD:
-                data = await self.read(Deadline())
-                if hear(data):
-                    uploading.cancel()
-                    return
-                overheard += len(data)
+        """Read in a task beside `sending`."""
+        return await listening(self.read, sending, hear)
 
     async def close(self) -> None:
         """Close without a farewell."""
@@ -206,11 +202,7 @@ class LoopWire:
         transport: Any = getattr(getattr(self._stream, "transport_stream", self._stream), "_transport", None)
         loop = getattr(transport, "_loop", None)
         if loop is not None and loop.is_closed() and not transport.is_closing():
-            with suppress(RuntimeError):  # all but the last step, which it wants to make in the loop
-                transport.abort()
-            lost = getattr(transport, "_call_connection_lost", None)
-            if lost is not None:
-                lost(None)
+            close_for_good(transport)
 
     def forget(self) -> None:
         """Keep the transport from being collected: it would unregister the parent's socket from a shared selector."""
@@ -232,17 +224,14 @@ class LoopWire:
 class LoopSignal:
     """Waits on an event of the running loop."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, network: LoopNetwork) -> None:
         self._event = anyio.Event()
-        self._patience = patience
+        self._network = network
         self.set = self._event.set
 
-    async def wait(self, deadline: Deadline) -> None:  # noqa: ARG002 - the caller cancels
-        """Suspend until set."""
-        with anyio.move_on_after(self._patience) as patience:
-            await self._event.wait()
-        if patience.cancelled_caught:
-            raise DeadlineExpired
+    async def wait(self, deadline: Deadline) -> None:
+        """Suspend until set; `DeadlineExpired` at the deadline."""
+        await self._network.within(deadline, self._network.patiently(self._event.wait()))
 
 
 class LoopBody(httpx.AsyncByteStream):
@@ -264,39 +253,20 @@ class LoopBody(httpx.AsyncByteStream):
         await self._close()
 
 
-async def _first_connected(destination: Destination) -> ByteStream:
-    """Connect to the first of several addresses that answers (RFC 8305); the twin is `blocking_race`."""
-    winner: ByteStream | None = None
-    failure: OSError = OSError("no address")
-
-    async def attempt(host: str, port: int, failed: anyio.Event) -> None:
-        nonlocal winner, failure
-        try:
-            stream = await anyio.connect_tcp(host, port)
-        except OSError as error:
-            failure = error
-            failed.set()
-            return
-        if winner is None:
-            winner = stream
-            group.cancel_scope.cancel()
-        else:
-            await anyio.aclose_forcefully(stream)
-
+async def _connected_stream(destination: Destination, material: TlsMaterial | None) -> ByteStream:
+    stream: ByteStream
     try:
-        async with anyio.create_task_group() as group:
-            for host, port in ((destination.address, destination.port), *destination.alternates):
-                failed = anyio.Event()
-                group.start_soon(attempt, host, port, failed)
-                with anyio.move_on_after(ATTEMPT_DELAY):
-                    await failed.wait()
-    except BaseException:
-        if winner is not None:
-            await anyio.aclose_forcefully(winner)
-        raise
-    if winner is None:
-        raise failure
-    return winner
+        if destination.is_pipe:
+            stream = await anyio.connect_unix(destination.socket_path)
+        elif destination.alternates:
+            addresses = ((destination.address, destination.port), *destination.alternates)
+            stream = await first_connected(addresses, anyio.connect_tcp, anyio.aclose_forcefully)
+        else:
+            stream = await anyio.connect_tcp(destination.address, destination.port)
+    except OSError as error:
+        cause = error.__cause__
+        raise refused(cause if isinstance(cause, OSError) else error) from error
+    return stream if material is None else await _secured(stream, destination, material)
 
 
 async def _secured(stream: ByteStream, destination: Destination, material: TlsMaterial) -> ByteStream:

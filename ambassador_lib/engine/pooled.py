@@ -202,7 +202,7 @@ class AsyncPooledEngine(PooledEngine):
         if network is None:
             from .loop import LoopNetwork  # anyio is only loaded where a loop runs
 
-            network = LoopNetwork(patience)
+            network = LoopNetwork(clock.monotonic, patience)
         super().__init__(clock, network=network)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..call import Deadline, Header
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import httpx
 
     from .base import Exchange
+
+T = TypeVar("T")
 
 READ_SIZE = 64 * 1024
 PATIENCE = 300.0
@@ -55,6 +57,13 @@ class Wire(Protocol):
     """One connection's bytes, TLS already done."""
 
     alpn: str | None
+
+    @property
+    def keeps_deadlines(self) -> bool:
+        """Whether `read` and `write` raise `DeadlineExpired` at the deadline themselves, wherever it moves meanwhile.
+
+        Else the caller has to be cancelled: see `Network.within`.
+        """
 
     async def read(self, deadline: Deadline) -> bytes:
         """Return what has come, `b""` at the peer's orderly end; `PeerReset`, `DeadlineExpired`."""
@@ -130,6 +139,9 @@ class Network(Protocol):
 
     async def dial(self, exchange: Exchange) -> Wire:
         """Connect to `exchange.destination`, TLS and name checks included, within its `connect_timeout`."""
+
+    def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """Run `work`, cancelled with `DeadlineExpired` when the deadline passes, where anything can be cancelled."""
 
     def signal(self) -> Signal:
         """Return something to wait for."""

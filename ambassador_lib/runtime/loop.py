@@ -46,7 +46,7 @@ class LoopRuntime:
 
     def within(self, deadline: Deadline, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         """Run `work`, cancelled with `DeadlineExpired` when the deadline passes."""
-        return _Bounded(deadline, work, self.now)
+        return Bounded(deadline, work, self.now)
 
     async def discard(self, response: httpx.Response) -> None:
         """Close a response that nobody will read."""
@@ -100,7 +100,7 @@ class LoopRuntime:
             response.stream = WatchedBody(response.stream, watch, self)
 
 
-class _Bounded(Awaitable[T]):
+class Bounded(Awaitable[T]):
     """`work` under a movable deadline, at no cost while `work` does not suspend.
 
     The first step is taken by hand: work that finishes in it (a mock, a cached answer) never arms a timer. Under
@@ -122,11 +122,12 @@ class _Bounded(Awaitable[T]):
 
     def _on_asyncio(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, T]:
         work = self._work
+        outer = self._deadline.watch  # the work may be bounded further out, by the same deadline
         try:
             trap = work.send(None)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
-        timer = _Timer(self._deadline, self._now, loop)
+        timer = _Timer(self._deadline, self._now, loop, outer)
         try:
             while True:
                 try:
@@ -148,9 +149,15 @@ class _Bounded(Awaitable[T]):
 class _Timer:
     """Cancels the running task when a movable deadline passes (asyncio)."""
 
-    __slots__ = ("_cancelling", "_deadline", "_expired", "_handle", "_loop", "_now", "_task")
+    __slots__ = ("_cancelling", "_deadline", "_expired", "_handle", "_loop", "_now", "_outer", "_task")
 
-    def __init__(self, deadline: Deadline, now: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        now: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        outer: Callable[[], None] | None,
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None, "a coroutine of ours is stepped by a task"
         self._task = task
@@ -160,8 +167,14 @@ class _Timer:
         self._loop = loop
         self._expired = False
         self._handle: asyncio.TimerHandle | None = None
-        deadline.watch = self._arm
+        self._outer = outer
+        deadline.watch = self._moved
         self._arm()
+
+    def _moved(self) -> None:
+        self._arm()
+        if self._outer is not None:
+            self._outer()
 
     def _arm(self) -> None:
         if self._handle is not None:
@@ -185,7 +198,7 @@ class _Timer:
         return self._task.uncancel() <= self._cancelling
 
     def disarm(self) -> None:
-        self._deadline.watch = None
+        self._deadline.watch = self._outer
         if self._handle is not None:
             self._handle.cancel()
         if self._expired:  # the work ended by itself in the very step that brought our cancellation
@@ -199,13 +212,15 @@ async def _in_cancel_scope(deadline: Deadline, work: Coroutine[Any, Any, T], now
 
     def move() -> None:
         scope.deadline = scope_deadline()
+        if outer is not None:
+            outer()
 
     with anyio.CancelScope(deadline=scope_deadline()) as scope:
-        deadline.watch = move
+        outer, deadline.watch = deadline.watch, move
         try:
             return await work
         finally:
-            deadline.watch = None
+            deadline.watch = outer
     raise DeadlineExpired
 
 

@@ -69,6 +69,8 @@ class SimulatedSignal:
 class BlockingSimulatedWire:
     """One end of a link."""
 
+    keeps_deadlines = True
+
     def __init__(self, time: VirtualTime, link: Link) -> None:
         self.alpn = link.alpn
         self._time = time

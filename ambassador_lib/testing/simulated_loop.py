@@ -26,7 +26,7 @@ class LoopSimulatedNetwork(LoopNetwork):
     """Connections to simulated upstreams, for tasks."""
 
     def __init__(self, world: VirtualWorld) -> None:
-        super().__init__()
+        super().__init__(world.time.monotonic)
         self._world = world
 
     async def dial(self, exchange: Exchange) -> LoopSimulatedWire:

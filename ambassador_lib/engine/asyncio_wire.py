@@ -1,0 +1,233 @@
+"""One connection on asyncio or uvloop: the wire, and the protocol that the loop tells what happens, in one object.
+
+What comes is copied out of the loop's one receive buffer at once, and kept until somebody reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from ..call import Deadline
+from .blocking_wire import socket_info
+from .loop_listening import listening
+from .readiness import has_hung_up, has_input
+from .waiting import Waiting
+from .wire import READ_SIZE, PeerReset
+
+HIGH_WATER = 256 * 1024
+"""Bytes kept for a slow reader: with more, the peer has to wait."""
+LOW_WATER = 64 * 1024
+"""Bytes with which the peer may go on."""
+
+_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
+"""One for each loop, and not for the process: loops of two threads receive at the same time."""
+_inherited: list[AsyncioWire] = []
+
+
+class AsyncioWire(asyncio.BaseProtocol):
+    """A connected socket."""
+
+    keeps_deadlines = True
+
+    __slots__ = (
+        "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_over", "_is_paused",
+        "_room", "_size", "_sock", "_transport", "alpn",
+    )  # fmt: skip
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, now: Callable[[], float], patience: float
+    ) -> None:
+        self.alpn: str | None = None
+        self._sock = sock
+        self._transport: Any = None
+        self._incoming = Waiting(loop, now, patience)
+        self._room = Waiting(loop, now, patience)
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._is_paused = False
+        """Whether the peer has to wait for our reader."""
+        self._is_choked = False
+        """Whether our writer has to wait for the peer."""
+        self._is_over = False
+        """Whether nothing more will come."""
+        self._failure: str | None = None
+        """Why, unless the peer has ended in good order."""
+        self._is_direct = False
+        """Whether the socket is ours to send on while the transport holds nothing back."""
+
+    # --- what the loop tells -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket is the loop's now."""
+        self._transport = transport
+        # The writer waits until the system has taken all: nothing of an exchange lies about when its deadline strikes.
+        transport.set_write_buffer_limits(high=0)
+        self._is_direct = isinstance(self, asyncio.BufferedProtocol)
+
+    def received(self, data: bytes) -> None:
+        """Keep what has come."""
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._incoming.wake()
+
+    def eof_received(self) -> bool:
+        """The peer has ended its side; ours stays open, since it may still be reading."""
+        self._is_over = True
+        self._incoming.wake()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._is_over = True
+        if exc is not None:
+            self._failure = str(exc)
+        self._incoming.stop()
+        self._room.stop()
+
+    def pause_writing(self) -> None:
+        """The system takes no more."""
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        """The system has taken all."""
+        self._is_choked = False
+        self._room.wake()
+
+    # --- the wire ----------------------------------------------------------------------------------------------------
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Return what has come; without a turn of the loop where there is something."""
+        chunks = self._chunks
+        if not chunks and not self._is_over:
+            await self._incoming.under(deadline)
+        if chunks:
+            data = chunks.popleft()
+            self._size -= len(data)
+            if self._is_paused and self._size <= LOW_WATER:
+                self._resume()
+            return data
+        if self._failure is not None:
+            raise PeerReset(self._failure)
+        return b""
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all; a cancellation in the middle leaves the connection unusable.
+
+        A transport whose write fails throws away what is still to be read, the peer's answer maybe: sending past it
+        fails without it.
+        """
+        if self._is_over or self._transport.is_closing():
+            raise PeerReset(self._failure or "closed by the peer")
+        rest: bytes | memoryview = data
+        if self._is_direct and not self._is_choked:
+            try:
+                sent = self._sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                raise PeerReset(str(error)) from error
+            if sent == len(data):
+                return
+            rest = memoryview(data)[sent:]
+        elif self.has_hung_up():
+            raise PeerReset("closed by the peer")
+        self._transport.write(rest)
+        while self._is_choked:
+            await self._room.under(deadline)
+            if self._transport.is_closing():
+                raise PeerReset(self._failure or "closed")
+
+    async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
+        """Read in a task beside `sending`."""
+        return await listening(self.read, sending, hear)
+
+    async def close(self) -> None:
+        """Close without a farewell; a turn later the socket is closed."""
+        self._failure = self._failure or "closed"
+        self._transport.abort()
+        await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """Shut the socket down; where its loop is closed, nobody else would ever close it."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        if self._incoming.is_loop_closed() and not self._transport.is_closing():
+            close_for_good(self._transport)
+
+    def forget(self) -> None:
+        """Close the child's copy of the descriptor, and keep the transport from doing anything about the parent's."""
+        os.close(self._sock.detach())
+        _inherited.append(self)
+
+    def tls_session(self) -> ssl.SSLSession | None:
+        """There is none."""
+
+    def has_input(self) -> bool:
+        """Whether the loop has told of anything, or the system does."""
+        return bool(self._chunks) or self._is_over or has_input(self._sock)
+
+    def has_hung_up(self) -> bool:
+        """Whether the loop has told of the peer's end, or the system does."""
+        return self._is_over or has_hung_up(self._sock)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do."""
+        return socket_info(self._sock, info)
+
+
+class BufferedWire(AsyncioWire, asyncio.BufferedProtocol):
+    """For selector loops and uvloop, which receive and tell of it in one go."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, now: Callable[[], float], patience: float
+    ) -> None:
+        super().__init__(loop, sock, now, patience)
+        buffer = _buffers.get(loop)
+        if buffer is None:
+            buffer = _buffers[loop] = memoryview(bytearray(READ_SIZE))
+        self._buffer = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Lend the loop's buffer until `buffer_updated`."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Copy out what has come: the buffer is everybody's."""
+        self.received(self._buffer[:nbytes].tobytes())
+
+
+class PlainWire(AsyncioWire, asyncio.Protocol):
+    """For the proactor of Windows, where receiving goes on while other connections are told of theirs."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what has come."""
+        self.received(data)
+
+
+def close_for_good(transport: Any) -> None:
+    """Close the socket of a transport whose loop is closed, and which so cannot do it itself."""
+    with suppress(RuntimeError):  # all but the last step, which it wants to make in the loop
+        transport.abort()
+    lost = getattr(transport, "_call_connection_lost", None)
+    if lost is not None:
+        lost(None)
