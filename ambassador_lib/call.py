@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -158,33 +158,30 @@ class Call:
     idle or last. `deadline` is the nearest of them all.
     """
 
-    # Defaults stand on the class: most of them are never changed, and a call pays for what it changes.
-    authority = ""
+    __slots__ = (
+        "__dict__", "__weakref__", "_releases", "app_at", "attempt", "authority", "body", "body_limit", "bytes_sent",
+        "choice", "cluster", "deadline", "destination", "edge", "endpoint", "grant", "has_rare_bounds", "headers",
+        "idle_at", "idle_timeout", "internal", "listener", "method", "overrides", "per_try_timeout", "read_timeout",
+        "report", "request", "request_ended", "retry_rules", "route", "route_at", "route_timeout", "scheme", "span",
+        "started", "suppress_envoy_headers", "target", "virtual_host", "write_timeout",
+    )  # fmt: skip
+
+    # What every call changes has its own place above and its default in the constructor. Defaults of what few calls
+    # change stand here, and a call pays for what it changes.
     redirection: Any = None
     """Where internal redirects have led the call, on a route that follows them."""
     find_route: Callable[[Call], tuple[Any, Any]] | None = None
     generation = 0
     """How many copies lie between this call and the application's: 0 for its own."""
-    internal = False
-    edge = False
-    overrides: Any = None
     random_value: int | None = None
 
-    listener: Any = None
-    virtual_host: Any = None
-    route: Any = None
-    choice: Any = None
-    cluster: Any = None
     responds: Any = None
     notes: Any = None
     upstream_filters: Any = None
-    suppress_envoy_headers = False
     is_complete = True
     """Whether the answer was given whole, once the call is over."""
     tells_grpc_timeout = False
     """Whether each try's time is told to the upstream as `grpc-timeout`."""
-    body_limit: float = INFINITY
-    """Bytes of the request's body that may be sent again."""
     buffered = 0
     """As many bytes are buffered before the first try, so that they may be sent again in any case."""
 
@@ -192,12 +189,11 @@ class Call:
     """The response's status as far as it is on record; `None` while no reply of the sidecar's own is being made."""
     local_body = b""
     """The body of a reply of the sidecar's own, while `local_reply_config` makes another of it."""
-    bytes_sent = 0
-    """How much of the response's body the application has been given."""
 
-    retry_rules: Any = None
     next_try: Attempt | None = None
     end_retry: Callable[[], None] | None = None
+    tried: Sequence[Any] = ()
+    """The hosts of the tries, where a retry's choice of a host depends on them."""
     attempted_priorities: Any = None
     set_cookies: tuple[bytes, ...] = ()
     """Cookies that the application is given along with the response."""
@@ -212,32 +208,15 @@ class Call:
     on_exchange: Callable[[Any], None] | None = None
     """Given each exchange before it is sent, so that somebody else can break it off."""
 
-    endpoint: Any = None
-    destination: Any = None
-    grant: Any = None
-    span: Any = None
     names_operation = False
     """Whether the request names its operation itself."""
     traced = False
     """Whether the connection manager's `tracing` decided for this call."""
 
-    route_timeout = INFINITY
-    per_try_timeout = INFINITY
-    idle_timeout = INFINITY
-    read_timeout = INFINITY
-    write_timeout = INFINITY
-    request_ended: float | None = None
-    route_at = INFINITY
-    idle_at = INFINITY
-    app_at = INFINITY
-
-    has_rare_bounds = False
     duration_at = INFINITY
     request_at = INFINITY
     per_try_idle_timeout = INFINITY
     max_stream_duration = INFINITY
-
-    _releases: list[Callable[[], None]] | None = None
 
     def __init__(self, request: httpx.Request, started: float, target: str = "") -> None:
         self.request = request
@@ -245,12 +224,37 @@ class Call:
         self.method = request.method
         self.scheme = request.url.scheme
         self.target = target or request.url.raw_path.decode("latin-1")
+        self.authority = ""
         self.headers: list[Header] = []
         self.body: Any = request.stream
         self.report = CallReport(request.method, request.url)
         self.attempt = NO_TRY
-        self.tried: list[Any] = []
         self.deadline = Deadline()
+
+        self.listener: Any = None
+        self.internal = self.edge = self.suppress_envoy_headers = False
+        self.overrides: Any = None
+        self.virtual_host: Any = None
+        self.route: Any = None
+        self.choice: Any = None
+        self.cluster: Any = None
+        self.retry_rules: Any = None
+        self.endpoint: Any = None
+        self.destination: Any = None
+        self.grant: Any = None
+        self.span: Any = None
+
+        self.body_limit: float = INFINITY
+        """Bytes of the request's body that may be sent again."""
+        self.bytes_sent = 0
+        """How much of the response's body the application has been given."""
+
+        self.route_timeout = self.per_try_timeout = self.idle_timeout = INFINITY
+        self.read_timeout = self.write_timeout = INFINITY
+        self.request_ended: float | None = None
+        self.route_at = self.idle_at = self.app_at = INFINITY
+        self.has_rare_bounds = False
+        self._releases: list[Callable[[], None]] | None = None
 
     @property
     def path(self) -> str:
@@ -278,7 +282,7 @@ class Call:
         self.attempt = NO_TRY
         self.redirection.tries = len(self.report.attempts)
         self.report.flags.clear()
-        self.tried = []
+        self.tried = ()
         self.next_try = self.end_retry = self.overrides = self.random_value = self.on_host = None
         self.is_timeout_retry = False
         self.per_try_timeout = self.per_try_idle_timeout = self.max_stream_duration = INFINITY
@@ -330,7 +334,7 @@ class Call:
         """A byte moved, or is waited for from now on: the idle bounds start anew."""
         self.idle_at = now + self.idle_timeout
         self.app_at = now + (self.write_timeout if self.request_ended is None else self.read_timeout)
-        if self.attempt.idle_at != INFINITY:
+        if self.has_rare_bounds and self.attempt.idle_at != INFINITY:
             self.attempt.idle_at = now + self.per_try_idle_timeout
         self._rearm()
 
@@ -343,7 +347,8 @@ class Call:
         """The application's whole request is here: the route's timeout starts (semantics 2)."""
         self.request_ended = now
         self.route_at = now + self.route_timeout
-        self.request_at = INFINITY
+        if self.has_rare_bounds:
+            self.request_at = INFINITY
         if self.attempt.connected:
             self.attempt.try_at = now + self.per_try_timeout
             self.attempt.idle_at = now + self.per_try_idle_timeout
@@ -354,8 +359,12 @@ class Call:
         attempt = self.attempt
         attempt.connected = True
         if self.request_ended is not None and self.per_try_timeout != INFINITY:
-            attempt.try_at = now + self.per_try_timeout
-            self._rearm()
+            had_none = attempt.try_at == INFINITY
+            attempt.try_at = at = now + self.per_try_timeout
+            if not had_none:
+                self._rearm()
+            elif at < self.deadline.at:  # the other bounds stand
+                self.deadline.set(at)
         if self.has_rare_bounds:
             attempt.over_at = now + self.max_stream_duration
             if self.request_ended is not None:
@@ -372,9 +381,11 @@ class Call:
 
     def head_received(self) -> None:
         """The running try has its response's head: its own timeout is over."""
-        if self.attempt.try_at != INFINITY:
+        at = self.attempt.try_at
+        if at != INFINITY:
             self.attempt.try_at = INFINITY
-            self._rearm()
+            if at <= self.deadline.at:
+                self._rearm()
 
     def hold_back(self, seconds: float) -> None:
         """What keeps the response's body waiting is ours: the route's timeout bounds the upstream alone."""

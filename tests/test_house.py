@@ -23,7 +23,7 @@ ORDER: dict[str, set[str]] = {
     "errors": {"call", "_circuit_open"},
     "_circuit_open": {"errors"},
     "policy": {"algorithms", "errors"},
-    "runtime": {"call", "errors"},
+    "runtime": {"_httpx", "call", "errors"},
     "engine": {"_httpx", "call", "errors", "policy", "runtime"},
     "routing": {"algorithms", "call", "policy", "runtime"},
     "telemetry": {"call", "policy", "routing", "runtime"},

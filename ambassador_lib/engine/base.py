@@ -117,6 +117,9 @@ class Exchange:
     is_retried: Callable[[int, list[Header]], bool] | None = None
     """Whether an answer will be followed by another try; where it may, what the application is about to bring of a
     streamed body is waited for, and not broken off."""
+    dropped_from: int = 1000
+    """The least status of an answer that may be thrown away, another one being taken in its place: its body stays on
+    its connection until it is read or dropped, since what is dropped with a body ends its connection (Envoy's rule)."""
     on_interim: Callable[[], None] | None = None
     """Called when a 1xx comes before the response."""
     _aborted = False

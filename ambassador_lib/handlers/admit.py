@@ -16,7 +16,7 @@ from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip
 from ..telemetry import identity, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from ..policy.model import Listener
     from ..policy.model import Tracing as TracingPolicy
@@ -41,6 +41,39 @@ MAX_KILOBYTES = 60
 _NOT_TO_BE_NAMED = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 _RARE = frozenset((b"connection", b"te", b"referer", b"expect"))
 _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"expect", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
+
+
+MAX_KNOWN = 64
+"""Lists of headers that are known at a time."""
+MAX_KNOWN_SIZE = 4096
+"""Bytes of the longest list that is."""
+
+
+class _Known:
+    """What a list of headers comes to, whatever else the request is; it has passed all that is asked of it alone."""
+
+    __slots__ = ("_authority", "_edge", "_headers", "_internal", "_is_last", "_scheme", "needs_id", "size")
+
+    def __init__(self, call: Call, size: int, *, needs_id: bool) -> None:
+        """Take it from a call that was admitted the long way."""
+        self.size = size
+        """Its bytes on the wire, the request line's own not counted."""
+        self.needs_id = needs_id
+        self._headers = call.headers.copy()
+        self._authority = call.authority
+        self._scheme = call.scheme
+        self._internal = call.internal
+        self._edge = call.edge
+        self._is_last = call.is_last
+
+    def give_to(self, call: Call) -> None:
+        call.headers = self._headers.copy()
+        call.authority = self._authority
+        call.scheme = self._scheme
+        call.internal = self._internal
+        call.edge = self._edge
+        if self._is_last:
+            call.is_last = True
 
 
 class Admit:
@@ -77,7 +110,9 @@ class Admit:
         scheme = manager.scheme_header_transformation
         self._scheme = scheme.scheme_to_overwrite if scheme is not None else None
         self._node = (node or Node()) if manager.add_user_agent else None
-        self._valid_authority = ""
+        self._names_more = bool(manager.via or self._node)
+        self._known: dict[Hashable, _Known] = {}
+        """By scheme and header lines: an application sends the same few lists again and again."""
         self._any_method = manager.allow_custom_methods
         self._strips_host = bool(
             manager.strip_any_host_port or manager.strip_matching_host_port or manager.strip_trailing_host_dot
@@ -98,18 +133,37 @@ class Admit:
         return next(call)
 
     def _take_headers(self, call: Call) -> None:
-        """One pass over the headers; nearly all of them are copied without a look."""
         if call.method not in METHODS and not self._any_method:
             raise _bad_request(f"{call.method} is no method that Envoy knows", "http1.codec_error")
+        sent = lower_case(call.request.headers)
+        key = (call.scheme, *sent)
+        known = self._known.get(key)
+        if known is None:
+            known = self._look_through(call, sent)
+            if known.size <= MAX_KNOWN_SIZE:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[key] = known
+        else:
+            self._check_size(call, known.size)
+            known.give_to(call)
+            if call.method == "QUERY":
+                _check_query(call)
+        if known.needs_id:
+            call.headers.append((b"x-request-id", request_id.make(self._random)))
+        if self._names_more:
+            self._name_more(call)
+
+    def _look_through(self, call: Call, sent: list[tuple[bytes, bytes, bytes]]) -> _Known:
+        """One pass over the headers; nearly all of them are copied without a look."""
         headers = call.headers
         noted: dict[bytes, list[bytes]] = {}
         control = False
         looked_at = self._looked_at
-        sent = lower_case(call.request.headers)
         if len(sent) > self._most_headers:
             raise _too_large(f"more than {self._most_headers} request headers", "http1.too_many_headers")
-        # The request line, and what stands around each header on the wire.
-        size = len(call.method) + len(call.target) + 14 + 4 * len(sent)
+        # What stands around the request line, and around each header, on the wire.
+        size = 14 + 4 * len(sent)
         for _, name, value in sent:
             size += len(name) + len(value)
             if name in looked_at:
@@ -120,23 +174,21 @@ class Admit:
             headers.append((name, value))
         if len({name for name, _ in headers}) != len(headers):
             on_one_line(headers, REQUEST_HEADERS)
-        if size > self._most_bytes:
-            raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
+        self._check_size(call, size)
         call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
-        if call.authority != self._valid_authority:
-            self._check_authority(call)
+        if call.authority and not AUTHORITY.fullmatch(call.authority):
+            raise _bad_request(f"{call.authority!r} is not a host", "http.invalid_authority")
         if not _RARE.isdisjoint(noted):
             self._take_rare(call, noted)
-        if call.method == "QUERY" and call.header(b"content-type") is None:
-            reply = LocalReply(400, "", "", "query_missing_content_type")
-            raise LocalReplyError("QUERY without a content-type", reply=reply)
+        if call.method == "QUERY":
+            _check_query(call)
         self._gate.admit(call, noted.get(b"x-forwarded-for", ()), control=control)
-        self._identify(call, noted)
+        needs_id = self._identify(call, noted)
+        return _Known(call, size, needs_id=needs_id)
 
-    def _check_authority(self, call: Call) -> None:
-        if not AUTHORITY.fullmatch(call.authority):
-            raise _bad_request(f"{call.authority!r} is not a host", "http.invalid_authority")
-        self._valid_authority = call.authority
+    def _check_size(self, call: Call, size: int) -> None:
+        if size + len(call.method) + len(call.target) > self._most_bytes:
+            raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
 
     def _take_rare(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Headers that go on in part, or take others with them."""
@@ -153,8 +205,9 @@ class Admit:
         if expect and expect.lower() != b"100-continue":
             call.headers.append((b"expect", expect))
 
-    def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
-        """Say which scheme the application spoke, and give the request its id (semantics 11.1)."""
+    def _identify(self, call: Call, noted: dict[bytes, list[bytes]]) -> bool:
+        """Say which scheme the application spoke, and leave the request its id, if it is to keep one; returns whether
+        it needs a new one (semantics 11.1)."""
         manager = self._manager
         told = None if self._gate.overwrites else noted.get(b"x-forwarded-proto")
         proto = b",".join(filter(None, told)) if told else None
@@ -169,10 +222,13 @@ class Admit:
         own = b",".join(filter(None, noted.get(b"x-request-id", ())))
         replaced = call.edge and not manager.preserve_external_request_id
         if (not own or replaced) and self._generates_id:
-            own = request_id.make(self._random)
+            return True
         if own:
             call.headers.append((b"x-request-id", own))
-        if manager.via:
+        return False
+
+    def _name_more(self, call: Call) -> None:
+        if self._manager.via:
             self._append_via(call)
         if self._node is not None:
             self._name_application(call, self._node)
@@ -268,6 +324,12 @@ class Admit:
             self._tracing.start_call(call, provider=tracing.provider, sampled=call.traced)
         elif tracing.provider is not None:
             identity.forward(call, tracing, self._random, sampled=call.traced, outbound=self._outbound)
+
+
+def _check_query(call: Call) -> None:
+    if call.header(b"content-type") is None:
+        reply = LocalReply(400, "", "", "query_missing_content_type")
+        raise LocalReplyError("QUERY without a content-type", reply=reply)
 
 
 def _too_large(message: str, details: str) -> LocalReplyError:

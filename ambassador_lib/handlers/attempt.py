@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import lower_case
 from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 EXPECTED = b"x-envoy-expected-rq-timeout-ms"
+LEAST_REDIRECT = 300
+"""What a route follows itself (`internal_redirect_policy`) is dropped with its body."""
 
 
 class SendAttempt:
@@ -64,16 +67,18 @@ class SendAttempt:
         self._detects_degraded = upstream.outlier is not None and upstream.outlier.settings.detect_degraded_hosts
         self._health_checked = upstream.health_checked
         self._milliseconds: dict[float, bytes] = {}
+        self._keeps_deadlines: bool = getattr(engine, "keeps_deadlines", False)
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         attempt = call.attempt
         filters = self._filters or call.upstream_filters
-        headers = self._headers(call, self._runtime.now())
+        headers = self._headers(call)
         if filters is not None:
             headers = _filtered(call, filters, headers)
         span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
         try:
-            response = await self._runtime.within(call.deadline, self._engine.send(self._exchange(call, headers)))
+            work = self._engine.send(self._exchange(call, headers))
+            response = await (work if self._keeps_deadlines else self._runtime.within(call.deadline, work))
             now = self._runtime.now()
             if now >= call.deadline.at:  # an engine that could not be interrupted answered too late
                 await self._runtime.discard(response)
@@ -91,7 +96,8 @@ class SendAttempt:
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
         if self._judged and not attempt.judged:
-            self._tell_connected(call, now)
+            if self._judged_by_origin:
+                self._tell_connected(call, now)
             self._upstream.record(call.endpoint, self._verdict(call, response), now)
             if self._detects_degraded and "x-envoy-degraded" in response.headers:
                 self._upstream.degraded(call.endpoint, now)
@@ -103,8 +109,13 @@ class SendAttempt:
         return response
 
     def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
+        runtime, upstream = self._runtime, self._upstream
+
         def on_connected() -> None:
-            self._connected(call)
+            call.connected(runtime.now())
+            if not call.grant.connected():
+                raise overflow()
+            upstream.traffic_seen = True
 
         request = call.request
         exchange = Exchange(
@@ -122,19 +133,16 @@ class SendAttempt:
         )
         rules = call.retry_rules
         if rules.conditions:
+            exchange.dropped_from = rules.least_status
             exchange.on_interim = call.attempt.interim_received
             if not isinstance(call.body, httpx.ByteStream):
                 exchange.is_retried = partial(_is_retried, rules)
-        if call.on_exchange is not None:
+        if call.redirection is not None:
+            exchange.dropped_from = min(exchange.dropped_from, LEAST_REDIRECT)
+        if call.on_exchange is not None:  # it runs beside others, of which all but one are dropped
+            exchange.dropped_from = 0
             call.on_exchange(exchange)
         return exchange
-
-    def _connected(self, call: Call) -> None:
-        now = self._runtime.now()
-        call.connected(now)
-        if not call.grant.connected():
-            raise overflow()
-        self._upstream.traffic_seen = True
 
     def _tell_connected(self, call: Call, now: float) -> None:
         """Told with the outcome: over a foreign transport nobody knows of the connection before."""
@@ -160,18 +168,18 @@ class SendAttempt:
             self._upstream.record(call.endpoint, outcome, now)
         return error
 
-    def _headers(self, call: Call, now: float) -> list[Header]:
+    def _headers(self, call: Call) -> list[Header]:
         """The request's headers and what is said of this very try (semantics 2, 3.9)."""
         headers = call.headers.copy()
         number = call.attempt.number
         host = call.virtual_host.model
         if host.include_request_attempt_count:
-            set_lower_header(headers, b"x-envoy-attempt-count", b"%d" % number)
+            set_lower_header(headers, b"x-envoy-attempt-count", b"1" if number == 1 else b"%d" % number)
         if number > 1 and host.include_is_timeout_retry_header:
             set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
         expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
         if number > 1 and call.route_at != INFINITY:
-            expected = min(expected, max(0.001, call.route_at - now))
+            expected = min(expected, max(0.001, call.route_at - self._runtime.now()))
         if expected == INFINITY:
             return headers
         if not call.suppress_envoy_headers:
@@ -214,8 +222,10 @@ def _error(is_error: ResponseMatch, _call: Call, response: httpx.Response) -> Ou
 
 def _status(call: Call, response: httpx.Response) -> Outcome:
     """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
-    if is_grpc(call.header(b"content-type")):
-        grpc_status = natural(response.headers.get("grpc-status", ""))
-        if grpc_status is not None:
-            return grpc_outcome(grpc_status)
-    return response.status_code
+    for _, name, _ in lower_case(response.headers):
+        if name == b"grpc-status":
+            break
+    else:
+        return response.status_code
+    grpc_status = natural(response.headers["grpc-status"]) if is_grpc(call.header(b"content-type")) else None
+    return response.status_code if grpc_status is None else grpc_outcome(grpc_status)

@@ -41,7 +41,8 @@ class Balance:
         attempt = call.attempt
         now = self._runtime.now()
         attempt.started = now - call.started
-        if self._contextual or call.retry_rules.chooses_hosts:
+        chooses_hosts = call.retry_rules.chooses_hosts
+        if self._contextual or chooses_hosts:
             host = self._upstream.pick(now, self._context(call))
         else:
             host = self._upstream.pick(now)
@@ -50,7 +51,8 @@ class Balance:
         if call.attempted_priorities is not None:
             call.attempted_priorities.attempted(self._upstream.priority_of(host))
         call.endpoint = host
-        call.tried.append(host)
+        if chooses_hosts:
+            call.tried = (*call.tried, host)
         attempt.endpoint = host.key
         call.report.attempts.append(attempt)
         if call.on_host is not None:
@@ -71,7 +73,7 @@ class Balance:
         return LbContext(
             hash_of=None if hash_of is None else partial(hash_of, call),
             criteria=call.choice.criteria if call.choice is not None else None,
-            reject=None if reject is None else partial(_rejected, reject, tuple(call.tried)),
+            reject=None if reject is None else partial(_rejected, reject, call.tried),
             reselect=rules.reselect,
             priorities=call.attempted_priorities if again else None,
         )

@@ -82,6 +82,11 @@ class CallWatch:
         if self._judges and self._now() >= self._call.deadline.at:
             raise DeadlineExpired
 
+    def complete(self, size: int) -> None:
+        """Count a body that came with the head, and end."""
+        self._call.bytes_sent += size
+        self.ended()
+
     def failed(self, error: Exception) -> Exception:
         """Map a failure of the body: the contract's exception, or what a sidecar's caller would see of it."""
         call = self._call

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .._httpx import make_headers
+from .._httpx import lower_case, make_headers
 from ..algorithms.overrides import strict_fault, take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
@@ -37,6 +37,10 @@ class Router:
         self._service_time = as_response and not route.suppress_envoy_headers
         self._count_tries = route.virtual_host.model.include_attempt_count_in_response
         self._changes_response = route.changes_response or self._count_tries
+        self._changes_request = route.changes_request
+        self._only_removes = frozenset() if self._count_tries else route.only_removes
+        self._answers = route.answers
+        self._is_traced = manager.tracing is not None
         decorator = route.model.decorator
         told = "" if decorator is None or decorator.propagate is False else decorator.operation
         self._operation = told.encode()
@@ -44,19 +48,20 @@ class Router:
         self._respects_expected = manager.router.respect_expected_rq_timeout
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        local = self._route.local_response(call)
-        if local is not None:
+        if self._answers and (local := self._route.local_response(call)) is not None:
             status, headers, body = local  # direct responses and redirects are never exceptions (contract)
             return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
         call.suppress_envoy_headers = self._route.suppress_envoy_headers
         try:
-            self._check_cluster(call)
+            if call.cluster is None or call.cluster.shedding is not None:
+                self._check_cluster(call)
             if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
                 self._check_strictly(call)
                 call.overrides = take_overrides(call.headers, respect_expected=self._respects_expected)
-            if call.listener.http_connection_manager.tracing is not None:
+            if self._is_traced:
                 self._name_operation(call)
-            self._route.apply_request(call, call.choice)
+            if self._changes_request:
+                self._route.apply_request(call, call.choice)
             response = await next(call)
         except AmbassadorError as error:
             reply = error.reply
@@ -67,7 +72,7 @@ class Router:
             self._mutate(call, reply.status, reply.headers)
             reply.mutated = True
             raise
-        if self._changes_response or self._service_time or call.set_cookies:
+        if self._service_time or call.set_cookies or (self._changes_response and not self._leaves(response)):
             headers = response.headers.raw
             before = headers.copy()
             if self._service_time:
@@ -79,6 +84,11 @@ class Router:
             if headers != before:
                 response.headers = make_headers(headers)
         return response
+
+    def _leaves(self, response: httpx.Response) -> bool:
+        """Whether the response has nothing of what is removed, where no more is done to it."""
+        only_removes = self._only_removes
+        return bool(only_removes) and only_removes.isdisjoint([name for _, name, _ in lower_case(response.headers)])
 
     def _check_cluster(self, call: Call) -> None:
         if call.cluster is None:

@@ -42,7 +42,9 @@ class RouteTimeout:
     def handle(self, call: Call, next: Next) -> Answer:
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
-        call.body_limit = max(self._body_limit, call.buffered)
+        call.body_limit = self._body_limit
+        if call.buffered > call.body_limit:  # noqa: PLR1730 - `max` costs three times as much
+            call.body_limit = call.buffered
         if self._max_grpc_timeout is not None and is_grpc(call.header(b"content-type")):
             call.tells_grpc_timeout = True
             asked = grpc_timeout.parse(call.header(b"grpc-timeout"))

@@ -9,7 +9,7 @@ from ..algorithms.runtime_value import DENOMINATORS
 from ..policy.model.core import FractionalPercent, Percent
 from ..policy.model.listener import HttpConnectionManager, Tracing
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
-from .clusters import Choice, compile_pick
+from .clusters import Choice, Pick, compile_pick
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mirrors import compile_mirrors
@@ -88,15 +88,18 @@ class CompiledRoute:
     `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
     where the connection manager's counts. `max_grpc_timeout` and its offset are milliseconds, `None` where not set.
     `retry_policy` is the route's, else the virtual host's.
-    `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do.
+    `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do; `only_removes`
+    are the names (lower case) that a response is to lose where it is changed in no other way, else it is empty.
+    `answers` is true where the route has an answer of its own. `pick_cluster(call, random)` chooses the cluster, once a
+    call; it gives `None` where the request names none.
     """
 
     __slots__ = (
-        "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_pick", "_replies", "_request", "_response",
+        "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request", "_response", "answers",
         "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name",
-        "per_request_buffer_limit", "priority", "redirects", "request_body_buffer_limit", "retry_policy",
-        "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
+        "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name", "only_removes",
+        "per_request_buffer_limit", "pick_cluster", "priority", "redirects", "request_body_buffer_limit",
+        "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -129,7 +132,8 @@ class CompiledRoute:
 
     def _compile_action(self, model: Route, settings: Settings) -> None:
         action = model.route or RouteAction()
-        self._pick = compile_pick(action, settings.runtime, settings.clock) if model.route is not None else None
+        forwards = model.route is not None
+        self.pick_cluster: Pick = compile_pick(action, settings.runtime, settings.clock) if forwards else _pick_nothing
         self.hash_of = compile_hash_policy(action.hash_policy, settings.cookie_value)
         self._host_rewrite = compile_host_rewrite(action, settings.clock)
         self._path_rewrite = compile_path_rewrite(model.match, action.prefix_rewrite, action.regex_rewrite)
@@ -172,10 +176,15 @@ class CompiledRoute:
             or self._path_format
             or any(w.request_headers_to_add or w.request_headers_to_remove or w.host_rewrite_literal for w in weights)
         )
+        self.answers = self._answer is not None
         # An answer of the route's own comes out of `local_response` with its mutations made.
         self.changes_response = self._answer is None and bool(
             self._response or any(w.response_headers_to_add or w.response_headers_to_remove for w in weights)
         )
+        removals = [level.only_removes for level in self._response]
+        self.only_removes: frozenset[bytes] = frozenset()
+        if self.changes_response and not weights and None not in removals:
+            self.only_removes = frozenset().union(*filter(None, removals))
 
     def body_limit(self, connection_limit: int | None) -> int:
         """Bytes of a request body to keep for retries; `connection_limit` is the listener's (semantics 3.7)."""
@@ -211,10 +220,6 @@ class CompiledRoute:
         if answer.form is not None:
             body = answer.form.body(call, status, headers, body)
         return frame(call, status, headers, body) if replies is None else replies.finish(call, status, headers, body)
-
-    def pick_cluster(self, call: Call, random: Random) -> Choice | None:
-        """Choose the cluster, once a call; `None` where the request names none."""
-        return self._pick(call, random) if self._pick is not None else None
 
     def apply_request(self, call: Call, choice: Choice | None) -> None:
         """Change headers, authority and target in place: mutations, then the host, then the path (semantics 1.7)."""
@@ -254,6 +259,10 @@ def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = N
     if route is not None and route.idle_timeout is not None:
         idle = route.idle_timeout
     return idle or None
+
+
+def _pick_nothing(_call: Call, _random: Random) -> Choice | None:
+    return None
 
 
 def _levels(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class HeaderMutation:
     """One level: removals first, then additions, whose values are all taken before the first of them is made."""
 
-    __slots__ = ("_add", "_joined", "_remove")
+    __slots__ = ("_add", "_fixed", "_joined", "_remove")
 
     def __init__(
         self,
@@ -34,12 +34,19 @@ class HeaderMutation:
         self._add = [_Addition(option, clock) for option in add]
         self._remove = frozenset(name.lower().encode() for name in remove)
         self._joined = joined
+        self._fixed = _fixed_lines(self._add, joined)
+
+    @property
+    def only_removes(self) -> frozenset[bytes] | None:
+        """The names that are removed (lower case), where nothing is added."""
+        return None if self._add else self._remove
 
     def apply(self, headers: list[Header], call: Call, status: int, response: Sequence[Header]) -> None:
         """Change `headers` in place."""
         if self._remove:
             headers[:] = [header for header in headers if header[0].lower() not in self._remove]
-        if not self._add:
+        if self._fixed is not None:
+            headers += self._fixed
             return
         replaced: list[Header] = []
         added: list[Header] = []
@@ -81,6 +88,17 @@ class _Addition:
             self.action = "APPEND_IF_EXISTS_OR_ADD" if option.append else "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
+def _fixed_lines(additions: Sequence[_Addition], joined: frozenset[bytes]) -> list[Header] | None:
+    """Return the lines to append where neither the call nor what is there already matters, else `None`."""
+    lines: list[Header] = []
+    for addition in additions:
+        if addition.render is not None or addition.action != "APPEND_IF_EXISTS_OR_ADD" or addition.name in joined:
+            return None
+        if addition.value or addition.keep_empty:
+            lines.append((addition.name, addition.value.strip(b" \t")))
+    return lines
+
+
 def compile_request(
     add: Iterable[HeaderValueOption], remove: Iterable[str], clock: Clock
 ) -> tuple[HeaderMutation, ...]:
@@ -105,9 +123,9 @@ def set_header(headers: list[Header], name: bytes, value: bytes) -> None:
 
 def set_lower_header(headers: list[Header], name: bytes, value: bytes) -> None:
     """`set_header` for a list whose names are all in lower case, as a call's are."""
-    for header in headers:
-        if header[0] == name:
-            headers[:] = [other for other in headers if other[0] != name]
+    for present, _ in headers:
+        if present == name:
+            headers[:] = [header for header in headers if header[0] != name]
             break
     headers.append((name, value))
 

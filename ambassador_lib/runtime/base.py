@@ -57,6 +57,9 @@ class BodyWatch(Protocol):
     def received(self, size: int) -> None:
         """After each read of that many bytes: raise `DeadlineExpired` where what nobody could interrupt came late."""
 
+    def complete(self, size: int) -> None:
+        """Instead of all others: the body, of that many bytes, was there with the head."""
+
     def failed(self, error: Exception) -> Exception:
         """A read failed: return what the application shall see instead."""
 
@@ -115,4 +118,4 @@ class Runtime(Protocol):
         """Let a response's body through no faster than `pace` allows."""
 
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
-        """Have `watch` told of the body's reads and its end."""
+        """Have `watch` told of the body's reads and its end; of one that is there already, at once."""

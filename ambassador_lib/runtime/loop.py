@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import httpx
 
+from .._httpx import content_of
 from ..call import INFINITY, Deadline
 from ..errors import DeadlineExpired
 from .base import BodyWatch, Clock, Pace
@@ -93,8 +94,11 @@ class LoopRuntime:
             response.stream = PacedBody(response.stream, pace, self.clock)
 
     def watch_body(self, response: httpx.Response, watch: BodyWatch) -> None:
-        """Have `watch` told how the body ends; a response built with `content=` has ended already."""
-        if response.is_closed:
+        """Have `watch` told how the body ends; what is there already, or was built with `content=`, has ended."""
+        content = content_of(response.stream)
+        if content is not None:
+            watch.complete(len(content))
+        elif response.is_closed:
             watch.ended()
         else:
             response.stream = WatchedBody(response.stream, watch, self)

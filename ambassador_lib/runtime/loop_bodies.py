@@ -21,6 +21,8 @@ class WatchedBody(httpx.AsyncByteStream):
         self._stream = stream
         self._watch = watch
         self._runtime = runtime
+        self._keeps_deadlines: bool = getattr(stream, "keeps_deadlines", False)
+        """Whether its reads end at the deadline by themselves, wherever that moves."""
         self._chunks: AsyncIterator[bytes] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -31,7 +33,11 @@ class WatchedBody(httpx.AsyncByteStream):
         assert self._chunks is not None, "iterated without aiter()"
         watch = self._watch
         try:
-            chunk = await self._runtime.within(watch.reading(), _next_chunk(self._chunks))
+            deadline = watch.reading()
+            if self._keeps_deadlines:
+                chunk = await anext(self._chunks)
+            else:
+                chunk = await self._runtime.within(deadline, _next_chunk(self._chunks))
             watch.received(len(chunk))
             return chunk
         except StopAsyncIteration:

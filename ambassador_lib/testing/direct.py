@@ -109,6 +109,9 @@ class _Watch:
     def received(self, size: int) -> None:
         """Bytes have come."""
 
+    def complete(self, size: int) -> None:
+        """All bytes have come."""
+
     def failed(self, error: Exception) -> Exception:
         """Return what httpx would raise."""
         if isinstance(error, DeadlineExpired):

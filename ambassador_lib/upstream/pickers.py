@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypeVar
 
 from ..algorithms.edf import Edf, strides
-from ..algorithms.least_request import fewest, least_loaded
+from ..algorithms.least_request import DEFAULT_CHOICES, fewest, least_loaded
 from .host import Host
 from .lb_context import LbContext
 
@@ -45,6 +45,18 @@ def least_request(hosts: Sequence[Host], choices: int, random: Random) -> Picker
 
     def pick(_context: LbContext | None) -> Host | None:
         return least_loaded(hosts, _active, choices, random.random)
+
+    return _less_busy(hosts, random) if choices == DEFAULT_CHOICES else pick
+
+
+def _less_busy(hosts: Sequence[Host], random: Random) -> Picker:
+    """`least_loaded` of two choices, which is what nearly everybody has."""
+    count, draw = len(hosts), random.random
+
+    def pick(_context: LbContext | None) -> Host | None:
+        first = hosts[int(draw() * count)]
+        second = hosts[int(draw() * count)]
+        return second if second.active < first.active else first
 
     return pick
 
