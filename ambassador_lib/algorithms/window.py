@@ -31,7 +31,8 @@ class ErrorRateWindow:
 
     def record(self, now: float, *, failed: bool) -> None:
         """Count one request."""
-        self.expire(now)
+        if int(now * self._buckets / self._length) != self._newest:
+            self.expire(now)
         assert self._newest is not None
         index = self._newest % self._buckets
         self._requests[index] += 1
@@ -56,7 +57,7 @@ class ErrorRateWindow:
 
     def reaches(self, rate: float, minimum: int) -> bool:
         """Whether at least `minimum` requests are in the window and the share `rate` of them, at least one, failed."""
-        return self.requests >= minimum and self.failures > 0 and self.failures >= rate * self.requests
+        return self.failures > 0 and self.requests >= minimum and self.failures >= rate * self.requests
 
     def __repr__(self) -> str:
         return f"<ErrorRateWindow {self.failures}/{self.requests}>"

@@ -77,6 +77,8 @@ class ClusterBreaker:
         self._listeners = tuple(_Guarded(listener) for listener in listeners)
         self._machine = self._new_machine()
         self._window = ErrorRateWindow(policy.window)
+        self._has_counted = False
+        """Whether pybreaker's counter may be other than 0."""
         self._state: str = pybreaker.STATE_CLOSED
         self._epoch = 0
         self._retry_at = 0.0
@@ -137,7 +139,8 @@ class ClusterBreaker:
             if not permit.undecided:
                 return
             permit.undecided = False
-            self._tell_locked(error)
+            if error is not None or self._has_counted or self._listeners or self._state != pybreaker.STATE_CLOSED:
+                self._tell_locked(error)
             if permit.epoch != self._epoch:
                 return
             if permit.probe:
@@ -242,6 +245,7 @@ class ClusterBreaker:
 
     def _tell_locked(self, error: BaseException | None) -> None:
         """Keep pybreaker's counters, and tell the listeners."""
+        self._has_counted = error is not None
         if error is None:
             if self._memory.counter:
                 self._memory.reset_counter()

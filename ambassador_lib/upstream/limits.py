@@ -18,7 +18,7 @@ from ..algorithms.budget import DEFAULT_MIN_CONCURRENCY, DEFAULT_PERCENT, retry_
 from ..algorithms.runtime_value import integer, number
 from ..policy.model.cluster import CircuitBreakers
 from ..policy.model.core import Percent
-from .grant import Grant, HostLimits, Verdict
+from .grant import ENDED, GO, Grant, HostLimits, Verdict
 from .mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Limits:
         self._hosts: dict[str, HostLimits] = {}
         self._crowded: dict[HostLimits, None] = {}
         self._numbers = 0
-        self.mailbox: Mailbox[Any] = Mailbox(self._serve_waiting_locked)
+        self.mailbox: Mailbox[Any] = Mailbox(self._serve_waiting_locked, self._crowded)
         """Guards all of this; what is given back goes through it."""
 
     @classmethod
@@ -134,8 +134,12 @@ class Limits:
         connections, so that only `max_requests` applies.
         """
         grant = Grant(self, host, multiplexed=multiplexed, counted=accounts)
-        with self.mailbox:
+        mailbox = self.mailbox
+        mailbox.lock()
+        try:
             self._admit_locked(grant, ticket_factory)
+        finally:
+            mailbox.unlock()
         return grant
 
     def connected(self, grant: Grant) -> bool:
@@ -162,8 +166,8 @@ class Limits:
     def release_locked(self, grant: Grant) -> None:
         """Give back what the grant holds by its verdict."""
         host, verdict = grant.host, grant.verdict
-        grant.verdict = Verdict.ENDED
-        if verdict is Verdict.GO:
+        grant.verdict = ENDED
+        if verdict is GO:
             self.active -= 1
             if grant.counted:
                 host.busy -= 1
@@ -223,7 +227,7 @@ class Limits:
         if self.active >= self.max_requests:
             grant.verdict = Verdict.REQUESTS_OVERFLOW
             return
-        grant.verdict = Verdict.GO
+        grant.verdict = GO
         self.active += 1
         if grant.counted:
             grant.host.busy += 1
@@ -296,7 +300,7 @@ class _RetrySlot:
 def _usable(grant: Grant) -> bool:
     """Whether an established connection takes the request at once; a reserved one serves its own request first."""
     host = grant.host
-    return host.open > host.reserved if grant.multiplexed else host.idle > 0
+    return host.open > (host.reserved if grant.multiplexed else host.busy + host.reserved)
 
 
 def _or_default(value: int | None, default: int) -> int:

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
 T = TypeVar("T")
 
@@ -20,25 +20,37 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """`with mailbox:` is the locked section; `post` has something done to a `T` in one.
 
-    `settle` is called under the lock after posted changes were made. What is set down with `afterwards` inside a
-    locked section is done as soon as the lock is free.
+    `settle` is called under the lock after posted changes were made, if anybody is `waiting` then. What is set down
+    with `afterwards` inside a locked section is done as soon as the lock is free.
     """
 
-    __slots__ = ("_afterwards", "_lock", "_mail", "_settle")
+    __slots__ = ("_afterwards", "_lock", "_mail", "_settle", "_waiting")
 
-    def __init__(self, settle: Callable[[], None]) -> None:
+    def __init__(self, settle: Callable[[], None], waiting: Sized) -> None:
         self._settle = settle
+        self._waiting = waiting
         self._mail: deque[tuple[Callable[[T], None], T]] = deque()
         self._afterwards: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
+        self.lock()
+
+    def __exit__(self, *_: object) -> None:
+        self.unlock()
+
+    def lock(self) -> None:
+        """Begin a locked section, as `with` does at twice the price; `unlock` must follow whatever happens."""
         self._lock.acquire()
         if self._mail:
             self._read_locked()
 
-    def __exit__(self, *_: object) -> None:
-        self._let_go()
+    def unlock(self) -> None:
+        """End a locked section."""
+        if self._afterwards:
+            self._let_go()
+        else:
+            self._lock.release()
         if self._mail:
             self._read_left_mail()
 
@@ -52,11 +64,10 @@ class Mailbox(Generic[T]):
             if self._mail:
                 self._read_locked()
             change(subject)
-            self._settle()
+            if self._waiting:
+                self._settle()
         finally:
-            self._let_go()
-        if self._mail:
-            self._read_left_mail()
+            self.unlock()
 
     def afterwards(self, work: Callable[[], None]) -> None:
         """Do `work` after the lock was let go."""
@@ -74,14 +85,11 @@ class Mailbox(Generic[T]):
         while self._mail:
             change, subject = self._mail.popleft()
             change(subject)
-        self._settle()
+        if self._waiting:
+            self._settle()
 
     def _let_go(self) -> None:
-        afterwards = self._afterwards
-        if not afterwards:
-            self._lock.release()
-            return
-        self._afterwards = []
+        afterwards, self._afterwards = self._afterwards, []
         self._lock.release()
         for work in afterwards:
             work()

@@ -100,7 +100,7 @@ class OutlierDetector:
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Count one try, and eject the host if it was one failure too many."""
         with self._lock:
-            monitor = self._monitor_locked(host)
+            monitor = host.outlier or self._monitor_locked(host)
             if isinstance(outcome, int):
                 self._status_locked(host, monitor, outcome, now)
             elif self.settings.split_external_local_origin_errors:
