@@ -7,16 +7,21 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .asyncio_wire import AsyncioWire, BufferedWire, PlainWire
+from .asyncio_tls import TlsWire, secured
+from .asyncio_wire import BufferedWire, PlainWire
 from .dialling import refused
 from .loop_race import first_connected
 
 if TYPE_CHECKING:
+    from .asyncio_wire import AsyncioWire
     from .base import Destination
+    from .tls import TlsMaterial
 
 
-async def connected(destination: Destination, now: Callable[[], float], patience: float) -> AsyncioWire:
-    """Connect; the caller bounds it."""
+async def connected(
+    destination: Destination, material: TlsMaterial | None, now: Callable[[], float], patience: float
+) -> AsyncioWire | TlsWire:
+    """Connect and do TLS; the caller bounds it."""
     loop = asyncio.get_running_loop()
     try:
         sock = await _connected_socket(loop, destination)
@@ -29,7 +34,7 @@ async def connected(destination: Destination, now: Callable[[], float], patience
         await dial(lambda: wire, sock=sock)
     except OSError as error:
         raise refused(error) from error
-    return wire
+    return wire if material is None else await secured(wire, destination, material)
 
 
 async def _connected_socket(loop: asyncio.AbstractEventLoop, destination: Destination) -> socket.socket:

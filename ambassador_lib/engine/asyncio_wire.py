@@ -58,7 +58,7 @@ class AsyncioWire(asyncio.BaseProtocol):
         """Whether our writer has to wait for the peer."""
         self._is_over = False
         """Whether nothing more will come."""
-        self._failure: str | None = None
+        self._failure: Exception | None = None
         """Why, unless the peer has ended in good order."""
         self._is_direct = False
         """Whether the socket is ours to send on while the transport holds nothing back."""
@@ -90,8 +90,7 @@ class AsyncioWire(asyncio.BaseProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self._is_over = True
-        if exc is not None:
-            self._failure = str(exc)
+        self._failure = self._failure or exc
         self._incoming.stop()
         self._room.stop()
 
@@ -118,7 +117,7 @@ class AsyncioWire(asyncio.BaseProtocol):
                 self._resume()
             return data
         if self._failure is not None:
-            raise PeerReset(self._failure)
+            raise PeerReset(str(self._failure)) from self._failure
         return b""
 
     def _resume(self) -> None:
@@ -127,31 +126,32 @@ class AsyncioWire(asyncio.BaseProtocol):
             self._transport.resume_reading()
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
-        """Send all; a cancellation in the middle leaves the connection unusable.
+        """Send all; a cancellation in the middle leaves the connection unusable."""
+        self.push(data)
+        while self._is_choked:
+            await self._room.under(deadline)
+            if self._transport.is_closing():
+                raise PeerReset("closed before all was sent") from self._failure
+
+    def push(self, data: bytes) -> None:
+        """Send what the system takes, and let the loop send the rest.
 
         A transport whose write fails throws away what is still to be read, the peer's answer maybe: sending past it
         fails without it.
         """
         if self._is_over or self._transport.is_closing():
-            raise PeerReset(self._failure or "closed by the peer")
-        rest: bytes | memoryview = data
-        if self._is_direct and not self._is_choked:
-            try:
-                sent = self._sock.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                raise PeerReset(str(error)) from error
-            if sent == len(data):
-                return
-            rest = memoryview(data)[sent:]
-        elif self.has_hung_up():
-            raise PeerReset("closed by the peer")
-        self._transport.write(rest)
-        while self._is_choked:
-            await self._room.under(deadline)
-            if self._transport.is_closing():
-                raise PeerReset(self._failure or "closed")
+            raise PeerReset("closed by the peer") from self._failure
+        if not self._is_direct or self._is_choked:
+            self._transport.write(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            raise PeerReset(str(error)) from error
+        if sent < len(data):
+            self._transport.write(memoryview(data)[sent:])
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         """Read in a task beside `sending`."""
@@ -159,9 +159,12 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     async def close(self) -> None:
         """Close without a farewell; a turn later the socket is closed."""
-        self._failure = self._failure or "closed"
-        self._transport.abort()
+        self.drop()
         await asyncio.sleep(0)
+
+    def drop(self) -> None:
+        """Begin to close."""
+        self._transport.abort()
 
     def abort(self) -> None:
         """Shut the socket down; where its loop is closed, nobody else would ever close it."""

@@ -1,4 +1,4 @@
-"""The event-loop network: sockets of our own under asyncio, anyio's under trio and for TLS. The twin of `blocking`.
+"""The event-loop network: sockets of our own under asyncio, anyio's under trio. The twin of `blocking`.
 
 The wires of asyncio keep deadlines themselves. Those of anyio do not: whoever reads and writes is cancelled when one
 passes (`within`), and only the bound of waits without a deadline is timed here.
@@ -24,7 +24,6 @@ from ..call import Deadline
 from ..errors import DeadlineExpired, connect_timeout
 from ..runtime.loop import Bounded
 from .asyncio_dial import connected as asyncio_connected
-from .asyncio_wire import AsyncioWire, close_for_good
 from .blocking_wire import socket_info
 from .dialling import handshake_failed, refused
 from .loop_listening import listening
@@ -33,6 +32,8 @@ from .readiness import has_hung_up, has_input
 from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset, Wire
 
 if TYPE_CHECKING:
+    from .asyncio_tls import TlsWire
+    from .asyncio_wire import AsyncioWire
     from .base import Destination, Exchange
     from .tls import TlsMaterial
 
@@ -62,11 +63,13 @@ class LoopNetwork:
             material.sessions.keep(destination.sni, wire)
         return wire
 
-    async def _connected(self, destination: Destination, material: TlsMaterial | None) -> LoopWire | AsyncioWire:
+    async def _connected(
+        self, destination: Destination, material: TlsMaterial | None
+    ) -> LoopWire | AsyncioWire | TlsWire:
         with anyio.move_on_after(destination.connect_timeout):
-            if material is not None or self._is_trio():
+            if self._is_trio():
                 return LoopWire(await _connected_stream(destination, material), self._patience)
-            return await asyncio_connected(destination, self._now, self._patience)
+            return await asyncio_connected(destination, material, self._now, self._patience)
         raise connect_timeout()
 
     @staticmethod
@@ -196,13 +199,9 @@ class LoopWire:
         return self._tls.session
 
     def abort(self) -> None:
-        """Shut the socket down; where its loop is closed, nobody else would ever close it."""
+        """Shut the socket down."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-        transport: Any = getattr(getattr(self._stream, "transport_stream", self._stream), "_transport", None)
-        loop = getattr(transport, "_loop", None)
-        if loop is not None and loop.is_closed() and not transport.is_closing():
-            close_for_good(transport)
 
     def forget(self) -> None:
         """Keep the transport from being collected: it would unregister the parent's socket from a shared selector."""
