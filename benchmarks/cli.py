@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "compare": ("benchmarks.compare.command", "clients against each other: through Envoy, with us, with neither"),
+    "goals": ("benchmarks.goals.command", "what we aim at, and how near we are"),
     "layers": ("benchmarks.costs.layers", "what each layer of our stack costs"),
     "peers": ("benchmarks.costs.peers", "the whole stack against other libraries, without a network"),
     "imports": ("benchmarks.costs.imports", "what it costs to import the package"),

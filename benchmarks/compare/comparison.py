@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..contestants.base import Contestant
     from ..figures.recorder import Recorder
-    from ..figures.results import Load, Measured, Placement
+    from ..figures.results import Kind, Load, Measured, Placement
 
 BUSY = 0.5
 """Load for each core from which on a machine is called busy."""
@@ -54,13 +54,23 @@ class Comparison:
     """Contestants in a world."""
 
     def __init__(self, world: World, plan: Plan, recorder: Recorder) -> None:
-        self.drivers: dict[Contestant, Driver] = {}
+        self._drivers: dict[Contestant, Driver] = {}
         self._world = world
         self._plan = plan
         self._notes = recorder.notes
         self._absent: dict[Contestant, str] = {}
         self._per_connection: dict[str, float] = {}
         recorder.about = about_now(world.versions)
+
+    @property
+    def placement(self) -> Placement:
+        """Where clients are, in the first of the placements."""
+        return self._plan.placements[0]
+
+    def driver(self, name: str, kind: Kind) -> Driver | None:
+        """Return a contestant's process, where it has begun and still runs."""
+        found = (one for who, one in self._drivers.items() if (who.name, who.kind) == (name, kind) and one.alive)
+        return next(found, None)
 
     def measure(self, afterwards: Callable[[Self], None] = lambda _: None) -> tuple[Measured, ...]:
         """Start everybody, run all rounds, end everybody; `afterwards` is called while they are still there."""
@@ -79,7 +89,7 @@ class Comparison:
             with Progress(max(1, turns)) as progress:
                 Rounds(self._world, self._plan.seconds, self._crashed).run(lanes, self._plan.rounds, progress.step)
             afterwards(self)
-            for driver in self.drivers.values():
+            for driver in self._drivers.values():
                 self._close(driver)
         return tuple(lane.measured() for lane in lanes if lane.rounds)
 
@@ -119,7 +129,7 @@ class Comparison:
                 self._absent[contestant] = str(error)
                 self._note(f"{contestant.name} ({contestant.kind}) could not begin: {error}")
                 continue
-            self.drivers[contestant] = driver
+            self._drivers[contestant] = driver
             started.append(driver)
         return started
 
@@ -170,7 +180,7 @@ class Comparison:
             through=contestant.through,
             absent=self._absent.get(contestant),
         )
-        if (driver := self.drivers.get(contestant)) is None:
+        if (driver := self._drivers.get(contestant)) is None:
             return entry
         return replace(
             entry,

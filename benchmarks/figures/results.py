@@ -242,6 +242,38 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Single:
+    """One figure that stands for itself.
+
+    `name`: collections (of the youngest generation of garbage, in 10,000 calls), memory-of-process (bytes of a process
+    that has made one call, beyond one that has made a single request with httpx), memory-a-connection,
+    memory-an-endpoint, memory-a-route (bytes of each). `of`: the contestant.
+    """
+
+    name: str
+    of: str
+    kind: Kind
+    value: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came of a goal. `measured` is in the goal's own terms, as `limit` is; `None` where `absent` says why not.
+
+    `unit`: "x" for one in terms of the other, else that of the figure: %, µs, MB, KB, or "" for a number.
+    """
+
+    figure: str
+    against: str
+    limit: float
+    at_least: bool
+    unit: str
+    measured: Spread | None
+    met: bool | None
+    absent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """All of one run of one command."""
 
@@ -259,6 +291,8 @@ class Run:
     curves: tuple[Curve, ...] = ()
     failures: tuple[Failure, ...] = ()
     costs: tuple[Cost, ...] = ()
+    singles: tuple[Single, ...] = ()
+    goals: tuple[Judged, ...] = ()
     schema: int = SCHEMA
 
 

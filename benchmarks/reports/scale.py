@@ -13,6 +13,7 @@ AXES = {
     "endpoints": "endpoints of the cluster",
     "routes": "routes, of which the last is taken",
     "clusters": "clusters",
+    "everything": "endpoints, with a tenth as many routes and every URL new",
     "callers": "callers at once",
     "body": "bytes of the response's body",
     "threads": "threads",
@@ -28,6 +29,7 @@ FIGURES = {
 TEXTS = {
     "endpoints": "Over a transport that answers at once: CPU of a call through all layers, and what a policy of that "
     "size takes once.",
+    "everything": "The whole client over a transport that answers at once; no URL is asked for twice.",
     "callers": "Closed loop over the loopback. More callers than the processor can serve wait for each other: p50 then "
     "grows with them, whoever serves; what counts is CPU a call and throughput.",
 }

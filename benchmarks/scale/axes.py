@@ -20,6 +20,10 @@ class Axis:
     over: Literal["null", "network"]
 
 
+EVERYTHING = Axis(
+    "everything", "endpoints, a tenth as many routes, each URL new", (1, 10, 100, 1_000, 10_000), (1, 10, 100), "sync",
+    ("cpu_client", "build", "memory"), "null",
+)  # fmt: skip
 AXES = (
     Axis("endpoints", "endpoints of the cluster", (1, 10, 100, 1_000, 10_000), (1, 10, 100), "sync",
          ("cpu_client", "build", "memory"), "null"),
@@ -27,6 +31,7 @@ AXES = (
          ("cpu_client", "build", "memory"), "null"),
     Axis("clusters", "clusters", (1, 10, 100, 1_000), (1, 10, 100), "sync",
          ("cpu_client", "build", "memory"), "null"),
+    EVERYTHING,
     Axis("callers", "callers at once", (1, 4, 16, 64, 256, 1_000), (1, 4, 16), "async",
          ("cpu_client", "rate", "p50", "p99"), "network"),
     Axis("body", "bytes of the response's body", (0, 1_000, 10_000, 100_000, 1_000_000, 10_000_000),

@@ -48,10 +48,18 @@ def with_clusters(count: int) -> dict[str, Any]:
     return document
 
 
+def with_everything(count: int) -> dict[str, Any]:
+    """Return a policy with so many endpoints and a tenth as many routes, of which the last one is taken."""
+    document = with_routes(max(1, count // 10))
+    _clusters(document)[0]["load_assignment"] = _clusters(with_endpoints(count))[0]["load_assignment"]
+    return document
+
+
 DOCUMENTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "endpoints": with_endpoints,
     "routes": with_routes,
     "clusters": with_clusters,
+    "everything": with_everything,
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LATE = 60.0
 """Seconds that httpx lets a call take: with a thousand callers it needs many."""
@@ -31,6 +31,17 @@ def in_a_row(transport: httpx.BaseTransport, requests: Sequence[httpx.Request], 
         response = transport.handle_request(requests[number % len(requests)])
         response.read()
         response.close()
+    return {"cpu_client": (time.thread_time() - start) / calls}
+
+
+def new_urls(client: httpx.Client, url: str, numbers: Iterator[int], calls: int) -> dict[str, float]:
+    """Return the CPU time of one call of a whole client, each to a URL that was never asked for."""
+    for _ in range(len(range(0, calls, 10))):
+        client.get(f"{url}{next(numbers)}")
+    gc.collect()
+    start = time.thread_time()
+    for _ in range(calls):
+        client.get(f"{url}{next(numbers)}")
     return {"cpu_client": (time.thread_time() - start) / calls}
 
 

@@ -7,6 +7,7 @@ answered with the turn's figures. It ends with its standard input.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import sys
@@ -21,28 +22,33 @@ if TYPE_CHECKING:
 
 
 def null(orders: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], dict[str, float]], dict[str, float]]:
-    """Set up the library over a transport that answers at once, with a policy of the size asked for."""
+    """Set up the library over a transport that answers at once, with a policy of the size asked for.
+
+    Along the axis of everything it is the whole client, since URLs are its business.
+    """
     import httpx
 
-    from ambassador_lib import AmbassadorTransport
+    from ambassador_lib import AmbassadorTransport, Client
 
     from ..costs.null import NullTransport
-    from .documents import DOCUMENTS, urls
+    from .documents import DOCUMENTS, HOST, urls
 
     warm = AmbassadorTransport(DOCUMENTS[orders["axis"]](1), inner=NullTransport(streamed=True))
     warm.handle_request(httpx.Request("GET", urls()[0])).read()
     document = DOCUMENTS[orders["axis"]](orders["x"])
     gc.collect()
     before, start = resident(os.getpid()) or 0, time.perf_counter()
-    transport = AmbassadorTransport(document, inner=NullTransport(streamed=True))
+    turn: Callable[[dict[str, Any]], dict[str, float]]
+    if orders["axis"] == "everything":
+        client, numbers = Client(document, transport=NullTransport(streamed=False)), itertools.count()
+        turn = lambda asked: loops.new_urls(client, f"{HOST}/v1/charges?page=", numbers, asked["calls"])  # noqa: E731
+    else:
+        transport = AmbassadorTransport(document, inner=NullTransport(streamed=True))
+        requests = [httpx.Request("GET", url) for url in urls()]
+        turn = lambda asked: loops.in_a_row(transport, requests, asked["calls"])  # noqa: E731
     built = time.perf_counter() - start
     gc.collect()
     memory = (resident(os.getpid()) or 0) - before
-    requests = [httpx.Request("GET", url) for url in urls()]
-
-    def turn(asked: dict[str, Any]) -> dict[str, float]:
-        return loops.in_a_row(transport, requests, asked["calls"])
-
     return turn, {"build": built, "memory": float(max(0, memory))}
 
 

@@ -1,0 +1,1 @@
+"""What we want to be as quick, small and even as, and whether we are."""
