@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..call import Attempt, Call
+    import httpx
+
+    from ..call import Call
 
 Attributes = dict[str, str | int]
 
@@ -23,27 +26,21 @@ def method_name(method: str) -> str:
     return method if method in KNOWN_METHODS else "HTTP"
 
 
-def call_attributes(call: Call) -> Attributes:
+def call_attributes(method: str, url: httpx.URL) -> Attributes:
     """Describe the logical request as the application made it."""
-    url = call.request.url
-    found = _method_attributes(call.method)
-    found["url.full"] = redacted(str(url))
-    found["server.address"] = url.host
-    _add_port(found, url.port, url.scheme)
-    return found
+    return _attributes(method, redacted(str(url)), url.host, url.port, url.scheme)
 
 
-def try_attributes(call: Call, attempt: Attempt) -> Attributes:
+def try_attributes(
+    method: str, scheme: str, authority: str, target: str, number: int, cluster: str | None
+) -> Attributes:
     """Describe one try as the upstream sees it: rewritten host and path."""
-    found = _method_attributes(call.method)
-    found["url.full"] = redacted(f"{call.scheme}://{call.authority}{call.target}")
-    host, port = split_address(call.authority.rpartition("@")[2])
-    found["server.address"] = host
-    _add_port(found, port, call.scheme)
-    if attempt.number > 1:
-        found["http.request.resend_count"] = attempt.number - 1
-    if call.report.cluster:
-        found["upstream_cluster.name"] = call.report.cluster
+    host, port = split_address(authority.rpartition("@")[2] if "@" in authority else authority)
+    found = _attributes(method, redacted(f"{scheme}://{authority}{target}"), host, port, scheme)
+    if number > 1:
+        found["http.request.resend_count"] = number - 1
+    if cluster:
+        found["upstream_cluster.name"] = cluster
     return found
 
 
@@ -88,6 +85,7 @@ def redacted(url: str) -> str:
     return _SECRET.sub(r"\1REDACTED", url) if "=" in url else url
 
 
+@lru_cache(maxsize=1024)  # of few hosts, mostly
 def split_address(text: str) -> tuple[str, int | None]:
     """Split `host:port`, `[v6]:port`, or a host alone."""
     host, colon, port = text.rpartition(":")
@@ -96,13 +94,18 @@ def split_address(text: str) -> tuple[str, int | None]:
     return host.strip("[]"), int(port)
 
 
-def _method_attributes(method: str) -> Attributes:
+def _attributes(method: str, url: str, host: str, port: int | None, scheme: str) -> Attributes:
+    found: Attributes
     if method in KNOWN_METHODS:
-        return {"http.request.method": method}
-    return {"http.request.method": "_OTHER", "http.request.method_original": method}
-
-
-def _add_port(found: Attributes, port: int | None, scheme: str) -> None:
+        found = {"http.request.method": method, "url.full": url, "server.address": host}
+    else:
+        found = {
+            "http.request.method": "_OTHER",
+            "http.request.method_original": method,
+            "url.full": url,
+            "server.address": host,
+        }
     port = _PORTS.get(scheme) if port is None else port
     if port is not None:
         found["server.port"] = port
+    return found

@@ -1,0 +1,96 @@
+"""How a span's identity travels: read from the caller's context or the request's headers, written into a try's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import get_current
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.propagators.textmap import TextMapPropagator
+
+    from ..call import Header
+    from .spans import Identity
+
+_W3C = frozenset({b"traceparent", b"tracestate"})
+_B3 = frozenset({b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"})
+_READ_BY_DEFAULT = frozenset({b"traceparent", b"baggage"})
+"""Where none of them is, OpenTelemetry's default propagators find nothing."""
+_DEFAULT = {TraceContextTextMapPropagator, W3CBaggagePropagator}
+
+
+class Propagation:
+    """Reads and writes by the configured propagator, and in a policy's own format besides.
+
+    Where it is OpenTelemetry's default, the W3C's formats are read and written without it, which costs a fifth.
+    """
+
+    def __init__(self) -> None:
+        self._seen: TextMapPropagator | None = None
+        self._is_default = False
+
+    def above(self, headers: list[Header], wire: TextMapPropagator | None) -> Context:
+        """Return the context above a call: the caller's current one, with the span that its headers tell of if none is.
+
+        `wire`: the policy's own format.
+        """
+        current = get_current()
+        if current and trace.get_current_span(current).get_span_context().is_valid:
+            return current
+        if self._is_w3c(wire) and not any(name in _READ_BY_DEFAULT for name, _ in headers):
+            return current
+        carrier: dict[str, list[str]] = {}
+        for name, value in headers:
+            carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        above = propagate.extract(carrier, current)
+        if wire is not None and not trace.get_current_span(above).get_span_context().is_valid:
+            above = wire.extract(carrier, above)
+        return above
+
+    def write(self, headers: list[Header], span: Identity, above: Context, wire: TextMapPropagator | None) -> None:
+        """Write a span's identity into `headers`, in place of what stood there; `above` is the context around it."""
+        told = span.told
+        if told.is_valid and self._is_w3c(wire) and not (above and baggage.get_all(above)):
+            state = told.trace_state
+            headers[:] = [header for header in headers if header[0] not in _W3C]
+            headers.append((b"traceparent", b"00-%032x-%016x-%02x" % (told.trace_id, told.span_id, told.trace_flags)))
+            if wire is not None or (state is not trace.DEFAULT_TRACE_STATE and state):
+                headers.append((b"tracestate", state.to_header().encode("latin-1")))
+            return
+        _inject(headers, span.placed(above), wire)
+
+    def _is_w3c(self, wire: TextMapPropagator | None) -> bool:
+        configured = propagate.get_global_textmap()
+        if configured is not self._seen:
+            self._is_default = _is_default(configured)
+            self._seen = configured
+        return self._is_default and (wire is None or type(wire) is TraceContextTextMapPropagator)
+
+
+def _is_default(configured: TextMapPropagator) -> bool:
+    """Whether this is the W3C's two formats, and nothing else."""
+    parts = getattr(configured, "_propagators", ()) if type(configured) is CompositePropagator else ()
+    return {type(part) for part in parts} == _DEFAULT
+
+
+def _inject(headers: list[Header], context: Context, wire: TextMapPropagator | None) -> None:
+    """Write the identity by the configured propagator, and in the policy's format if that is another."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, context)
+    if wire is not None and wire.fields.isdisjoint(carrier):
+        wire.inject(carrier, context)
+    if isinstance(wire, TraceContextTextMapPropagator):
+        carrier.setdefault("tracestate", "")  # as Envoy's tracer
+    injected = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in carrier.items()]
+    replaced = {name for name, _ in injected}
+    # Headers of one format belong together: a `tracestate` of another trace must not stay beside a new `traceparent`.
+    for family in (_W3C, _B3):
+        if not family.isdisjoint(replaced):
+            replaced |= family
+    headers[:] = [header for header in headers if header[0] not in replaced]
+    headers += injected
