@@ -6,14 +6,13 @@ rules on wrapped values, messages and members of a oneof hold only where the fie
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
+from .descriptors import Field, Message
 from .parsed import ParsedMessage, Place, Value
-from .schema import Schema, is_repeated
 
 _HEADER_RULES = {
     # By the number of the rule, names then values: strict and lenient.
@@ -33,19 +32,22 @@ class Report(Protocol):
         """Note the fault."""
 
 
-def check_rules(schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, report: Report) -> None:
+def check_rules(descriptor: Message, parsed: ParsedMessage, report: Report) -> None:
     """Report every rule of the message's own fields that does not hold."""
-    for field, rules in schema.rules(descriptor):
+    for field in descriptor.fields:
+        rules = field.rules
+        if not rules:
+            continue
         value = parsed.fields.get(field.name)
         if (value is not None and value.broken) or field.full_name in _RULES_OF_OLD:
             continue
-        if value is None and field.containing_oneof is None and _is_required(rules):
+        if value is None and field.oneof is None and _is_required(rules):
             report(parsed, parsed.place.field(field.name), "required field is missing")
             continue
         if value is None and field.has_presence:
             continue
-        given = value or Value(_unset(field), parsed.place.field(field.name))
-        for place, message in _field_faults(schema, field, rules, given):
+        given = value or Value(() if field.is_repeated else field.zero, parsed.place.field(field.name))
+        for place, message in _field_faults(field, rules, given):
             if value is None:
                 report(parsed, place, f"required field is missing ({message})")
             else:
@@ -53,7 +55,7 @@ def check_rules(schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, r
 
 
 def check_oneofs(
-    schema: Schema, descriptor: Descriptor, parsed: ParsedMessage, report: Report, *, only: Container[str] | None = None
+    descriptor: Message, parsed: ParsedMessage, report: Report, *, only: Container[str] | None = None
 ) -> None:
     """Report oneofs of which two members are set, or none although one must be; `only`: the members to think of."""
     for oneof in descriptor.oneofs:
@@ -61,81 +63,77 @@ def check_oneofs(
         if len(given) > 1:
             place = parsed.fields[given[-1]].place
             report(parsed, place, f"{' and '.join(given)} exclude one another ({oneof.name})", "keep one of them")
-    for oneof in schema.required_oneofs(descriptor):
         members = [field.name for field in oneof.fields if only is None or field.name in only]
-        if members and not any(name in parsed.fields for name in members):
+        if oneof.is_required and members and not any(name in parsed.fields for name in members):
             report(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", f"one of {', '.join(members)}")
 
 
 def _is_required(rules: Any) -> bool:
-    kind = rules.WhichOneof("type")
-    required = rules.message.required
-    return bool(required or (kind in ("duration", "any", "timestamp") and getattr(rules, kind).required))
+    return any(rules[kind].get("required") for kind in ("message", "duration", "any", "timestamp") if kind in rules)
 
 
-def _unset(field: FieldDescriptor) -> Any:
-    if is_repeated(field):
-        return ()
-    return field.enum_type.values[0].name if field.enum_type is not None else field.default_value
+def _kind(rules: Any) -> str:
+    """Return of what type of field the rules are; `message` stands beside the others."""
+    return next((kind for kind in rules if kind != "message"), "")
 
 
-def _field_faults(schema: Schema, field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
-    kind = rules.WhichOneof("type")
+def _field_faults(field: Field, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
+    kind = _kind(rules)
     if kind == "repeated":
-        yield from _repeated_faults(schema, field, rules.repeated, value)
+        yield from _repeated_faults(field, rules["repeated"], value)
     elif kind == "map":
-        yield from _map_faults(rules.map, value)
+        yield from _map_faults(rules["map"], value)
     else:
-        for message in _scalar_faults(schema, field, kind, rules, value.value):
+        for message in _scalar_faults(field, kind, rules.get(kind, {}), value.value):
             yield value.place, message
 
 
-def _repeated_faults(schema: Schema, field: FieldDescriptor, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
+def _repeated_faults(field: Field, rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
     items: tuple[Value, ...] = value.value
-    if rules.ignore_empty and not items:
+    if rules.get("ignore_empty") and not items:
         return
-    if rules.HasField("min_items") and len(items) < rules.min_items:
-        yield value.place, f"needs at least {_count(rules.min_items, 'item')}"
-    if rules.HasField("max_items") and len(items) > rules.max_items:
-        yield value.place, f"takes at most {_count(rules.max_items, 'item')}"
-    if rules.unique:
+    if len(items) < rules.get("min_items", 0):
+        yield value.place, f"needs at least {_count(rules['min_items'], 'item')}"
+    if len(items) > rules.get("max_items", math.inf):
+        yield value.place, f"takes at most {_count(rules['max_items'], 'item')}"
+    if rules.get("unique"):
         bare = [item.value for item in items]
         for index, item in enumerate(items):
             if item.value in bare[:index]:
                 yield item.place, f"{item.value!r} stands here twice"
-    if rules.HasField("items"):
+    if "items" in rules:
         for item in items:
             if not item.broken:
-                yield from _field_faults(schema, field, rules.items, item)
+                yield from _field_faults(field, rules["items"], item)
 
 
 def _map_faults(rules: Any, value: Value) -> Iterable[tuple[Place, str]]:
     entries = value.value or {}
-    if rules.HasField("min_pairs") and len(entries) < rules.min_pairs:
-        yield value.place, f"needs at least {_count(rules.min_pairs, 'entry')}"
+    if len(entries) < rules.get("min_pairs", 0):
+        yield value.place, f"needs at least {_count(rules['min_pairs'], 'entry')}"
     for key, item in entries.items():
-        if rules.HasField("keys"):
-            for message in _string_faults(rules.keys.string, key):
+        if "keys" in rules:
+            for message in _string_faults(rules["keys"]["string"], key):
                 yield item.place, f"key {key!r}: {message}"
 
 
-def _scalar_faults(schema: Schema, field: FieldDescriptor, kind: str | None, rules: Any, value: Any) -> Iterable[str]:
+def _scalar_faults(field: Field, kind: str, rules: Any, value: Any) -> Iterable[str]:
     if kind in _NUMBERS:
-        return _number_faults(getattr(rules, kind), value, kind)
+        return _number_faults(rules, value, kind)
     if kind == "string":
-        return _string_faults(rules.string, value)
+        return _string_faults(rules, value)
     if kind == "bytes":
-        return _length_faults(rules.bytes, len(value), "bytes", "min_len", "max_len")
-    if kind == "enum":
-        return _enum_faults(schema.values(field), rules.enum, value)
-    if kind == "bool" and rules.bool.HasField("const") and value is not rules.bool.const:
-        return (f"must be {str(rules.bool.const).lower()}",)
+        return _length_faults(rules, len(value), "bytes", "min_len", "max_len")
+    if kind == "enum" and field.enum_type is not None:
+        return _enum_faults(field.enum_type.numbers, rules, value)
+    if kind == "bool" and rules.get("const", value) is not value:
+        return (f"must be {str(rules['const']).lower()}",)
     return ()
 
 
 def _number_faults(rules: Any, value: float, kind: str) -> Iterable[str]:
     def bound(limit: Any) -> Any:
-        return limit.seconds + limit.nanos / 1e9 if kind == "duration" else limit
+        return limit.get("seconds", 0) + limit.get("nanos", 0) / 1e9 if kind == "duration" else limit
 
     def shown(limit: Any) -> str:
         return f"{bound(limit):g}s" if kind == "duration" else f"{limit:g}" if isinstance(limit, float) else str(limit)
@@ -148,57 +146,55 @@ def _number_faults(rules: Any, value: float, kind: str) -> Iterable[str]:
         ("gte", "at least", lambda limit: value >= limit),
     )
     for name, words, holds in comparisons:
-        if rules.HasField(name):
-            limit = getattr(rules, name)
-            if not holds(bound(limit)):
-                yield f"must be {words} {shown(limit)}"
-    allowed = [bound(limit) for limit in getattr(rules, "in")]
+        if name in rules and not holds(bound(rules[name])):
+            yield f"must be {words} {shown(rules[name])}"
+    allowed = [bound(limit) for limit in rules.get("in", ())]
     if allowed and value not in allowed:
         yield f"must be one of {', '.join(map(str, allowed))}"
-    if value in [bound(limit) for limit in rules.not_in]:
+    if value in [bound(limit) for limit in rules.get("not_in", ())]:
         yield f"must not be {value}"
 
 
 def _length_faults(rules: Any, length: int, unit: str, least: str, most: str) -> Iterable[str]:
-    if rules.HasField(least) and length < getattr(rules, least):
-        minimum = getattr(rules, least)
+    minimum = rules.get(least, 0)
+    if length < minimum:
         yield "must not be empty" if minimum == 1 else f"must have at least {minimum} {unit}"
-    if rules.HasField(most) and length > getattr(rules, most):
-        yield f"must have at most {getattr(rules, most)} {unit}"
+    if length > rules.get(most, math.inf):
+        yield f"must have at most {rules[most]} {unit}"
 
 
 def _string_faults(rules: Any, value: str) -> Iterable[str]:
-    if rules.ignore_empty and not value:
+    if rules.get("ignore_empty") and not value:
         return
     yield from _length_faults(rules, len(value), "characters", "min_len", "max_len")
     yield from _length_faults(rules, len(value.encode()), "bytes", "min_bytes", "max_bytes")
-    if rules.HasField("const") and value != rules.const:
-        yield f"must be {rules.const!r}"
-    if rules.HasField("prefix") and not value.startswith(rules.prefix):
-        yield f"must begin with {rules.prefix!r}"
-    if rules.HasField("suffix") and not value.endswith(rules.suffix):
-        yield f"must end with {rules.suffix!r}"
-    if rules.HasField("pattern") and not re.search(rules.pattern.replace(r"\z", r"\Z"), value):
-        yield f"must match {rules.pattern}"
-    allowed = list(getattr(rules, "in"))
+    if value != rules.get("const", value):
+        yield f"must be {rules['const']!r}"
+    if not value.startswith(rules.get("prefix", "")):
+        yield f"must begin with {rules['prefix']!r}"
+    if not value.endswith(rules.get("suffix", "")):
+        yield f"must end with {rules['suffix']!r}"
+    if "pattern" in rules and not re.search(rules["pattern"].replace(r"\z", r"\Z"), value):
+        yield f"must match {rules['pattern']}"
+    allowed = rules.get("in", ())
     if allowed and value not in allowed:
         yield f"must be one of {', '.join(allowed)}"
-    if value in list(rules.not_in):
+    if value in rules.get("not_in", ()):
         yield f"must not be {value!r}"
-    if value and rules.WhichOneof("well_known") == "well_known_regex":
-        strict, lenient = _HEADER_RULES[rules.well_known_regex]
-        if not re.fullmatch(strict if rules.strict else lenient, value):
-            yield f"{value!r} is not a valid header {'name' if rules.well_known_regex == 1 else 'value'}"
+    if value and "well_known_regex" in rules:
+        strict, lenient = _HEADER_RULES[rules["well_known_regex"]]
+        if not re.fullmatch(strict if rules.get("strict", True) else lenient, value):
+            yield f"{value!r} is not a valid header {'name' if rules['well_known_regex'] == 1 else 'value'}"
 
 
 def _enum_faults(numbers: Mapping[str, int], rules: Any, value: str) -> Iterable[str]:
     names = {number: name for name, number in numbers.items()}
-    if rules.HasField("const") and numbers[value] != rules.const:
-        yield f"must be {names[rules.const]}"
-    allowed = [names[number] for number in getattr(rules, "in")]
+    if numbers[value] != rules.get("const", numbers[value]):
+        yield f"must be {names[rules['const']]}"
+    allowed = [names[number] for number in rules.get("in", ())]
     if allowed and value not in allowed:
         yield f"must be one of {', '.join(allowed)}"
-    if numbers[value] in list(rules.not_in):
+    if numbers[value] in rules.get("not_in", ()):
         yield f"must not be {value}"
 
 

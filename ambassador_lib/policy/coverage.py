@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
 from . import support
+from .descriptors import Field, Message
 from .parsed import ParsedMessage, Value
 from .schema import Schema
 from .support_notes import NOTES
@@ -64,7 +63,7 @@ def _reach(schema: Schema, start: str, found: dict[str, list[Coverage]]) -> None
         lines += (_newer(name, field) for field in support.newer_fields(name))
 
 
-def _line(message: Descriptor, field: FieldDescriptor) -> Coverage:
+def _line(message: Message, field: Field) -> Coverage:
     name = f"{message.full_name}.{field.name}"
     verdict = support.field_support(message.full_name, field.name)
     if verdict.refused:
@@ -82,9 +81,9 @@ def _newer(message: str, field: str) -> Coverage:
     return Coverage(message, field, REFUSED if reason else SAME, reason)
 
 
-def _inner(field: FieldDescriptor) -> str | None:
+def _inner(field: Field) -> str | None:
     message = field.message_type
-    if message is not None and message.GetOptions().map_entry:
+    if message is not None and message.is_map_entry:
         message = message.fields_by_name["value"].message_type
     if message is None or message.full_name.startswith("google.protobuf."):
         return None

@@ -1,4 +1,4 @@
-"""From a file to a policy: read, walk, build, check. Imports protobuf and YAML, so only policy.py imports it, late."""
+"""From a file to a policy: read, walk, build, check. Imports YAML, so only policy.py imports it, late."""
 
 from __future__ import annotations
 

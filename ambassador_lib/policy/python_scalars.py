@@ -7,18 +7,10 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 
-from google.protobuf.descriptor import FieldDescriptor
+from .descriptors import Field
+from .scalars import INTEGERS, LONGEST_DURATION, Unreadable, nearest, read_duration, read_integer
 
-from .scalars import LONGEST_DURATION, Unreadable, nearest, read_duration, read_integer
-from .schema import Schema
-
-_F = FieldDescriptor
-_INTEGERS = {
-    _F.CPPTYPE_INT32: (32, True),
-    _F.CPPTYPE_UINT32: (32, False),
-    _F.CPPTYPE_INT64: (64, True),
-    _F.CPPTYPE_UINT64: (64, False),
-}
+_TYPES: dict[str, type] = {"bool": bool, "string": str, "bytes": bytes, "double": float, "float": float}
 _WORDS: dict[type, str] = {str: "a string", bytes: "bytes", bool: "True or False", int: "a whole number"}
 
 
@@ -38,26 +30,22 @@ def described(value: object) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def read_value(given: object, field: FieldDescriptor, schema: Schema) -> object:
+def read_value(given: object, field: Field) -> object:
     """Return a scalar for a field of Envoy's, or raise `Unreadable`."""
     if field.message_type is not None and field.message_type.full_name == "google.protobuf.Duration":
         return _seconds(given)
     wrapped = field.message_type is not None and "value" in field.message_type.fields_by_name
     of = field.message_type.fields_by_name["value"] if wrapped and field.message_type is not None else field
-    if of.cpp_type == _F.CPPTYPE_ENUM:
-        numbers = schema.values(of)
+    if of.enum_type is not None:
+        numbers = of.enum_type.numbers
         if isinstance(given, str) and given in numbers:
             return given
         name = given.upper() if isinstance(given, str) else ""
         raise Unreadable(f"no such value {described(given)}", nearest(name, numbers))
-    if of.cpp_type in _INTEGERS:
-        bits, signed = _INTEGERS[of.cpp_type]
+    if of.kind in INTEGERS:
+        bits, signed = INTEGERS[of.kind]
         return read_integer(read_plain(given, int), bits=bits, signed=signed)
-    if of.cpp_type == _F.CPPTYPE_BOOL:
-        return read_plain(given, bool)
-    if of.cpp_type == _F.CPPTYPE_STRING:
-        return read_plain(given, bytes if of.type == _F.TYPE_BYTES else str)
-    return read_plain(given, float)
+    return read_plain(given, _TYPES[of.kind])
 
 
 def read_plain(given: object, wanted: object) -> object:

@@ -1,7 +1,7 @@
 """What is discovered in a file: a `DiscoveryResponse`, read as Envoy reads dynamic configuration (semantics 8.3).
 
 Unknown fields are passed over with a warning. A response that breaks Envoy's schema is refused as a whole; in a
-response of many resources, one that breaks another rule is refused alone. Imports protobuf and YAML.
+response of many resources, one that breaks another rule is refused alone. Imports YAML.
 """
 
 from __future__ import annotations

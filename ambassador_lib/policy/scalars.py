@@ -22,6 +22,8 @@ _OTHER_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|m|min|h|d)?")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TRUE = dict.fromkeys(("true", "t", "yes", "y", "1"), True)
 _FALSE = dict.fromkeys(("false", "f", "no", "n", "0"), False)
+INTEGERS = {"int32": (32, True), "uint32": (32, False), "int64": (64, True), "uint64": (64, False)}
+"""Bits and sign of whole numbers."""
 LONGEST_DURATION = 2**63 // 10**9 - 1  # Envoy counts nanoseconds in 64 bits
 
 

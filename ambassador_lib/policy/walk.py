@@ -7,16 +7,17 @@ schema (constraints.py), and asks support.py about each field that is set.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any
-
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from ..errors import PolicyFault
 from . import support
 from .constraints import check_oneofs, check_rules
+from .descriptors import Field, Message
 from .model.core import FrozenDict
 from .parsed import ParsedMessage, Place, Value
 from .scalars import (
+    INTEGERS,
     Unreadable,
     kind,
     read_bool,
@@ -28,7 +29,7 @@ from .scalars import (
     read_string,
     read_struct,
 )
-from .schema import Schema, is_repeated
+from .schema import Schema
 from .yaml_nodes import Node
 
 _FREE_FORM = {"google.protobuf.Struct": dict, "google.protobuf.ListValue": list, "google.protobuf.Value": object}
@@ -36,16 +37,11 @@ _WRAPPERS = frozenset(
     f"google.protobuf.{name}Value"
     for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
 )
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "string": read_string, "bytes": read_bytes, "bool": read_bool, "double": read_float, "float": read_float,
+}  # fmt: skip
 _ANY = "google.protobuf.Any"
 _ANY_PREFIX = "type.googleapis.com/"
-_F = FieldDescriptor
-_ZEROS = {_F.CPPTYPE_STRING: "", _F.CPPTYPE_BOOL: False, _F.CPPTYPE_DOUBLE: 0.0, _F.CPPTYPE_FLOAT: 0.0}
-_INTEGERS = {
-    _F.CPPTYPE_INT32: (32, True),
-    _F.CPPTYPE_UINT32: (32, False),
-    _F.CPPTYPE_INT64: (64, True),
-    _F.CPPTYPE_UINT64: (64, False),
-}
 
 
 class Walk:
@@ -77,19 +73,19 @@ class Walk:
 
     # `acts` is false inside fields that have no effect here: they must be valid, but need not be supported.
 
-    def _message(self, node: Node, descriptor: Descriptor, place: Place, *, acts: bool) -> ParsedMessage:
+    def _message(self, node: Node, descriptor: Message, place: Place, *, acts: bool) -> ParsedMessage:
         parsed = ParsedMessage(descriptor.full_name, place)
         if not isinstance(node.value, dict):
             raise Unreadable(f"expected a mapping ({descriptor.name}), not {kind(node.value)}")
-        known = self._schema.fields(descriptor)
+        known = descriptor.by_either_name
         for key, item in node.value.items():
             field = known.get(key)
             if field is None:
                 self._unknown_field(key, item, parsed, acts=acts)
             elif item.value is not None or _takes_null(field):
                 self._field(field, item, parsed, acts=acts)
-        check_oneofs(self._schema, descriptor, parsed, self._fault)
-        check_rules(self._schema, descriptor, parsed, self._fault)
+        check_oneofs(descriptor, parsed, self._fault)
+        check_rules(descriptor, parsed, self._fault)
         return parsed
 
     def _refuse(self, fault: PolicyFault) -> None:
@@ -133,7 +129,7 @@ class Walk:
         except Unreadable as error:
             self._fault(parsed, place, error.message, error.hint)
 
-    def _field(self, field: FieldDescriptor, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
+    def _field(self, field: Field, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
         place = Place(node.at, _join(parsed.place.path, field.name))
         verdict = support.field_support(parsed.name, field.name) if acts else support.IGNORED_INSIDE
         try:
@@ -157,44 +153,44 @@ class Walk:
         if acts and not value.broken:
             self._check_value_support(field, value, parsed)
 
-    def _note_both_spellings(self, field: FieldDescriptor, at: Place, parsed: ParsedMessage) -> None:
+    def _note_both_spellings(self, field: Field, at: Place, parsed: ParsedMessage) -> None:
         """Envoy takes either, as its unordered maps have it today; of a oneof's members it takes none (verified)."""
-        if field.containing_oneof is not None:
+        if field.oneof is not None:
             self._fault(parsed, at, "set in both spellings", "keep one of them")
         else:
             self.warnings.append(at.fault("set in both spellings: the last one counts"))
 
-    def _is_default(self, field: FieldDescriptor, node: Node) -> bool:
+    def _is_default(self, field: Field, node: Node) -> bool:
         if field.has_presence:
             return False
-        if is_repeated(field):
+        if field.is_repeated:
             return node.value in ([], {})
         try:
             return bool(self._scalar(field, node) == _default(field))
         except Unreadable:
             return False
 
-    def _check_value_support(self, field: FieldDescriptor, value: Value, parsed: ParsedMessage) -> None:
+    def _check_value_support(self, field: Field, value: Value, parsed: ParsedMessage) -> None:
         if isinstance(value.value, str) and field.enum_type is not None:
             refusal = support.REFUSED_VALUES.get(f"{parsed.name}.{field.name}", {}).get(value.value)
             if refusal:
                 self._fault(parsed, value.place, refusal)
 
-    def _value(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
-        if not is_repeated(field):
+    def _value(self, field: Field, node: Node, place: Place, *, acts: bool) -> Any:
+        if not field.is_repeated:
             return self._single(field, node, place, acts=acts)
-        if _is_map(field):
+        if field.is_map:
             return self._map(field, node, place, acts=acts)
         if not isinstance(node.value, list):
             raise Unreadable(f"expected a list, not {kind(node.value)}")
         items = (Place(item.at, f"{place.path}[{index}]") for index, item in enumerate(node.value))
         return tuple(self._item(field, item, at, acts=acts) for item, at in zip(node.value, items, strict=True))
 
-    def _map(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
+    def _map(self, field: Field, node: Node, place: Place, *, acts: bool) -> Any:
         if not isinstance(node.value, dict):
             raise Unreadable(f"expected a mapping, not {kind(node.value)}")
         assert field.message_type is not None
-        of = self._schema.fields(field.message_type)["value"]
+        of = field.message_type.fields_by_name["value"]
         if of.message_type is not None and of.message_type.full_name == _ANY:
             self._check_typed(node, place)
         return FrozenDict(
@@ -212,16 +208,16 @@ class Walk:
                 at = Place(item.at, f'{place.path}["{key}"]')
                 self.faults.append(at.fault("@type is missing", f"it names its message: {_ANY_PREFIX}envoy..."))
 
-    def _item(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Value:
+    def _item(self, field: Field, node: Node, place: Place, *, acts: bool) -> Value:
         try:
             if node.value is None and not _takes_null(field):
-                node = Node({} if field.message_type is not None else _default_single(field), node.at)
+                node = Node({} if field.message_type is not None else field.zero, node.at)
             return Value(self._single(field, node, place, acts=acts), place, node=node)
         except Unreadable as error:
             self.faults.append(place.fault(error.message, error.hint))
-            return Value(_default_single(field), place, broken=True)
+            return Value(field.zero, place, broken=True)
 
-    def _single(self, field: FieldDescriptor, node: Node, place: Place, *, acts: bool) -> Any:
+    def _single(self, field: Field, node: Node, place: Place, *, acts: bool) -> Any:
         message = field.message_type
         if message is None:
             return self._scalar(field, node)
@@ -240,18 +236,14 @@ class Walk:
             return read_string(node.value)
         return self._message(node, message, place, acts=acts)
 
-    def _scalar(self, field: FieldDescriptor, node: Node) -> Any:
-        cpp = field.cpp_type
-        if cpp == _F.CPPTYPE_ENUM:
-            return read_enum(node.value, self._schema.values(field))
-        if cpp == _F.CPPTYPE_STRING:
-            return read_bytes(node.value) if field.type == _F.TYPE_BYTES else read_string(node.value)
-        if cpp == _F.CPPTYPE_BOOL:
-            return read_bool(node.value)
-        if cpp in _INTEGERS:
-            bits, signed = _INTEGERS[cpp]
+    @staticmethod
+    def _scalar(field: Field, node: Node) -> Any:
+        if field.enum_type is not None:
+            return read_enum(node.value, field.enum_type.numbers)
+        if field.kind in INTEGERS:
+            bits, signed = INTEGERS[field.kind]
             return read_integer(node.value, bits=bits, signed=signed)
-        return read_float(node.value)
+        return _SCALARS[field.kind](node.value)
 
     def _any(self, node: Node, place: Place, *, acts: bool) -> ParsedMessage:
         if not isinstance(node.value, dict):
@@ -286,7 +278,7 @@ class Walk:
         return self._message(Node(content, node.at), descriptor, place, acts=acts)
 
 
-def _takes_null(field: FieldDescriptor) -> bool:
+def _takes_null(field: Field) -> bool:
     return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
 
@@ -294,19 +286,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _default(field: FieldDescriptor) -> Any:
-    if _is_map(field):
+def _default(field: Field) -> Any:
+    if field.is_map:
         return FrozenDict()
-    return () if is_repeated(field) else _default_single(field)
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
-
-
-def _default_single(field: FieldDescriptor) -> Any:
-    if field.message_type is not None:
-        return None
-    if field.enum_type is not None:
-        return field.enum_type.values[0].name
-    return _ZEROS.get(field.cpp_type, 0) if is_repeated(field) else field.default_value
+    return () if field.is_repeated else field.zero

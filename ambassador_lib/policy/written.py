@@ -12,11 +12,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
 from ..errors import PolicyError, PolicyFault
 from .breaker_metadata import check_setting, read_circuit_breaker
 from .constraints import check_oneofs, check_rules
+from .descriptors import Field, Message
 from .findings import Places
 from .model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutAccessLog
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
@@ -111,7 +110,7 @@ class Written:
 
     # One value: what the model keeps, and what the rules of the schema read.
 
-    def _value(self, given: object, hint: Any, field: FieldDescriptor | None, place: Place) -> _Read:
+    def _value(self, given: object, hint: Any, field: Field | None, place: Place) -> _Read:
         options = typing.get_args(hint) if isinstance(hint, types.UnionType) or _is_union(hint) else (hint,)
         if given is None and type(None) in options:
             return _Read(None, None)
@@ -124,10 +123,8 @@ class Written:
         if dataclasses.is_dataclass(wanted):
             return self._expected(given, (typing.cast(type, wanted),), place)
         try:
-            if field is None or _is_free_form(field):
-                kept = read_plain(given, wanted)
-            else:
-                kept = read_value(given, field, self._schema)
+            of = None if field is None or _is_free_form(field) else field
+            kept = read_plain(given, wanted) if of is None else read_value(given, of)
         except Unreadable as error:
             self.fault(place, error.message, error.hint)
             return _Read(None, Value(None, place, broken=True))
@@ -144,7 +141,7 @@ class Written:
         kept = FrozenDict({name: one.kept for name, one in read.items() if one.kept is not None})
         return _Read(kept, Value(FrozenDict({name: one.value for name, one in read.items()}), place))
 
-    def _list(self, given: object, item: Any, field: FieldDescriptor | None, place: Place) -> _Read:
+    def _list(self, given: object, item: Any, field: Field | None, place: Place) -> _Read:
         if not isinstance(given, (list, tuple)):
             name = getattr(item, "__name__", str(item))
             message = f"expected a list of {name}, not {described(given)}"
@@ -152,7 +149,7 @@ class Written:
             return _Read((), Value((), place, broken=True))
         return self._items(given, item, field, place)
 
-    def _items(self, given: Iterable[object], item: Any, field: FieldDescriptor | None, place: Place) -> _Read:
+    def _items(self, given: Iterable[object], item: Any, field: Field | None, place: Place) -> _Read:
         read = [
             self._value(value, item, field, Place(_AT, f"{place.path}[{index}]")) for index, value in enumerate(given)
         ]
@@ -208,7 +205,7 @@ class Written:
         self.places.note(built, parsed)
         return _Read(built, Value(parsed, place))
 
-    def _descriptor(self, descriptor: Descriptor | None, name: str) -> FieldDescriptor | None:
+    def _descriptor(self, descriptor: Message | None, name: str) -> Field | None:
         """Return Envoy's field, be it one that the model took from another message."""
         if descriptor is None or f"{descriptor.full_name}.{name}" in CHOICES:
             return None
@@ -226,7 +223,7 @@ class Written:
             return _Read(None, Value(None, place, broken=True))
         return self._expected(given, classes, place)
 
-    def _check(self, descriptor: Descriptor | None, cls: type, parsed: ParsedMessage) -> None:
+    def _check(self, descriptor: Message | None, cls: type, parsed: ParsedMessage) -> None:
         if descriptor is None:
             return
 
@@ -239,8 +236,8 @@ class Written:
             if refusal:
                 self._report(parsed, value.place, refusal)
         names = {field.name for field in dataclasses.fields(cls)}
-        check_oneofs(self._schema, descriptor, parsed, self._report, only=names)
-        check_rules(self._schema, descriptor, parsed, self._report)
+        check_oneofs(descriptor, parsed, self._report, only=names)
+        check_rules(descriptor, parsed, self._report)
         self._check_flattened(parsed, names)
 
     def _check_flattened(self, parsed: ParsedMessage, names: set[str]) -> None:
@@ -254,7 +251,7 @@ class Written:
                 for name, origin in origins.items()
                 if origin.startswith(f"{other}.") and name in parsed.fields
             }
-            check_rules(self._schema, descriptor, ParsedMessage(other, parsed.place, fields), self._report)
+            check_rules(descriptor, ParsedMessage(other, parsed.place, fields), self._report)
 
     def _report(self, _parsed: ParsedMessage, place: Place, message: str, hint: str = "") -> None:
         self.fault(place, message, hint)
@@ -316,7 +313,7 @@ class _Read:
     value: Value | None
 
 
-def _is_free_form(field: FieldDescriptor) -> bool:
+def _is_free_form(field: Field) -> bool:
     """Tell whether a field holds free-form data, of which the model says more than Envoy's schema."""
     return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
@@ -325,12 +322,12 @@ def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Union
 
 
-def _is_unset(field: FieldDescriptor | None, kept: object) -> bool:
+def _is_unset(field: Field | None, kept: object) -> bool:
     """Tell whether protobuf would see the field as unset: its default, where that is not told apart."""
     if field is None or field.has_presence:
         return kept is None
     if field.enum_type is not None and isinstance(kept, str):
-        return kept == field.enum_type.values[0].name
+        return kept == field.enum_type.first
     return not kept
 
 

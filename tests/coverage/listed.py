@@ -51,7 +51,7 @@ class Listed:
         descriptor = self._schema.find(message)
         found = descriptor.fields_by_name.get(field) if descriptor is not None else None
         inner = found.message_type if found is not None else None
-        if inner is not None and inner.GetOptions().map_entry:
+        if inner is not None and inner.is_map_entry:
             inner = inner.fields_by_name["value"].message_type
         if inner is None:
             return ""

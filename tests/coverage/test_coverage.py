@@ -9,6 +9,7 @@ import pytest
 from ambassador_lib.errors import PolicyError
 from ambassador_lib.policy import Policy
 from ambassador_lib.policy.coverage import BOOTSTRAP, NO_EFFECT, NOTED, REFUSED, SAME, Coverage, covered, refused_types
+from ambassador_lib.policy.descriptors import Field
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.support_notes import NOTES
 from tests.parity.suite import bootstraps, discovered, everything
@@ -66,7 +67,7 @@ def test_what_the_list_refuses_the_loader_refuses(line: Coverage) -> None:
     field = envoy().find(CLUSTER).fields_by_name[line.field]  # type: ignore[union-attr]
     filled: object = {}
     if field.message_type is None:
-        filled = {"TYPE_STRING": "x", "TYPE_BOOL": True}.get(_kind(field.type), 1)
+        filled = {"string": "x", "bool": True}.get(field.kind, 1)
     document = {"static_resources": {"clusters": [{"name": "a", line.field: filled}]}}
     messages: list[str] = []
     try:
@@ -79,12 +80,8 @@ def test_what_the_list_refuses_the_loader_refuses(line: Coverage) -> None:
         assert not any(line.reason and line.reason in message for message in messages)
 
 
-def _kind(number: int) -> str:
-    return {9: "TYPE_STRING", 8: "TYPE_BOOL"}.get(number, "")
-
-
-def _sets_it(field: object, filled: object) -> bool:
-    return not (filled == {} and (getattr(field, "is_repeated", False) or getattr(field, "label", 0) == 3))
+def _sets_it(field: Field, filled: object) -> bool:
+    return not (filled == {} and field.is_repeated)
 
 
 def test_extensions_that_are_refused_are_listed_with_their_reason() -> None:

@@ -145,9 +145,3 @@ for name in sys.argv[1:]:
 def test_neighbours_work_in_one_process(python: Path, tmp_path: Path, order: tuple[str, ...]) -> None:
     """A policy, an OTLP exporter, a gRPC server and Google's protos, in either order."""
     run(python, "-c", TOGETHER, *order, cwd=tmp_path)
-
-
-def test_the_oldest_supported_protobuf_will_do(python: Path, tmp_path: Path) -> None:
-    """The lower bound of the dependency is true. (The last test: it changes the environment.)"""
-    run(python, "-m", "pip", "install", "--quiet", "protobuf==5.29.*", cwd=tmp_path)
-    run(python, "-c", TOGETHER, "ours", cwd=tmp_path)

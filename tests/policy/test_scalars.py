@@ -24,9 +24,9 @@ from ambassador_lib.policy.scalars import (
     read_integer,
     read_string,
 )
-from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.yaml_nodes import from_file, from_python, plain_scalar
 
+from . import protobuf
 from .documents import document
 
 ENUM = {"AUTO": 0, "TLSv1_2": 3}
@@ -139,7 +139,7 @@ def test_a_frozen_dict_is_a_value() -> None:
 )
 def test_protobufs_own_reader_agrees(text: str) -> None:
     """protobuf's JSON reader gives the same values for every field of the model that mirrors a message."""
-    pool = envoy()._pool
+    pool = protobuf.pool()
     bootstrap = message_factory.GetMessageClass(pool.FindMessageTypeByName("envoy.config.bootstrap.v3.Bootstrap"))()
     json_format.ParseDict(yaml.safe_load(text), bootstrap, descriptor_pool=pool)
     policy = Policy.parse(text)
