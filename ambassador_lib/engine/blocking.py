@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +15,7 @@ import httpx
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .blocking_race import Race
-from .blocking_wire import BlockingWire, shut_down
+from .blocking_wire import BlockingTlsWire, BlockingWire, shut_down
 from .dialling import handshake_failed, refused
 from .wire import CLEANING_UP, PATIENCE
 
@@ -55,9 +56,11 @@ class BlockingNetwork:
                 sock = self._secure(sock, destination, material, until)
         except TimeoutError:
             raise (connect_timeout() if timeout_at <= exchange.deadline.at else DeadlineExpired()) from None
-        wire = BlockingWire(sock, self._now, self._patience)
-        if material is not None:
-            material.sessions.keep(destination.sni, wire)
+        if material is None:
+            return BlockingWire(sock, self._now, self._patience)
+        assert isinstance(sock, ssl.SSLSocket)
+        wire = BlockingTlsWire(sock, self._now, self._patience)
+        material.sessions.keep(destination.sni, wire)
         return wire
 
     def _connect(self, exchange: Exchange, until: float) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..call import Deadline
 from ..errors import DeadlineExpired
-from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready
+from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready, waiting_for
 from .wire import OVERHEARD, READ_SIZE, PeerReset
 
 
@@ -23,45 +23,47 @@ class _HeardEnough(Exception):  # noqa: N818 - a signal from `write` to `listeni
 class BlockingWire:
     """A connected socket. Several threads may use it, one reading and one writing at a time.
 
-    The socket itself does not block: a thread waits outside the lock, and each call into the socket is short. TLS
-    needs that, since OpenSSL lets only one thread at a time into a connection.
+    The socket itself does not block: a thread waits until it is ready, and then takes what there is. The system's own
+    timeouts (`SO_RCVTIMEO`) would save one call in two, a few tenths of a microsecond, and strike too late wherever a
+    signal interrupts them, since Python starts them again.
     """
 
     keeps_deadlines = True
+    alpn: str | None = None
 
     def __init__(self, sock: socket.socket, now: Callable[[], float], patience: float) -> None:
-        self.alpn = sock.selected_alpn_protocol() if isinstance(sock, ssl.SSLSocket) else None
         sock.setblocking(False)
         self._sock = sock
-        self._lock = threading.Lock()
+        self._is_readable = waiting_for(sock, READABLE)
         self._now = now
         self._patience = patience
         self._hear: Callable[[bytes], bool] | None = None
         self._overheard = 0
-        self._session: ssl.SSLSession | None = None
 
     async def read(self, deadline: Deadline) -> bytes:
-        """Receive what there is."""
+        """Receive what there is, or will be: a deadline that moves later meanwhile is honoured."""
         while True:
-            try:
-                with self._lock:
+            at = deadline.at
+            left = at - self._now()
+            if left > self._patience:  # noqa: PLR1730 - `min` costs three times as much
+                left = self._patience
+            if self._is_readable(left):
+                try:
                     return self._sock.recv(READ_SIZE)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                events = READABLE
-            except ssl.SSLWantWriteError:
-                events = WRITABLE
-            except (OSError, ValueError) as error:
-                raise PeerReset(str(error)) from error
-            self._wait(events, deadline)
+                except BlockingIOError:
+                    continue
+                except (OSError, ValueError) as error:
+                    raise PeerReset(str(error)) from error
+            if deadline.at <= at:
+                raise DeadlineExpired
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
         """Send all; a deadline that strikes in the middle leaves the connection unusable."""
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         while rest:
             events = 0 if self._hear is None else self._overhear(self._hear)
             try:
-                with self._lock:
-                    sent = self._sock.send(rest)
+                sent = self._send(rest)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 events |= WRITABLE
             except ssl.SSLWantReadError:
@@ -69,9 +71,17 @@ class BlockingWire:
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
             else:
-                rest = rest[sent:]
+                if sent == len(rest):
+                    return
+                rest = memoryview(rest)[sent:]
                 continue
             self._wait(events, deadline)
+
+    def _receive(self) -> bytes:
+        return self._sock.recv(READ_SIZE)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        return self._sock.send(data)
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         """Look for input before each piece that is sent, and while sending has to wait."""
@@ -88,8 +98,7 @@ class BlockingWire:
     def _overhear(self, hear: Callable[[bytes], bool]) -> int:
         """Take what has come; return what to wait for besides the room to send."""
         try:
-            with self._lock:
-                data = self._sock.recv(READ_SIZE)
+            data = self._receive()
         except (BlockingIOError, ssl.SSLWantReadError):
             return READABLE
         except ssl.SSLWantWriteError:
@@ -118,15 +127,11 @@ class BlockingWire:
 
     async def close(self) -> None:
         """Close the socket."""
-        if isinstance(self._sock, ssl.SSLSocket):
-            self._session = self.tls_session()
+        self._is_readable = _at_once  # the descriptor may be another's by the time that somebody reads
         self._sock.close()
 
     def tls_session(self) -> ssl.SSLSession | None:
-        """Return the session that the next connection may resume."""
-        with self._lock:
-            if isinstance(self._sock, ssl.SSLSocket):
-                return self._sock.session or self._session
+        """There is none."""
         return None
 
     def abort(self) -> None:
@@ -135,6 +140,7 @@ class BlockingWire:
 
     def forget(self) -> None:
         """Close the child's copy of the descriptor, and nothing else."""
+        self._is_readable = _at_once
         os.close(self._sock.detach())
 
     def has_input(self) -> bool:
@@ -147,9 +153,61 @@ class BlockingWire:
 
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do."""
-        if info == "ssl_object":
-            return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
         return socket_info(self._sock, info)
+
+
+class BlockingTlsWire(BlockingWire):
+    """A socket with TLS: OpenSSL lets only one thread at a time into a connection, and so for no longer than a moment.
+
+    It may hold bytes back that no waiting for the socket would tell of.
+    """
+
+    _sock: ssl.SSLSocket
+
+    def __init__(self, sock: ssl.SSLSocket, now: Callable[[], float], patience: float) -> None:
+        super().__init__(sock, now, patience)
+        self.alpn = sock.selected_alpn_protocol()
+        self._lock = threading.Lock()
+        self._session: ssl.SSLSession | None = None
+
+    async def read(self, deadline: Deadline) -> bytes:
+        """Receive what there is."""
+        while True:
+            try:
+                return self._receive()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                events = READABLE
+            except ssl.SSLWantWriteError:
+                events = WRITABLE
+            except (OSError, ValueError) as error:
+                raise PeerReset(str(error)) from error
+            self._wait(events, deadline)
+
+    def _receive(self) -> bytes:
+        with self._lock:
+            return self._sock.recv(READ_SIZE)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        with self._lock:
+            return self._sock.send(data)
+
+    async def close(self) -> None:
+        """Close the socket, and keep the session that it may have got."""
+        self._session = self.tls_session()
+        await super().close()
+
+    def tls_session(self) -> ssl.SSLSession | None:
+        """Return the session that the next connection may resume."""
+        with self._lock:
+            return self._sock.session or self._session
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer as httpcore's network streams do."""
+        return self._sock if info == "ssl_object" else super().get_extra_info(info)
+
+
+def _at_once(_seconds: float) -> bool:
+    return True
 
 
 def socket_info(sock: socket.socket, info: str) -> Any:

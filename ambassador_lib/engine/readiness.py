@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import select
+from collections.abc import Callable
+from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +17,23 @@ HUNG_UP = getattr(select, "POLLRDHUP", 0)
 """Tells of a peer's FIN behind unread bytes; Linux only, elsewhere nothing does."""
 
 
+def waiting_for(sock: socket.socket, events: int) -> Callable[[float], object]:
+    """Return what waits, for so many seconds at most, until any of `events` has come; for one thread at a time.
+
+    As `is_ready`, for who asks again and again.
+    """
+    if not hasattr(select, "poll"):
+        return partial(is_ready, sock, events)
+    poll = select.poll()
+    poll.register(sock.fileno(), events)
+    wait = poll.poll
+
+    def until(seconds: float) -> object:
+        return wait(ceil(seconds * 1000) if seconds > 0 else 0)  # none at all would be for ever
+
+    return until
+
+
 def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
     """Wait for any of `events`; errors and hang-ups count always, and so does a socket that is closed."""
     descriptor = sock.fileno()
@@ -24,7 +43,7 @@ def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
         return _select(descriptor, events, seconds)
     poll = select.poll()
     poll.register(descriptor, events)
-    return bool(poll.poll(math.ceil(seconds * 1000)))
+    return bool(poll.poll(ceil(seconds * 1000)))
 
 
 def has_hung_up(sock: socket.socket) -> bool:
