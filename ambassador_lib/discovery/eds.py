@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import PolicyFault
 from ..policy.model.cluster import ClusterLoadAssignment
 from ..runtime.base import Clock, Random
-from ..runtime.control import ControlThread, Watch
+from ..runtime.shared import control_thread
 from ..upstream.upstream import Upstream
 from .endpoints import listed
 from .subscription import End, Subscriptions
+
+if TYPE_CHECKING:
+    from ..runtime.control import ControlThread, Watch
 
 log = logging.getLogger("ambassador_lib.discovery")
 
@@ -62,7 +66,7 @@ class Eds:
         self._keep()
         after = assignment.policy.endpoint_stale_after if assignment.policy is not None else None
         if after:
-            control = self._control or ControlThread.shared()
+            control = control_thread(self._control)
             name = f"{upstream.name} endpoints"
             self._expiry = control.watch(lambda: self._expire(after), name=name, clock=self._clock, random=self._random)
 

@@ -14,10 +14,13 @@ import stat
 import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.base import Clock, Random
-from ..runtime.control import ControlThread, Watch
+from ..runtime.shared import control_thread
+
+if TYPE_CHECKING:
+    from ..runtime.control import ControlThread, Watch
 
 log = logging.getLogger("ambassador_lib.discovery")
 
@@ -196,7 +199,7 @@ class FileWatcher:
         return ended
 
     def _start(self) -> None:
-        control = self._control or ControlThread.shared()
+        control = control_thread(self._control)
         # A client that is dropped without being closed takes the watch along: that knows the watcher weakly.
         run = _weakly(weakref.ref(self), self._clock, self._interval)
         self._watch = control.watch(run, name="files", clock=self._clock, random=self._random)

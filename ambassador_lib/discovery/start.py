@@ -6,22 +6,26 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ..engine.transport_sockets import TransportSockets
 from ..engine.wire import Network
 from ..policy.model.cluster import Cluster
 from ..runtime.base import Clock, Random
-from ..runtime.control import ControlThread, Watch
 from ..runtime.gate import Gate
+from ..runtime.shared import control_thread
 from ..upstream.upstream import Upstream
 from .eds import Eds
-from .health_check import HealthChecker
 from .logical_dns import LogicalDns
 from .refresh import NameRefresh, Names
-from .resolver import Resolver, SystemResolver
+from .resolver import Resolver
 from .static import static_hosts
 from .strict_dns import StrictDns
 from .subscription import End, Subscriptions
+
+if TYPE_CHECKING:
+    from ..runtime.control import ControlThread, Watch
+    from .health_check import HealthChecker
 
 log = logging.getLogger("ambassador_lib.discovery")
 
@@ -100,6 +104,8 @@ def start(
         gate.open()
     checker = None
     if dials and cluster.health_checks:
+        from .health_check import HealthChecker
+
         checker = HealthChecker(upstream, clock=clock, random=random, sockets=sockets, network=network)
     warm_up = _WarmUp(gate, names.names if names is not None else (), checker)
     makers = []
@@ -114,7 +120,7 @@ def start(
     warm_up.look()
     if not makers:
         return Discovery(gate, end=end)
-    control = control or ControlThread.shared()
+    control = control_thread(control)
     watches = [control.watch(make, name=name, clock=clock, random=random) for name, make in makers]
     return Discovery(gate, watches, end)
 
@@ -123,6 +129,8 @@ def resolver_for(cluster: Cluster, clock: Clock) -> Resolver:
     """Return the configured servers' resolver, or the system's."""
     config = cluster.dns_resolution_config
     if config is None or not config.resolvers:
+        from .system_resolver import SystemResolver
+
         return SystemResolver(clock)
     from .nameservers import NameserverResolver
 

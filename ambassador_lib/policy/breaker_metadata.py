@@ -6,10 +6,10 @@ come as strings; durations are written as everywhere else, `"10s"`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from . import alike
 from .model.cluster import CircuitBreaker
 from .parsed import ParsedMessage, Place, Value
 from .scalars import LONGEST_DURATION, Unreadable, kind, read_duration, read_float, read_integer
@@ -75,8 +75,8 @@ def _breaker(faults: Faults, node: Node, place: Place) -> CircuitBreaker:
         at = Place(item.at, f"{place.path}.{name}")
         reader = _READERS.get(name)
         if reader is None:
-            near = difflib.get_close_matches(name, _READERS, 1, 0.6)
-            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(_READERS)}"
+            near = alike.nearest(name, _READERS)
+            hint = f"did you mean {near}?" if near else f"one of {', '.join(_READERS)}"
             faults.fault(Place(item.key_at or item.at, at.path), f"circuit_breaker has no field {name!r}", hint)
         elif item.value is not None:
             try:

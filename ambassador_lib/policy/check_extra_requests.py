@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Protocol
 
 from ..algorithms import header_format
+from . import alike
 from .findings import Findings
 from .model.core import HeaderChange
 from .model.extra_requests import (
@@ -36,8 +36,8 @@ def check_mirrors(findings: Findings, level: Mirroring, clusters: frozenset[str]
         if bool(policy.cluster) == bool(policy.cluster_header):
             findings.fault(policy, "cluster", "exactly one of cluster and cluster_header must be set")
         elif policy.cluster and clusters is not None and policy.cluster not in clusters:
-            near = difflib.get_close_matches(policy.cluster, sorted(clusters), 1, 0.6)
-            hint = f"did you mean {near[0]}?" if near else ""
+            near = alike.nearest(policy.cluster, sorted(clusters))
+            hint = f"did you mean {near}?" if near else ""
             findings.fault(policy, "cluster", f"unknown cluster {policy.cluster!r}", hint)
         for mutation in policy.request_headers_mutations:
             _check_mutation(findings, mutation)

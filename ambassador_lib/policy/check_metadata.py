@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from . import alike
 from .breaker_metadata import NAMESPACE
 from .findings import Findings
 from .model.cluster import Cluster
@@ -25,7 +25,7 @@ def check_metadata(findings: Findings, policy: Policy) -> None:
             if name == NAMESPACE:
                 if not isinstance(owner, Cluster):
                     findings.warn(metadata, "filter_metadata", f"no effect: {NAMESPACE} is read from clusters alone")
-            elif difflib.SequenceMatcher(None, name.lower().replace("-", "_"), NAMESPACE).ratio() > _ALIKE:
+            elif alike.nearest(name.lower().replace("-", "_"), (NAMESPACE,), _ALIKE):
                 message = f"no effect: nobody reads {name!r}; did you mean {NAMESPACE}?"
                 findings.warn(metadata, "filter_metadata", message)
 

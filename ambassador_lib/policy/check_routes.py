@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..algorithms import header_format, retry_on
+from . import alike
 from .check_extra_requests import check_internal_redirects, check_mirrors
 from .check_formats import check_format, check_text, readable
 from .findings import Findings
@@ -92,8 +92,8 @@ def _check_weights(findings: Findings, split: WeightedCluster, clusters: frozens
 
 def _nearest(name: str, clusters: frozenset[str]) -> str:
     known = sorted(clusters)
-    if near := difflib.get_close_matches(name, known, 1, 0.6):
-        return f"did you mean {near[0]}?"
+    if near := alike.nearest(name, known):
+        return f"did you mean {near}?"
     if not known:
         return "there are no clusters"
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
@@ -114,8 +114,8 @@ def check_retry_policy(findings: Findings, policy: RetryPolicy) -> None:
     words = [word for part in policy.retry_on.split(",") if (word := part.strip())]
     for word in words:
         if word not in retry_on.TOKENS:
-            near = difflib.get_close_matches(word.lower(), retry_on.TOKENS, 1, 0.6)
-            hint = f"did you mean {near[0]}?" if near else f"the conditions are {', '.join(retry_on.TOKENS)}"
+            near = alike.nearest(word.lower(), retry_on.TOKENS)
+            hint = f"did you mean {near}?" if near else f"the conditions are {', '.join(retry_on.TOKENS)}"
             findings.warn(policy, "retry_on", f"no effect: {word!r} is no condition; {hint}")
     if "retriable-status-codes" in words and not policy.retriable_status_codes:
         message = "retriable-status-codes retries nothing by itself: there are no retriable_status_codes"

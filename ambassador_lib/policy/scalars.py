@@ -6,12 +6,12 @@ Each function takes the value that the YAML reader made and returns Python's, or
 from __future__ import annotations
 
 import base64
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import alike
 from .model.core import FrozenDict
 from .yaml_nodes import Node
 
@@ -142,8 +142,8 @@ def read_enum(value: object, numbers: Mapping[str, int]) -> str:
 def nearest(name: str, numbers: Iterable[str]) -> str:
     """Return the help that names the value most alike, or all."""
     numbers = list(numbers)
-    near = difflib.get_close_matches(name, numbers, 1, 0.6)
-    return f"did you mean {near[0]}?" if near else "one of " + ", ".join(numbers)
+    near = alike.nearest(name, numbers)
+    return f"did you mean {near}?" if near else "one of " + ", ".join(numbers)
 
 
 def read_duration(value: object) -> float:

@@ -5,11 +5,11 @@ The set `envoy_v3.binpb.xz` is made by the build hook. It meets no other copy of
 
 from __future__ import annotations
 
-import difflib
 import functools
 import lzma
-from importlib import resources
+import pkgutil
 
+from . import alike
 from .descriptors import Descriptors, Message
 from .schema_newer import NEWER
 
@@ -29,12 +29,12 @@ class Schema:
 
     def nearest(self, name: str) -> str:
         """Return the known message whose name looks most like `name`, or nothing."""
-        near = difflib.get_close_matches(name, self.names, 1, 0.8)
-        return near[0] if near else ""
+        return alike.nearest(name, self.names, 0.8)
 
 
 @functools.cache
 def envoy() -> Schema:
     """Return Envoy's schema, loaded once in a process (6 ms)."""
-    packed = resources.files(__package__).joinpath(DESCRIPTOR_SET)
-    return Schema(lzma.decompress(packed.read_bytes()))
+    packed = pkgutil.get_data(__package__, DESCRIPTOR_SET)
+    assert packed is not None, "the set is part of the package"
+    return Schema(lzma.decompress(packed))

@@ -6,12 +6,11 @@ schema (constraints.py), and asks support.py about each field that is set.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import PolicyFault
-from . import support
+from . import alike, support
 from .constraints import check_oneofs, check_rules
 from .descriptors import Field, Message
 from .model.core import FrozenDict
@@ -108,11 +107,11 @@ class Walk:
                 self._newer_field(key, item, parsed)
             return
         names = [field.name for field in descriptor.fields]
-        near = difflib.get_close_matches(key, names, 1, 0.6)
+        near = alike.nearest(key, names)
         if key == "<<":
             hint = "Envoy does not read YAML merge keys; write the fields out"
         elif near:
-            hint = f"did you mean {near[0]}?"
+            hint = f"did you mean {near}?"
         else:
             hint = ""
         if self._lenient:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from .. import surroundings as world_around
-from ..discovery.resolver import SYSTEM_LOOKUP_TIMEOUT, Answer, Family, NoSuchName, ResolveFailed
+from ..discovery.resolver import Answer, Family, NoSuchName, ResolveFailed
+from ..discovery.system_resolver import SYSTEM_LOOKUP_TIMEOUT
 from ..surroundings import Surroundings
 from .direct import AsyncSimulatedTransport, SimulatedTransport
 from .misuse import MisuseError

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ambassador_lib.discovery import Answer, NoSuchName, ResolveFailed
-from ambassador_lib.discovery.resolver import SYSTEM_LOOKUP_TIMEOUT, SystemResolver, is_address
+from ambassador_lib.discovery.resolver import is_address
+from ambassador_lib.discovery.system_resolver import SYSTEM_LOOKUP_TIMEOUT, SystemResolver
 from ambassador_lib.runtime.clock import SystemClock
 
 PATIENCE = 10.0
