@@ -13,18 +13,26 @@ from typing import Any, ClassVar
 
 import httpx
 from httpx import AsyncHTTPTransport, HTTPTransport
-from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream, logger
-from httpx._exceptions import request_context
-from httpx._types import AsyncByteStream, SyncByteStream
+from httpx._client import (
+    USE_CLIENT_DEFAULT,
+    BoundAsyncStream,
+    BoundSyncStream,
+    ClientState,
+    UseClientDefault,
+    logger,
+)
+from httpx._types import AsyncByteStream, AuthTypes, SyncByteStream
 from httpx._utils import URLPattern
 
 from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .options import AsyncClientOptions, ClientOptions
-from .patched import genuine
+from .patched import AsWritten, genuine
+from .requests import RequestBuilder
+from .responses import REDIRECTS, let_go, take_whole
 from .timeouts import UnsetTimeout
 
 
-class PolicyClient(BaseClient):
+class PolicyClient(RequestBuilder):
     """What the two clients change in httpx's `BaseClient`."""
 
     _transport: Any
@@ -33,6 +41,11 @@ class PolicyClient(BaseClient):
     _choice: ClassVar[object]
     _own_transport: ClassVar[tuple[type, str]]
     _late_transport: ClassVar[type]
+    _httpx_client: ClassVar[type]
+    _steps: ClassVar[AsWritten]
+    """What httpx's client does between `send` and `_send_single_request`."""
+    _httpx_steps: ClassVar[AsWritten]
+    """What it would do there, were it not for this class."""
 
     _from_environment: frozenset[URLPattern] = frozenset()
     """The patterns that HTTP_PROXY and the like have put into `_mounts`, which the application did not ask for."""
@@ -56,17 +69,20 @@ class PolicyClient(BaseClient):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
 
-    def _merge_url(self, url: httpx.URL | str) -> httpx.URL:
-        merged = super()._merge_url(url)
-        # "http:///path" has a scheme and no host: that is no relative URL, and left for httpx to refuse.
-        if not merged.scheme and not merged.host and not httpx.URL(url).scheme:
-            origin = self._relative_base()
-            return merged if origin is None else origin.copy_with(raw_path=merged.raw_path)
-        return merged
-
-    def _relative_base(self) -> httpx.URL | None:
-        """Return the address of the policy's only listener: where relative URLs go that have no other base."""
-        return None
+    def _sends_as_usual(self, request: httpx.Request) -> bool:
+        """Tell whether a request goes out once, unless it is redirected: no authentication, no hooks, all in order."""
+        hooks = self._event_hooks
+        return (
+            self._state is ClientState.OPENED
+            and self._auth is None
+            and not hooks["request"]
+            and not hooks["response"]
+            and type(request) is httpx.Request
+            and not request.url._uri_reference.userinfo
+            and self.max_redirects >= 0
+            and self._steps.are_as_written(type(self))
+            and self._httpx_steps.are_as_written(self._httpx_client)
+        )
 
     def _is_mounted(self, url: httpx.URL) -> bool:
         """Tell whether `mounts=` or `proxy=` has a transport of its own for `url`."""
@@ -97,7 +113,7 @@ class PolicyClient(BaseClient):
         self, request: httpx.Request, response: httpx.Response, stream: SyncByteStream | AsyncByteStream
     ) -> httpx.Response:
         """Make the client's response of a transport's, as the end of httpx's `_send_single_request` does."""
-        response.request = request
+        response._request = request
         response.stream = stream
         if _may_set_cookies(response) or type(self.cookies.jar) is not CookieJar:
             self.cookies.extract_cookies(response)
@@ -116,7 +132,8 @@ class PolicyClient(BaseClient):
 
 def _may_set_cookies(response: httpx.Response) -> bool:
     # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
-    return any(name in (b"set-cookie", b"set-cookie2") for _, name, _ in response.headers._list)
+    names = [name for _, name, _ in response.headers._list]
+    return b"set-cookie" in names or b"set-cookie2" in names
 
 
 class SyncPolicyClient(PolicyClient, httpx.Client):
@@ -125,6 +142,50 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
     _choice = genuine(httpx.Client, "_transport_for_url")
     _own_transport = (HTTPTransport, "handle_request")
     _late_transport = LateTransport
+    _httpx_client = httpx.Client
+    _steps = AsWritten(httpx.Client, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
+    _httpx_steps = AsWritten(httpx.Client, "send", "_set_timeout")
+
+    def send(
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+    ) -> httpx.Response:
+        """Send a request as `httpx.Client.send` does, past what it does not need."""
+        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
+            return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        self._set_timeout(request)
+        response = self._send_single_request(request)
+        response.history = []
+        if response.status_code in REDIRECTS and response.has_redirect_location:
+            response = self._redirected(request, response, follow=follow_redirects)
+        if stream or take_whole(response):
+            return response
+        try:
+            response.read()
+        except BaseException:
+            response.close()
+            raise
+        let_go(response)
+        return response
+
+    def _redirected(
+        self, request: httpx.Request, response: httpx.Response, *, follow: bool | UseClientDefault
+    ) -> httpx.Response:
+        """Go on from an answer that sends the request elsewhere, as the loop in `_send_handling_redirects` does."""
+        try:
+            following = self._build_redirect_request(request, response)
+            if not (self.follow_redirects if isinstance(follow, UseClientDefault) else follow):
+                response.next_request = following
+                return response
+            response.read()
+        except BaseException:
+            response.close()
+            raise
+        return self._send_handling_redirects(following, follow_redirects=True, history=[response])
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
@@ -133,8 +194,11 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         start = time.perf_counter()
         if not isinstance(request.stream, SyncByteStream):
             raise RuntimeError("Attempted to send an async request with a sync Client instance.")  # noqa: TRY004 - as httpx
-        with request_context(request=request):
+        try:
             response = self._handle(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
         assert isinstance(response.stream, SyncByteStream)
         return self._receive(request, response, BoundSyncStream(response.stream, response=response, start=start))
 
@@ -145,6 +209,50 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
     _choice = genuine(httpx.AsyncClient, "_transport_for_url")
     _own_transport = (AsyncHTTPTransport, "handle_async_request")
     _late_transport = AsyncLateTransport
+    _httpx_client = httpx.AsyncClient
+    _steps = AsWritten(httpx.AsyncClient, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
+    _httpx_steps = AsWritten(httpx.AsyncClient, "send", "_set_timeout")
+
+    async def send(
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+    ) -> httpx.Response:
+        """Send a request as `httpx.AsyncClient.send` does, past what it does not need."""
+        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        self._set_timeout(request)
+        response = await self._send_single_request(request)
+        response.history = []
+        if response.status_code in REDIRECTS and response.has_redirect_location:
+            response = await self._redirected(request, response, follow=follow_redirects)
+        if stream or take_whole(response):
+            return response
+        try:
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        let_go(response)
+        return response
+
+    async def _redirected(
+        self, request: httpx.Request, response: httpx.Response, *, follow: bool | UseClientDefault
+    ) -> httpx.Response:
+        """Go on from an answer that sends the request elsewhere, as the loop in `_send_handling_redirects` does."""
+        try:
+            following = self._build_redirect_request(request, response)
+            if not (self.follow_redirects if isinstance(follow, UseClientDefault) else follow):
+                response.next_request = following
+                return response
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return await self._send_handling_redirects(following, follow_redirects=True, history=[response])
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
@@ -153,7 +261,10 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         start = time.perf_counter()
         if not isinstance(request.stream, AsyncByteStream):
             raise RuntimeError("Attempted to send an sync request with an AsyncClient instance.")  # noqa: TRY004 - as httpx
-        with request_context(request=request):
+        try:
             response = await self._handle(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
         assert isinstance(response.stream, AsyncByteStream)
         return self._receive(request, response, BoundAsyncStream(response.stream, response=response, start=start))

@@ -12,9 +12,12 @@ from typing import Any
 import httpx
 from httpx._types import AsyncByteStream, SyncByteStream
 
+HeaderLine = tuple[bytes, bytes, bytes]
+"""A header's name as it was written, its name in lower case, and its value: as `httpx.Headers` keeps it."""
 
-def lower_case(headers: httpx.Headers) -> list[tuple[bytes, bytes, bytes]]:
-    """Return each header's name as it was written, its name in lower case, and its value."""
+
+def lower_case(headers: httpx.Headers) -> list[HeaderLine]:
+    """Return the headers as they are kept."""
     return headers._list
 
 
@@ -43,12 +46,28 @@ def make_request(
     extensions: dict[str, Any],
 ) -> httpx.Request:
     """Make a request of its parts; `content` is the whole body where it is at hand, and `stream` yields the same."""
+    return request_of(method, url, [(name, name, value) for name, value in headers], extensions, stream, content)
+
+
+def request_of(
+    method: str,
+    url: httpx.URL,
+    lines: list[HeaderLine],
+    extensions: dict[str, Any],
+    stream: SyncByteStream | AsyncByteStream,
+    content: bytes | None,
+) -> httpx.Request:
+    """As `make_request`, with headers as httpx keeps them; the request keeps `lines` and `extensions` themselves."""
+    headers = httpx.Headers.__new__(httpx.Headers)
+    headers._list = lines
+    headers._encoding = None
     request = httpx.Request.__new__(httpx.Request)
+    # In the constructor's order, so that CPython lets all requests share their keys.
     request.method = method
     request.url = url
-    request.headers = make_headers(headers, lower=True)
-    request.stream = stream
+    request.headers = headers
     request.extensions = extensions
+    request.stream = stream
     if content is not None:  # mocks look at `request.content`
         request._content = content
     return request
@@ -64,14 +83,13 @@ def with_headers(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> 
 
 def make_response(
     status: int,
-    lines: list[tuple[bytes, bytes, bytes]],
+    lines: list[HeaderLine],
     stream: SyncByteStream | AsyncByteStream,
     extensions: dict[str, Any],
 ) -> httpx.Response:
     """Make the response that `httpx.Response(status, headers=..., stream=stream, extensions=...)` would make.
 
-    `lines`: each header's name as it came, its name in lower case, and its value. The response keeps `lines` and
-    `extensions` themselves; its body has still to be read.
+    The response keeps `lines` and `extensions` themselves; its body has still to be read.
     """
     headers = httpx.Headers.__new__(httpx.Headers)
     headers._list = lines

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from operator import attrgetter
 from types import FunctionType
 from typing import Any
 
@@ -10,12 +12,41 @@ from httpx import AsyncHTTPTransport, HTTPTransport
 
 
 def genuine(owner: type, name: str) -> object:
-    """Return the method that `owner`'s own module defines, or `None` while something stands in its place."""
-    method = vars(owner).get(name)
-    is_genuine = (
-        type(method) is FunctionType and method.__code__.co_filename == vars(owner)["__init__"].__code__.co_filename
-    )
-    return method if is_genuine else None
+    """Return the method or property that `owner`'s own module defines, `None` while something stands in its place.
+
+    A class without a constructor is one of this library's, and is asked for as soon as it is made.
+    """
+    member = vars(owner).get(name)
+    constructor = vars(owner).get("__init__")
+    if constructor is None:
+        return member
+    function = member.fget if type(member) is property else member
+    is_genuine = type(function) is FunctionType and function.__code__.co_filename == constructor.__code__.co_filename
+    return member if is_genuine else None
+
+
+class AsWritten:
+    """Tells whether methods of a class, or of what derives from it, are still those that its authors wrote.
+
+    It is asked for every call: for subclasses that override them, and for patches, which come and go.
+    """
+
+    def __init__(self, owner: type, *names: str) -> None:
+        """`owner`: has these methods, two at least, or inherits them."""
+        self._homes = [(next(base for base in owner.__mro__ if name in vars(base)), name) for name in names]
+        self._current: Callable[[type], tuple[object, ...]] = attrgetter(*names)
+        self._written = tuple(genuine(*home) for home in self._homes)
+
+    def are_as_written(self, asked: type) -> bool:
+        """Tell it of `asked`: the class itself, or one derived from it."""
+        return self._current(asked) == self._written or (None in self._written and self._are_after_all(asked))
+
+    def _are_after_all(self, asked: type) -> bool:
+        """What was patched when it was looked at is looked for again."""
+        self._written = tuple(
+            genuine(*home) if known is None else known for home, known in zip(self._homes, self._written, strict=True)
+        )
+        return self._current(asked) == self._written
 
 
 class _NotImported:
