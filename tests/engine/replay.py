@@ -81,5 +81,5 @@ class BlockingReplay(_Replay, BlockingNetwork):
 
 class LoopReplay(_Replay, LoopNetwork):
     def __init__(self, wire: ReplayWire) -> None:
-        super().__init__()
+        super().__init__(lambda: 0.0)
         self.wire = wire
