@@ -11,7 +11,7 @@ from .discovery.subscription import Subscriptions
 from .filters.base import FilterContext
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
-from .telemetry.tracing import Tracing
+from .telemetry.late_tracing import tracing
 
 if TYPE_CHECKING:
     from .engine.base import Engine
@@ -35,7 +35,7 @@ class Parts:
         self.runtime = runtime
         self.engine = engine
         self.options = options
-        self.tracing = Tracing(clock=options.clock, random=options.random)
+        self.tracing = tracing(clock=options.clock, random=options.random)
         self.files = FileWatcher(clock=options.clock, random=options.random, control=options.control)
         self.subscriptions = Subscriptions(self.files)
         self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)
