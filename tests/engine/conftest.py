@@ -1,9 +1,11 @@
-"""Three ways to drive an engine: the body of a test is written once, as a coroutine."""
+"""Four ways to drive an engine: the body of a test is written once, as a coroutine."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,8 @@ class Mode:
         if self.name == "sync":
             step(self._scoped(main, PooledEngine(self.clock)))
         else:
-            anyio.run(self._scoped, main, AsyncPooledEngine(self.clock), backend=self.name)
+            backend, options = loop_of(self.name)
+            anyio.run(self._scoped, main, AsyncPooledEngine(self.clock), backend=backend, backend_options=options)
         assert self.gauge.now == 0
 
     async def _scoped(self, main: Callable[[Any], Coroutine[Any, Any, None]], engine: Any) -> None:
@@ -121,6 +124,15 @@ class Mode:
         return SyncChunks(chunks) if self.name == "sync" else AsyncChunks(chunks)
 
 
+def loop_of(name: str) -> tuple[str, dict[str, Any]]:
+    """Return what `anyio.run` knows a kind of event loop by; without uvloop, its tests are skipped outside of CI."""
+    if name != "uvloop":
+        return name, {}
+    if find_spec("uvloop") is None and "CI" not in os.environ:
+        pytest.skip("uvloop is not installed")
+    return "asyncio", {"use_uvloop": True}
+
+
 class SyncChunks(httpx.SyncByteStream):
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks = chunks
@@ -138,9 +150,16 @@ class AsyncChunks(httpx.AsyncByteStream):
             yield chunk
 
 
-@pytest.fixture(params=["sync", "asyncio", "trio"])
+@pytest.fixture(params=["sync", "asyncio", "uvloop", "trio"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     return Mode(request.param)
+
+
+@pytest.fixture
+def wires(mode: Mode) -> Any:
+    from .wires import Wires  # which needs the modes
+
+    return Wires(mode.name)
 
 
 @pytest.fixture(scope="session")

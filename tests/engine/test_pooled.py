@@ -25,7 +25,7 @@ from .test_http2 import respond_when_complete
 
 
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_cancellation_at_any_point_gives_everything_back(backend: str, protocol: str) -> None:
     """Whenever the caller goes away, no connection stays counted without being kept."""
 
@@ -178,7 +178,7 @@ def test_close_with_a_response_unread(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_cancelled_exchanges_never_cross(backend: str, protocol: str) -> None:
     """Under cancellation at random moments each exchange gets its own answer or none."""
     mode = Mode(backend)
@@ -243,7 +243,7 @@ def test_what_is_dialled_while_the_engine_closes_is_closed(mode: Mode, protocol:
         mode.run(main)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 @pytest.mark.parametrize("work", ["_sweep", "close"])
 def test_closing_many_goes_on_where_the_caller_is_cancelled(backend: str, work: str) -> None:
     """A call that happens to sweep, or a client's `aclose`, leaves nothing half done behind."""
