@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
     from ._circuit_open import CircuitOpenError as CircuitOpenError  # noqa: PLC0414 - exported
 
 RESET = "upstream connect error or disconnect/reset before headers. "
+
+
+class Phase(IntEnum):
+    """How far an exchange with an upstream had come when it failed; each phase includes those before it."""
+
+    NOT_CONNECTED = 0
+    NOTHING_SENT = 1
+    """Connected, and no byte of the request has left."""
+    SENT_IN_PART = 2
+    """Some of the request has been handed to the system, which may have sent it; how much, nobody knows."""
+    SENT_WHOLE = 3
+    HEAD_BEGUN = 4
+    """Some of the response's head has come; that of a 1xx before it does not count."""
+    BODY_BEGUN = 5
 
 
 @dataclass(slots=True)
@@ -109,12 +124,29 @@ class PerTryTimeoutError(AmbassadorError, httpx.ReadTimeout):
 class UpstreamConnectError(AmbassadorError, httpx.ConnectError):
     """No connection to the endpoint: refused, unreachable, TLS failure or connect timeout. Nothing was sent."""
 
+    phase: Phase | None = Phase.NOT_CONNECTED
+    """How far the exchange had come."""
+
 
 class UpstreamResetError(AmbassadorError, httpx.RemoteProtocolError):
     """The endpoint broke the exchange off, or spoke something that is not HTTP."""
 
     refused: bool = False
     """True where the endpoint cannot have started on the request (REFUSED_STREAM, GOAWAY below the stream)."""
+    phase: Phase | None = None
+    """How far the exchange had come; `None` where nobody can tell (over an httpx transport that is not ours)."""
+    reused: bool = False
+    """Whether the connection had served other exchanges before."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a kept connection died before anything of the answer came: the endpoint may never have seen it."""
+        return self.reused and self.phase is not None and self.phase < Phase.HEAD_BEGUN
+
+    @property
+    def may_have_been_sent(self) -> bool:
+        """Whether any of the request may have reached the endpoint; where nobody can tell, it may."""
+        return self.phase is None or self.phase > Phase.NOTHING_SENT
 
 
 class RateLimitedError(AmbassadorError, httpx.TransportError):

@@ -78,10 +78,16 @@ class Destination:
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)
     """`address:port`, IPv6 in brackets; a unix socket's path."""
+    _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         address = f"[{self.address}]" if ":" in self.address else self.address
         object.__setattr__(self, "endpoint", self.address if self.is_pipe else f"{address}:{self.port}")
+        distinct = (self.pool, self.address, self.port, self.tls, self.sni, self.san, self.protocol)
+        object.__setattr__(self, "_hash", hash(distinct))
+
+    def __hash__(self) -> int:
+        return self._hash  # looked for among the connections at every exchange
 
     @property
     def is_pipe(self) -> bool:
@@ -180,7 +186,11 @@ class Engine(Protocol):
         """Load what `protocol` needs, before a first request has to under its deadline."""
 
     async def send(self, exchange: Exchange) -> httpx.Response:
-        """Return the response's head; its `stream` is read by the caller, under `exchange.deadline`."""
+        """Return the response's head; its `stream` is read by the caller, under `exchange.deadline`.
+
+        Where the whole body has come with the head, an engine may return it as a plain `httpx.ByteStream` that holds
+        on to no connection any more: a complete answer.
+        """
 
     async def close(self) -> None:
         """Close every connection."""

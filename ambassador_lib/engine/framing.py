@@ -28,24 +28,30 @@ BODILESS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "TRACE"))
 
 
 def framed_headers(headers: list[Header], body: bytes | None, method: str = "GET") -> list[Header]:
-    """Announce the body where the headers do not do so yet: its length if known, else chunks.
-
-    No body is announced too, as Envoy does in HTTP/1.1, but for methods that never have one.
-    """
+    """Announce the body where the headers do not do so yet: its length if known, else chunks."""
     for name, _ in headers:
         if name in (b"content-length", b"transfer-encoding"):
             return headers
+    announced = announcement(body, method)
+    return headers if announced is None else [*headers, announced]
+
+
+def announcement(body: bytes | None, method: str) -> Header | None:
+    """Return the header that announces a body, `None` for the length of one that is still to come.
+
+    No body is announced too, as Envoy does in HTTP/1.1, but for methods that never have one.
+    """
     if body is None:
-        return [*headers, (b"transfer-encoding", b"chunked")]
+        return b"transfer-encoding", b"chunked"
     if not body and method in BODILESS:
-        return headers
-    return [*headers, (b"content-length", b"%d" % len(body))]
+        return None
+    return b"content-length", b"%d" % len(body)
 
 
-def excess(headers: list[Header], destination: Destination) -> str:
+def excess(lines: list[tuple[bytes, bytes, bytes]], destination: Destination) -> str:
     """Say by what a response's head is larger than Envoy takes; nothing where it is not."""
-    if len(headers) > destination.max_headers:
+    if len(lines) > destination.max_headers:
         return f"more than {destination.max_headers} response headers"
-    if sum(len(name) + len(value) + 4 for name, value in headers) > destination.max_head_size:
+    if sum(len(name) + len(value) + 4 for name, _, value in lines) > destination.max_head_size:
         return f"response headers of more than {destination.max_head_size} bytes"
     return ""

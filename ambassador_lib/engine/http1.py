@@ -1,78 +1,57 @@
-"""HTTP/1.1 on one connection, by h11: framing, keep-alive, and what each way of breaking off means (semantics 12.1)."""
+"""HTTP/1.1 on one connection: one exchange after the other, and what each way of breaking off means (semantics 12.1).
+
+What is sent is written by `http1_request`, what comes is read by `http1_reader`; here both meet the wire.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import h11
 import httpx
 
-from ..call import Header
-from ..errors import DeadlineExpired, UpstreamResetError, after_headers, connection_termination, protocol_error
-from .base import MAX_HEAD_SIZE
-from .framing import fixed_body, framed_headers
-from .http1_head import accepted_headers, proper_case
+from ..errors import DeadlineExpired, Phase, UpstreamResetError, after_headers
+from .framing import fixed_body
+from .http1_reader import AnswerReader
+from .http1_request import RequestWriter
 from .wire import Head, Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange
 
-NAME = b"HTTP/"
-"""How each response begins."""
 SENT_AT_ONCE = 16 * 1024
-"""Bytes of a body that a socket takes without waiting for the peer, and so without listening to it meanwhile."""
+"""Bytes of a request that a socket takes without waiting for the peer, and so without listening to it meanwhile."""
 
 
 class Http1Connection:
     """Serves one exchange after the other."""
 
-    def __init__(self, wire: Wire, network: Network, max_head_size: int = MAX_HEAD_SIZE) -> None:
+    is_exclusive = True
+
+    def __init__(self, wire: Wire, network: Network) -> None:
         self.wire = wire
         self.network = network
-        self.h11 = _new_state(max_head_size)
-        self._max_head_size = max_head_size
-        self._is_old = False
-        self._busy = False
+        self._stream: Http1Stream | None = None
         self._usable = True
 
     def open(self, exchange: Exchange) -> Http1Stream:
         """Begin an exchange."""
-        self._busy = True
-        return Http1Stream(self, exchange)
+        stream = self._stream = Http1Stream(self, exchange)
+        return stream
 
-    def ended(self) -> None:
-        """Find out, after an exchange, whether the connection can go on."""
-        self._busy = False
-        old = self._is_old
-        self._is_old = False
-        # Bytes behind the response belong to nobody; taken for the next answer, they would forge it.
-        if self.h11.trailing_data[0]:
-            self._usable = False
-        elif self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
-            self.h11.start_next_cycle()
-        elif old and self.h11.our_state is h11.MUST_CLOSE and self.h11.their_state is h11.MUST_CLOSE:
-            self.h11 = _new_state(self._max_head_size)  # h11 ends every connection of HTTP/1.0
-        elif self.h11.our_state is not h11.IDLE:  # IDLE: given back before anything was sent
-            self._usable = False
-
-    def keep_old(self) -> None:
-        """The peer of HTTP/1.0 will keep the connection, as it says itself."""
-        self._is_old = True
-
-    def spoil(self) -> None:
-        """Serve nothing more: what came cannot be trusted."""
-        self._usable = False
+    def ended(self, *, usable: bool) -> None:
+        """An exchange is over; nothing more is served where what it left behind cannot be trusted."""
+        self._stream = None
+        self._usable = self._usable and usable
 
     def has_room(self) -> bool:
         """One exchange at a time."""
-        return self._usable and not self._busy
+        return self._usable and self._stream is None
 
     def is_idle(self) -> bool:
         """Whether no exchange is open."""
-        return not self._busy
+        return self._stream is None
 
     def is_usable(self) -> bool:
         """Whether the connection can go on."""
@@ -83,212 +62,193 @@ class Http1Connection:
         return self.wire.has_input()
 
 
-def _new_state(max_head_size: int) -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=max_head_size)
-
-
 class Http1Stream:
     """One exchange."""
+
+    _reader: AnswerReader | None = None
+    _sent = Phase.NOTHING_SENT
+    """How much of the request has been sent."""
+    _read_on = False
+    """Whether the caller was given any of the body."""
+    _is_kept = True
+    """Whether the connection may go on after this."""
+    _failure: UpstreamResetError | None = None
+    _pulling = False
+    """Whether the application is bringing more of the body."""
+    _answered = False
+    """Whether what came ends the upload."""
+    _closed = False
 
     def __init__(self, connection: Http1Connection, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange
         self._wire = connection.wire
-        self._h11 = connection.h11
-        self._raw = bytearray()
-        """What has come of the head."""
-        self._head: Head | None = None
-        self._early: deque[h11.Event] = deque()
-        """What came during the upload, and in the end its failure."""
-        self._failure: UpstreamResetError | None = None
-        self._pulling = False
-        """Whether the application is bringing more of the body."""
-        self._answered = False
-        """Whether what came ends the upload."""
-        self._closed = False
+
+    @property
+    def phase(self) -> Phase:
+        """How far the exchange has come."""
+        reader = self._reader
+        if reader is None or not (reader.status or reader.has_begun):
+            return self._sent
+        return Phase.BODY_BEGUN if self._read_on or reader.chunks else Phase.HEAD_BEGUN
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
-        self._exchange.abortable(self._wire.abort)
-        try:
-            await self._send()
-        except PeerReset:  # a server may answer (413, say) and close before it has read all: that decides
-            self._connection.spoil()
-        try:
-            return await self._receive_head()
-        except UpstreamResetError:
-            self._connection.spoil()
-            raise
-
-    async def _send(self) -> None:
         exchange = self._exchange
+        exchange.abortable(self.abort)
         body = fixed_body(exchange.stream)
-        headers = [
-            (b"host", exchange.authority.encode("latin-1")),
-            *framed_headers(exchange.headers, body, exchange.method),
-        ]
-        if exchange.destination.proper_case:
-            headers = [(proper_case(name), value) for name, value in headers]
+        writer = RequestWriter(exchange, body)
+        reader = self._reader = AnswerReader(exchange.method, exchange.destination, may_switch=writer.asks_to_switch)
+        self._is_kept = not writer.closes
         try:
-            data = self._h11.send(h11.Request(method=exchange.method, target=exchange.target, headers=headers)) or b""
-            if body is None:
-                await self._listening(self._upload(data))
-                return
-            data += (self._h11.send(h11.Data(body)) or b"") if body else b""
-            sending = self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
-            await (sending if len(data) <= SENT_AT_ONCE else self._listening(sending))
-        except h11.LocalProtocolError as error:  # the application's: a header or a body that cannot be sent
-            raise httpx.LocalProtocolError(str(error)) from error
+            await self._send(writer, body)
+        except PeerReset:  # a server may answer (413, say) and close before it has read all: that decides
+            self._is_kept = False
+        interims = 0
+        while True:
+            if reader.interims != interims:
+                interims = reader.interims
+                self._tell_interim(is_last=reader.status > 0)
+            if reader.status:
+                break
+            if self._failure is not None:
+                raise self._failure
+            await self._receive()
+        extensions = {"http_version": reader.version, "reason_phrase": reader.reason, "network_stream": self._wire}
+        body = b"".join(reader.chunks) if reader.is_whole else None
+        return Head(reader.status, reader.lines, extensions, body)
+
+    def _tell_interim(self, *, is_last: bool) -> None:
+        if self._exchange.on_interim is not None:
+            self._exchange.on_interim()
+        # A peer that sends one after the other leaves nobody else a moment to look.
+        if not is_last and self._connection.network.has_passed(self._exchange.deadline):
+            raise DeadlineExpired
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, writer: RequestWriter, body: bytes | None) -> None:
+        if body is None:
+            await self._listening(self._upload(writer))
+            return
+        data = writer.head + writer.piece(body) + writer.end()
+        if len(data) <= SENT_AT_ONCE:
+            await self._write(data)
+            self._sent = Phase.SENT_WHOLE
+        else:
+            await self._listening(self._send_all(data))
+
+    async def _send_all(self, data: bytes) -> None:
+        await self._write(data)
+        self._sent = Phase.SENT_WHOLE
 
     async def _listening(self, sending: Coroutine[Any, Any, None]) -> None:
         if not await self._wire.listening(sending, self._overheard):
-            self._connection.spoil()  # the peer is still to read the rest of the request
+            self._is_kept = False  # the peer is still to read the rest of the request
 
-    async def _upload(self, head: bytes) -> None:
-        await self._write(head)
+    async def _upload(self, writer: RequestWriter) -> None:
+        await self._write(writer.head)
         async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
             self._pulling = True
             async for chunk in chunks:
                 self._pulling = False
                 if self._answered:
-                    self._connection.spoil()  # the peer is still to read the rest of the request
                     return
-                await self._write(self._h11.send(h11.Data(chunk)) or b"")
+                await self._write(writer.piece(chunk))
                 self._pulling = True
             self._pulling = False
-        await self._write(self._h11.send(h11.EndOfMessage()) or b"")
+        await self._write(writer.end())
+        self._sent = Phase.SENT_WHOLE
+
+    async def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        before, self._sent = self._sent, Phase.SENT_IN_PART
+        try:
+            await self._wire.write(data, self._exchange.deadline)
+        except PeerReset as error:
+            if not error.sent:
+                self._sent = before
+            raise
 
     def _overheard(self, data: bytes) -> bool:
         """Take what comes during the upload; tell whether it ends it: a refusal, a whole response, or a failure.
 
         The beginning of a success does not: the peer may well go on with it as it gets the rest (an echo).
         """
-        is_whole = False
-        try:
-            self._take(data)
-            while not is_whole and isinstance(event := self._parse(), h11.Event):
-                self._early.append(event)
-                is_whole = isinstance(event, h11.EndOfMessage)
-        except UpstreamResetError as error:
-            self._failure = error
-        is_refused = self._head is not None and self._head.status >= 400
-        self._answered = is_whole or is_refused or self._failure is not None
-        return self._answered and not (self._pulling and self._is_retried())
+        reader = self._reader
+        assert reader is not None, "made before anything is sent"
+        self._take(reader, data)
+        is_whole = reader.is_whole and reader.status != 101
+        self._answered = is_whole or reader.status >= 400 or self._failure is not None
+        return self._answered and not (self._pulling and self._is_retried(reader))
 
-    def _is_retried(self) -> bool:
+    def _is_retried(self, reader: AnswerReader) -> bool:
         """Whether the body will be sent again, which it could not be if its iterator were broken off."""
         asked = self._exchange.is_retried
-        return asked is not None and self._head is not None and asked(self._head.status, self._head.headers)
+        if asked is None or not reader.status:
+            return False
+        return asked(reader.status, [(name, value) for name, _, value in reader.lines])
 
-    async def _write(self, data: bytes) -> None:
-        if data:
-            await self._wire.write(data, self._exchange.deadline)
+    # --- receiving ---------------------------------------------------------------------------------------------------
 
-    async def _receive_head(self) -> Head:
-        while True:
-            event = await self._next_event()
-            if isinstance(event, h11.Response) or self._is_switch(event):
-                assert self._head is not None, "set by whoever parses it"
-                return self._head
-            if isinstance(event, h11.InformationalResponse):  # swallowed
-                if self._exchange.on_interim is not None:
-                    self._exchange.on_interim()
-                if self._connection.network.has_passed(self._exchange.deadline):
-                    raise DeadlineExpired
-
-    async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
-        while True:
-            if self._early:
-                return self._early.popleft()
-            if self._failure is not None:
-                raise self._failure
-            event = self._parse()
-            if event is not h11.NEED_DATA:
-                return event  # type: ignore[return-value]  # NEED_DATA is excluded, which mypy cannot see
-            try:
-                data = await self._wire.read(self._exchange.deadline)
-            except PeerReset:
-                data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        if self._head is None:
-            if not data:
-                raise self._ended_before_head()
-            self._raw += data
-            if not self._raw.startswith(NAME[: len(self._raw)]):  # h11 would wait for the end of a line, or of a head
-                raise protocol_error("not HTTP/1")
-        self._h11.receive_data(data)
-
-    def _parse(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+    async def _receive(self) -> None:
+        reader = self._reader
+        assert reader is not None, "made before anything is received"
         try:
-            event = self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            raise protocol_error(str(error)) from error
-        if isinstance(event, (h11.Response, h11.InformationalResponse)):
-            rest = self._h11.trailing_data[0]
-            head = bytes(self._raw[: len(self._raw) - len(rest)])
-            headers = accepted_headers(event, head, self._exchange.destination)
-            self._raw = bytearray(rest)  # what follows an informational response starts afresh
-            if event.http_version != b"1.1":
-                self._judge_version(event, headers)
-            if isinstance(event, h11.Response) or self._is_switch(event):
-                extensions = {
-                    "http_version": b"HTTP/" + event.http_version,
-                    "reason_phrase": bytes(event.reason),
-                    "network_stream": self._wire,
-                }
-                self._head = Head(event.status_code, headers, extensions)
-        return event
+            data = await self._wire.read(self._exchange.deadline)
+        except PeerReset:
+            data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
+        self._take(reader, data)
 
-    def _judge_version(self, event: h11.Response | h11.InformationalResponse, headers: list[Header]) -> None:
-        """Keep the connection of an HTTP/1.0 peer that asks for it, and of no other version."""
-        if event.http_version != b"1.0":
-            self._connection.spoil()
-        elif any(name.lower() == b"connection" and value.lower() == b"keep-alive" for name, value in headers):
-            self._connection.keep_old()
-
-    @staticmethod
-    def _is_switch(event: object) -> bool:
-        return isinstance(event, h11.InformationalResponse) and event.status_code == 101
-
-    def _ended_before_head(self) -> UpstreamResetError:
-        # Envoy's parser complains of an end within the head only (semantics 12.1; scenario `close_in_headers`).
-        if self._raw:
-            return protocol_error("connection closed within the response's headers")
-        return connection_termination()
+    def _take(self, reader: AnswerReader, data: bytes) -> None:
+        """Take what has come, `b""` for the end; what is wrong with it is told when what came before has been read."""
+        try:
+            if data:
+                reader.feed(data)
+            else:
+                reader.end()
+        except UpstreamResetError as error:
+            self._failure = error
 
     async def read(self) -> bytes:
         """Return more of the body."""
-        if self._closed:
+        reader = self._reader
+        if self._closed or reader is None:
             raise httpx.StreamClosed
-        try:
-            event = await self._next_event()
-        except UpstreamResetError as error:
-            raise after_headers(error) from error.__cause__
-        return bytes(event.data) if isinstance(event, h11.Data) else b""
+        while not reader.chunks:
+            if reader.is_whole:
+                return b""
+            if self._failure is not None:
+                raise after_headers(self._failure) from self._failure.__cause__
+            await self._receive()
+        self._read_on = True
+        return reader.chunks.popleft()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Break the exchange off, from any thread; its connection serves others when it is over."""
+        if not self._closed:
+            self._wire.abort()
 
     def drop(self) -> None:
         """Nobody will read the body: if there is one, the connection ends with it, as in Envoy (semantics 3.7)."""
-        event: object = None
-        try:
-            if self._early:
-                event = self._early.popleft()
-            elif self._h11.their_state is h11.SEND_BODY:
-                event = self._h11.next_event()
-        except h11.RemoteProtocolError:
-            self._connection.spoil()
-        if event is not None and not isinstance(event, h11.EndOfMessage):
-            self._connection.spoil()
+        reader = self._reader
+        if reader is not None and (reader.chunks or not reader.is_whole):
+            self._is_kept = False
 
-    async def close(self) -> None:
+    def end(self) -> None:
         """End the exchange; what has already come of a body that nobody read does not spoil the connection."""
         if self._closed:
             return
         self._closed = True
-        try:
-            while self._h11.their_state is h11.SEND_BODY and isinstance(self._h11.next_event(), h11.Data):
-                pass
-        except h11.RemoteProtocolError:
-            pass
-        self._connection.ended()
+        self._connection.ended(usable=self._is_kept and self._is_over())
+
+    def _is_over(self) -> bool:
+        """Whether request and answer are whole, with nothing behind them that would be taken for the next answer."""
+        reader = self._reader
+        if reader is None or self._sent is Phase.NOTHING_SENT:
+            return True
+        is_whole = self._sent is Phase.SENT_WHOLE and reader.is_whole
+        return is_whole and reader.keeps_alive and not reader.follows

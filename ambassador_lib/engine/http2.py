@@ -41,6 +41,8 @@ CONNECTION_WINDOW = 2**24
 class Http2Connection:
     """Serves as many exchanges at once as the peer allows."""
 
+    is_exclusive = False
+
     def __init__(self, wire: Wire, network: Network, max_streams: int = MAX_STREAMS) -> None:
         self.wire = wire
         self.network = network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import httpx
 from ..call import Header
 from ..errors import (
     DeadlineExpired,
+    Phase,
     UpstreamResetError,
     after_headers,
     connection_termination,
@@ -48,10 +49,20 @@ class Http2Stream:
         self._head: list[Header] | None = None
         self._chunks: deque[tuple[bytes, int]] = deque()
         self._sent = False
+        self._read_on = False
         self._ended = False
         self._closed = False
         self._error: UpstreamResetError | None = None
         self._trailers: list[Header] = []
+
+    @property
+    def phase(self) -> Phase:
+        """How far it has come; what was sent of a stream that the peer refused, it has not processed."""
+        if self._head is not None:
+            return Phase.BODY_BEGUN if self._read_on or self._chunks else Phase.HEAD_BEGUN
+        if not self.id:
+            return Phase.NOTHING_SENT
+        return Phase.SENT_WHOLE if self._sent else Phase.SENT_IN_PART
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
@@ -62,7 +73,7 @@ class Http2Stream:
         if self._head is None:
             assert self._error is not None, "a head or an error ends the wait"
             raise self._error
-        headers = [header for header in self._head if not header[0].startswith(b":")]
+        headers = [(name, name, value) for name, value in self._head if not name.startswith(b":")]
         if too_much := excess(headers, exchange.destination):
             raise remote_reset(too_much)  # Envoy resets the stream itself, and tells it as if the peer had
         extensions: dict[str, Any] = {
@@ -187,6 +198,7 @@ class Http2Stream:
                 self._connection.acknowledge_locked(self.id, size)
             await self._connection.flush(self.deadline)
             if data:
+                self._read_on = True
                 return data
             if self._connection.network.has_passed(self.deadline):  # frame after frame, and nothing in them
                 raise DeadlineExpired
@@ -194,10 +206,10 @@ class Http2Stream:
     def drop(self) -> None:
         """Nobody will read the body: the stream is reset when it is closed, and the connection goes on."""
 
-    async def close(self) -> None:
+    def end(self) -> Coroutine[Any, Any, None] | None:
         """End the exchange; a stream that is not at its end is reset, and the connection goes on."""
         if self._closed:
-            return
+            return None
         self._closed = True
         connection = self._connection
         with connection.lock:
@@ -206,8 +218,11 @@ class Http2Stream:
                 connection.acknowledge_locked(self.id, sum(size for _, size in self._chunks))
                 if not (self._ended and self._sent):
                     _reset(connection.h2, self.id)
+        return self._tell_the_end()
+
+    async def _tell_the_end(self) -> None:
         with suppress(DeadlineExpired):  # `flush` has told the others
-            await connection.flush(connection.network.grace())
+            await self._connection.flush(self._connection.network.grace())
 
 
 def _request_headers(exchange: Exchange, headers: list[Header]) -> list[Header]:

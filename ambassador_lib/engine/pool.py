@@ -6,7 +6,6 @@ Nothing here reads, writes or waits. One lock guards it all, so that many thread
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from ..call import INFINITY
@@ -21,17 +20,19 @@ class Pooled:
 
     def __init__(self, connection: Connection, key: Key, clock: Callable[[], float]) -> None:
         now = clock()
-        max_age = key[1].max_age
+        destination = key[1]
         self.connection = connection
         self.key = key
-        self.expires_at = INFINITY if max_age is None else now + max_age
-        self._clock = clock
         self.listed = False
         self.idle_since = now
         self.requests = 0
+        self._clock = clock
         self._counted = True
-        gauge = key[1].gauge
-        self._drains = 0 if gauge is None else gauge.drains
+        self._max_requests = destination.max_requests
+        self._idle_timeout = INFINITY if destination.idle_timeout is None else destination.idle_timeout
+        self._expires_at = INFINITY if destination.max_age is None else now + destination.max_age
+        self._gauge = destination.gauge
+        self._drains = 0 if destination.gauge is None else destination.gauge.drains
 
     def open(self, exchange: Exchange) -> Stream:
         """Begin an exchange."""
@@ -52,20 +53,26 @@ class Pooled:
 
     def is_retired(self) -> bool:
         """Whether the host at the other end is no longer one of the cluster's, or has failed meanwhile."""
-        gauge = self.key[1].gauge
+        gauge = self._gauge
         return gauge is not None and (gauge.retired or gauge.drains != self._drains)
 
     def is_worn_out(self) -> bool:
         """Whether `max_requests_per_connection` is reached."""
-        return 0 < self.key[1].max_requests <= self.requests
+        return 0 < self._max_requests <= self.requests
 
     def is_too_old(self) -> bool:
         """Whether `max_connection_duration` has passed."""
-        return self.expires_at != INFINITY and self._clock() >= self.expires_at
+        return self._expires_at != INFINITY and self._clock() >= self._expires_at
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether an idle connection has been so for too long, is unwanted or turns out to be dead."""
+        if now - self.idle_since >= self._idle_timeout or now >= self._expires_at or self.is_retired():
+            return True
+        return self.connection.is_stale()
 
     def uncount(self) -> None:
         """Tell the gauge, once."""
-        gauge = self.key[1].gauge
+        gauge = self._gauge
         if self._counted and gauge is not None:
             gauge.closed()
         self._counted = False
@@ -89,8 +96,8 @@ class Pool:
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
-        self._free: dict[Key, deque[Pooled]] = {}
-        """Connections with room for another exchange, most recently used last."""
+        self._free: dict[Key, dict[Pooled, None]] = {}
+        """Connections with room for another exchange, most recently used last; taken out wherever they stand."""
         self.connections: set[Pooled] = set()
         self.dialling: dict[Key, Dialling] = {}
 
@@ -106,17 +113,20 @@ class Pool:
             pooled = self._with_room_locked(key)
             if pooled is None:
                 return None
-            was_idle = pooled.connection.is_idle()
+            connection = pooled.connection
+            was_idle = connection.is_exclusive or connection.is_idle()
             stream = pooled.open(exchange)
-            if not pooled.has_room():
+            if connection.is_exclusive or not pooled.has_room():
                 self._unlist_locked(pooled)
             return pooled, stream, was_idle
 
     def _with_room_locked(self, key: Key) -> Pooled | None:
-        while free := self._free.get(key):
-            if free[-1].has_room():
-                return free[-1]
-            self._unlist_locked(free[-1])  # lost or going away, while exchanges on it are still ending
+        free = self._free.get(key)
+        while free:
+            pooled = next(reversed(free))
+            if pooled.connection.is_exclusive or pooled.has_room():  # the former is listed while it is idle
+                return pooled
+            self._unlist_locked(pooled)  # lost or going away, while exchanges on it are still ending
         return None
 
     def add(self, pooled: Pooled) -> bool:
@@ -163,6 +173,8 @@ class Pool:
             doomed = [pooled for pooled in kept if is_overdue(pooled)]
             for pooled in doomed:
                 self._unlist_locked(pooled)
+            for key in [key for key, free in self._free.items() if not free]:
+                del self._free[key]
             return doomed
 
     def close(self) -> list[Pooled]:
@@ -198,15 +210,15 @@ class Pool:
     def _list_locked(self, pooled: Pooled) -> None:
         if pooled in self.connections and not pooled.listed and pooled.has_room():
             pooled.listed = True
-            self._free.setdefault(pooled.key, deque()).append(pooled)
+            free = self._free.get(pooled.key)
+            if free is None:
+                free = self._free[pooled.key] = {}
+            free[pooled] = None
 
     def _unlist_locked(self, pooled: Pooled) -> None:
         if pooled.listed:
             pooled.listed = False
-            free = self._free[pooled.key]
-            free.remove(pooled)
-            if not free:
-                del self._free[pooled.key]
+            del self._free[pooled.key][pooled]  # an empty one stays until it is swept: it is soon used again
 
     def __repr__(self) -> str:
         with self._lock:

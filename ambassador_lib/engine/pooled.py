@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..errors import UpstreamConnectError, again, connection_termination
+from .._httpx import make_response
+from ..errors import UpstreamConnectError, UpstreamResetError, again, connection_termination
 from .base import Exchange
 from .blocking import BlockingNetwork
 from .http1 import Http1Connection
@@ -24,6 +25,7 @@ from .wire import PATIENCE, Connection, Network, Stream
 
 if TYPE_CHECKING:
     from ..runtime.base import Clock
+    from .wire import BodyStream
 
 SWEEP_INTERVAL = 5.0
 """Seconds between two looks at kept connections nobody asks for."""
@@ -49,28 +51,42 @@ class PooledEngine:
 
     async def send(self, exchange: Exchange) -> httpx.Response:
         """Return the response's head; errors are told apart as semantics 12.1 does."""
-        await self._sweep()
-        pooled, stream = await self._acquire((self._network.home(), exchange.destination), exchange)
+        now = self._now()
+        if now >= self._next_sweep:
+            await self._sweep()
+        key = (self._network.home(), exchange.destination)
+        taken = self._pool.take(key, exchange)
+        if taken is None or (taken[2] and taken[0].is_overdue(now)):
+            pooled, stream = await self._acquire(key, exchange, taken)
+        else:
+            pooled, stream, _ = taken
         try:
             exchange.on_connected()
             head = await stream.start()
-        except BaseException:
-            with self._network.shielded():
-                await self._release(pooled, stream)
+        except BaseException as error:
+            if isinstance(error, UpstreamResetError):
+                error.phase, error.reused = stream.phase, pooled.requests > 1
+            await self._release(pooled, stream)
             raise
+        if head.body is not None and (not head.body or head.status < exchange.dropped_from):
+            await self._release(pooled, stream)
+            return make_response(head.status, head.lines, httpx.ByteStream(head.body), head.extensions)
+        return make_response(head.status, head.lines, self._body(pooled, stream), head.extensions)
+
+    def _body(self, pooled: Pooled, stream: Stream) -> BodyStream:
+        async def read() -> bytes:
+            try:
+                return await stream.read()
+            except UpstreamResetError as error:
+                error.phase, error.reused = stream.phase, pooled.requests > 1
+                raise
 
         async def close() -> None:
-            with self._network.shielded():
-                await self._release(pooled, stream)
+            await self._release(pooled, stream)
 
-        body = self._network.body(stream.read, close)
+        body = self._network.body(read, close)
         body.drop = stream.drop  # type: ignore[union-attr]  # ours, of whichever kind
-        return httpx.Response(
-            head.status,
-            headers=head.headers,
-            stream=body,
-            extensions=head.extensions,
-        )
+        return body
 
     async def close(self) -> None:
         """Close every connection; exchanges still under way break off, and so do those that still dial."""
@@ -91,12 +107,14 @@ class PooledEngine:
 
     # --- choosing a connection ---------------------------------------------------------------------------------------
 
-    async def _acquire(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
+    async def _acquire(
+        self, key: Key, exchange: Exchange, taken: tuple[Pooled, Stream, bool] | None
+    ) -> tuple[Pooled, Stream]:
+        """Go on where nothing was `taken`, or a connection that was idle and is overdue."""
         while True:
-            taken = self._pool.take(key, exchange)
             if taken is not None:
                 pooled, stream, was_idle = taken
-                if not (was_idle and self._is_overdue(pooled, self._now())):
+                if not (was_idle and pooled.is_overdue(self._now())):
                     return pooled, stream
                 self._pool.remove(pooled)
                 await self._release(pooled, stream)
@@ -104,6 +122,7 @@ class PooledEngine:
                 await self._dial_shared(key, exchange)
             else:
                 return await self._dial(key, exchange)
+            taken = self._pool.take(key, exchange)
 
     async def _dial(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream]:
         pooled = await self._connected(key, exchange)
@@ -134,7 +153,7 @@ class PooledEngine:
         if destination.protocol == "http2" or (destination.protocol == "auto" and wire.alpn == "h2"):
             connection = Http2Connection(wire, self._network, destination.max_streams)
         else:
-            connection = Http1Connection(wire, self._network, destination.max_head_size)
+            connection = Http1Connection(wire, self._network)
         pooled = Pooled(connection, key, self._now)
         if destination.gauge is not None:
             destination.gauge.opened()
@@ -146,10 +165,13 @@ class PooledEngine:
     # --- giving it back ----------------------------------------------------------------------------------------------
 
     async def _release(self, pooled: Pooled, stream: Stream) -> None:
-        try:
-            await stream.close()
-        finally:
-            if self._pool.settle(pooled):
+        """End an exchange and keep its connection, or close it; no cancellation comes in between."""
+        farewell = stream.end()
+        if farewell is not None:
+            with self._network.shielded():
+                await farewell
+        if self._pool.settle(pooled):
+            with self._network.shielded():
                 await self._discard(pooled)
 
     async def _discard(self, pooled: Pooled) -> None:
@@ -179,10 +201,7 @@ class PooledEngine:
             await self._network.protected(discard())
 
     def _is_overdue(self, pooled: Pooled, now: float) -> bool:
-        idle_timeout = pooled.key[1].idle_timeout
-        timed_out = idle_timeout is not None and now - pooled.idle_since >= idle_timeout
-        unwanted = pooled.is_retired() or pooled.is_too_old() or self._network.is_gone(pooled.key[0])
-        return timed_out or unwanted or pooled.connection.is_stale()
+        return self._network.is_gone(pooled.key[0]) or pooled.is_overdue(now)
 
     def forget_inherited(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to the peers."""

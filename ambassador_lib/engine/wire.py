@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..call import Deadline, Header
+from ..call import Deadline
+from ..errors import Phase
 
 if TYPE_CHECKING:
     import httpx
@@ -31,16 +32,27 @@ CLEANING_UP = 1.0
 
 
 class PeerReset(Exception):  # noqa: N818 - a signal to the protocol, which knows what it means
-    """The peer reset the connection, or it broke in another way than by an orderly end."""
+    """The peer reset the connection, or it broke in another way than by an orderly end.
+
+    `sent` says, of a failed write, whether any of it may have left: false only where that is known.
+    """
+
+    def __init__(self, message: str = "", *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 @dataclass(slots=True)
 class Head:
-    """A response up to its body."""
+    """A response up to its body, and the body where it has all come already.
+
+    `lines`: each header's name as it came, its name in lower case, and its value.
+    """
 
     status: int
-    headers: list[Header]
+    lines: list[tuple[bytes, bytes, bytes]]
     extensions: dict[str, Any]
+    body: bytes | None = None
 
 
 class Signal(Protocol):
@@ -100,6 +112,10 @@ class Wire(Protocol):
 class Stream(Protocol):
     """One exchange on a connection."""
 
+    @property
+    def phase(self) -> Phase:
+        """How far it has come."""
+
     async def start(self) -> Head:
         """Send the request and return the response's head."""
 
@@ -109,14 +125,16 @@ class Stream(Protocol):
     def drop(self) -> None:
         """The body is of no interest to anybody; `close` follows."""
 
-    async def close(self) -> None:
-        """End the exchange, complete or not; never fails."""
+    def end(self) -> Coroutine[Any, Any, None] | None:
+        """End the exchange, complete or not; never fails. What is returned is still to be told to the peer."""
 
 
 class Connection(Protocol):
     """A wire and the protocol spoken on it."""
 
     wire: Wire
+    is_exclusive: bool
+    """Whether it serves one exchange at a time: with one open there is no room for another."""
 
     def open(self, exchange: Exchange) -> Stream:
         """Begin an exchange; the caller has made sure that there is room."""

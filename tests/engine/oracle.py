@@ -254,6 +254,19 @@ DIFFERENCES = [
         ),
     ),
     Difference(
+        "a content-length that 64 bits cannot hold is refused",
+        _answer(b"200 OK\r\ncontent-length: 99999999999999999999", b"ok"),
+        REFUSED,
+        lambda heads, ours, _: (
+            _is_refused(ours)
+            and any(
+                name == b"content-length" and value.isdigit() and int(value) >= 2**64
+                for _, fields in heads
+                for name, value in fields
+            )
+        ),
+    ),
+    Difference(
         "a content-length beside a transfer-encoding is refused: request smuggling lives there",
         _answer(b"200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked", b"2\r\nok\r\n0\r\n\r\n"),
         REFUSED,

@@ -251,7 +251,10 @@ def test_closing_many_goes_on_where_the_caller_is_cancelled(backend: str, work: 
     with serving(answering(OK)) as server:
 
         async def main(engine: Any) -> None:
-            responses = [await engine.send(mode.exchange(server, idle_timeout=0.0)) for _ in range(4)]
+            exchanges = [mode.exchange(server, idle_timeout=0.0) for _ in range(4)]
+            for exchange in exchanges:
+                exchange.dropped_from = 0  # its connection is held until the body is read
+            responses = [await engine.send(exchange) for exchange in exchanges]
             for response in responses:
                 await response.aread()
             assert mode.gauge.now == 4

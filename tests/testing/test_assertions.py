@@ -195,7 +195,7 @@ def test_what_fails_inside_keeps_its_own_error(payment: Upstream) -> None:
 
 def test_a_call_that_is_not_over_has_no_time_yet(payment: Upstream, client: Client) -> None:
     """A response whose body was not read, and what is no call at all."""
-    payment.replies(200)
+    payment.hangs(at="mid-body")
     with client.stream("GET", CHARGES) as response, pytest.raises(MisuseError, match="the call is not over"):
         assert_total_time_below(1.0, response)
     with pytest.raises(MisuseError, match="has no call's report"):
