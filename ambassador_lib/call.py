@@ -63,22 +63,17 @@ class Attempt:
     """Whether a 1xx came before the response: nothing is tried again after it."""
     judged = False
     """Whether outlier detection was told already how it went."""
-    _releases: list[Callable[[], None]] | None = None
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.releases: list[Callable[[], None]] = []
+        """What gives back what the try took; each is run when it is over: its body ended, it failed, it was given up or
+        cancelled."""
 
     @property
     def outcome(self) -> int | BaseException | None:
         """The status of the response, or the exception; `None` while the try runs or after a cancellation."""
         return self.status if self.status is not None else self.error
-
-    def defer(self, release: Callable[[], None]) -> None:
-        """Run `release` when this try is over: its body ended, it failed, it was given up or cancelled."""
-        if self._releases is None:
-            self._releases = [release]
-        else:
-            self._releases.append(release)
 
     def interim_received(self) -> None:
         """Note that a 1xx has come before the response."""
@@ -86,10 +81,9 @@ class Attempt:
 
     def finish(self) -> None:
         """Give back all that the try took, last taken first; safe to call again."""
-        releases, self._releases = self._releases, None
-        if releases is not None:
-            while releases:
-                releases.pop()()
+        releases = self.releases
+        while releases:
+            releases.pop()()
 
     def __repr__(self) -> str:
         return f"Attempt({self})"
@@ -361,10 +355,8 @@ class Call:
         if self.request_ended is not None and self.per_try_timeout != INFINITY:
             had_none = attempt.try_at == INFINITY
             attempt.try_at = at = now + self.per_try_timeout
-            if not had_none:
+            if not had_none or at < self.deadline.at:  # the other bounds stand
                 self._rearm()
-            elif at < self.deadline.at:  # the other bounds stand
-                self.deadline.set(at)
         if self.has_rare_bounds:
             attempt.over_at = now + self.max_stream_duration
             if self.request_ended is not None:
@@ -411,8 +403,11 @@ class Call:
             at = self.app_at
         if self.has_rare_bounds:
             at = min(at, self.duration_at, self.request_at, self.attempt.idle_at, self.attempt.over_at)
-        if at != self.deadline.at:
-            self.deadline.set(at)
+        deadline = self.deadline
+        if at != deadline.at:
+            deadline.at = at
+            if deadline.watch is not None:
+                deadline.watch()
 
     # --- what was taken ---------------------------------------------------------------------------------------------
 

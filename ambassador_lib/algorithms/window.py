@@ -31,10 +31,10 @@ class ErrorRateWindow:
 
     def record(self, now: float, *, failed: bool) -> None:
         """Count one request."""
-        if int(now * self._buckets / self._length) != self._newest:
-            self.expire(now)
-        assert self._newest is not None
-        index = self._newest % self._buckets
+        bucket = int(now * self._buckets / self._length)
+        if bucket != self._newest:
+            bucket = self._reach(bucket)
+        index = bucket % self._buckets
         self._requests[index] += 1
         self.requests += 1
         if failed:
@@ -43,21 +43,25 @@ class ErrorRateWindow:
 
     def expire(self, now: float) -> None:
         """Forget what has left the window."""
-        bucket = int(now * self._buckets / self._length)  # `now // (length / buckets)` is one short: 10.0 // 0.1 is 99
+        self._reach(int(now * self._buckets / self._length))  # `now // (length / buckets)` is one short: 10.0 // 0.1
+
+    def _reach(self, bucket: int) -> int:
+        """Let time be in that bucket, or later; returns the bucket where it is."""
         if self._newest is None:
             self._newest = bucket
         if bucket <= self._newest:
-            return
+            return self._newest
         for passed in range(min(bucket - self._newest, self._buckets)):
             index = (bucket - passed) % self._buckets
             self.requests -= self._requests[index]
             self.failures -= self._failures[index]
             self._requests[index] = self._failures[index] = 0
         self._newest = bucket
+        return bucket
 
     def reaches(self, rate: float, minimum: int) -> bool:
         """Whether at least `minimum` requests are in the window and the share `rate` of them, at least one, failed."""
-        return self.failures > 0 and self.requests >= minimum and self.failures >= rate * self.requests
+        return self.requests >= minimum and self.failures > 0 and self.failures >= rate * self.requests
 
     def __repr__(self) -> str:
         return f"<ErrorRateWindow {self.failures}/{self.requests}>"

@@ -52,28 +52,19 @@ MAX_KNOWN_SIZE = 4096
 class _Known:
     """What a list of headers comes to, whatever else the request is; it has passed all that is asked of it alone."""
 
-    __slots__ = ("_authority", "_edge", "_headers", "_internal", "_is_last", "_scheme", "needs_id", "size")
+    __slots__ = ("authority", "edge", "headers", "internal", "is_last", "needs_id", "room", "scheme")
 
-    def __init__(self, call: Call, size: int, *, needs_id: bool) -> None:
+    def __init__(self, call: Call, room: int, *, needs_id: bool) -> None:
         """Take it from a call that was admitted the long way."""
-        self.size = size
-        """Its bytes on the wire, the request line's own not counted."""
+        self.room = room
+        """Bytes that are left for the method and the target."""
         self.needs_id = needs_id
-        self._headers = call.headers.copy()
-        self._authority = call.authority
-        self._scheme = call.scheme
-        self._internal = call.internal
-        self._edge = call.edge
-        self._is_last = call.is_last
-
-    def give_to(self, call: Call) -> None:
-        call.headers = self._headers.copy()
-        call.authority = self._authority
-        call.scheme = self._scheme
-        call.internal = self._internal
-        call.edge = self._edge
-        if self._is_last:
-            call.is_last = True
+        self.headers = call.headers.copy()
+        self.authority = call.authority
+        self.scheme = call.scheme
+        self.internal = call.internal
+        self.edge = call.edge
+        self.is_last = call.is_last
 
 
 class Admit:
@@ -110,49 +101,62 @@ class Admit:
         scheme = manager.scheme_header_transformation
         self._scheme = scheme.scheme_to_overwrite if scheme is not None else None
         self._node = (node or Node()) if manager.add_user_agent else None
-        self._names_more = bool(manager.via or self._node)
-        self._known: dict[Hashable, _Known] = {}
-        """By scheme and header lines: an application sends the same few lists again and again."""
         self._any_method = manager.allow_custom_methods
         self._strips_host = bool(
             manager.strip_any_host_port or manager.strip_matching_host_port or manager.strip_trailing_host_dot
         )
+        self._does_more = bool(
+            manager.via or self._node or self._strips_host or self._changes_path or self._underscores != "ALLOW"
+        )
+        self._known: dict[Hashable, _Known] = {}
+        """By scheme and header lines: an application sends the same few lists again and again."""
 
     def handle(self, call: Call, next: Next) -> Answer:
-        self._take_headers(call)
-        if self._strips_host:
-            call.authority = strip_host(call.authority, self._manager, self._port)
-        if self._changes_path:
-            self._normalize(call)
-        if self._underscores != "ALLOW":
-            self._check_underscores(call)
+        method = call.method
+        if method not in METHODS and not self._any_method:
+            raise _bad_request(f"{method} is no method that Envoy knows", "http1.codec_error")
+        sent = lower_case(call.request.headers)
+        key = (call.scheme, *sent)
+        known = self._known.get(key)
+        if known is None or known.room < len(method) + len(call.target) or method == "QUERY":
+            known = self._look_through(call, sent)
+            self._remember(key, known)
+        else:
+            call.headers = known.headers.copy()
+            call.authority = known.authority
+            call.scheme = known.scheme
+            call.internal = known.internal
+            call.edge = known.edge
+            if known.is_last:
+                call.is_last = True
+        if known.needs_id:
+            call.headers.append((b"x-request-id", request_id.make(self._random)))
+        if self._does_more:
+            self._do_more(call)
         if self._manager.tracing is not None:
             self._trace(call, self._manager.tracing)
         elif self._tracing.enabled:
             self._tracing.start_call(call)
         return next(call)
 
-    def _take_headers(self, call: Call) -> None:
-        if call.method not in METHODS and not self._any_method:
-            raise _bad_request(f"{call.method} is no method that Envoy knows", "http1.codec_error")
-        sent = lower_case(call.request.headers)
-        key = (call.scheme, *sent)
-        known = self._known.get(key)
-        if known is None:
-            known = self._look_through(call, sent)
-            if known.size <= MAX_KNOWN_SIZE:
-                if len(self._known) >= MAX_KNOWN:
-                    self._known.clear()
-                self._known[key] = known
-        else:
-            self._check_size(call, known.size)
-            known.give_to(call)
-            if call.method == "QUERY":
-                _check_query(call)
-        if known.needs_id:
-            call.headers.append((b"x-request-id", request_id.make(self._random)))
-        if self._names_more:
-            self._name_more(call)
+    def _do_more(self, call: Call) -> None:
+        """What few connection managers ask for."""
+        if self._manager.via:
+            self._append_via(call)
+        if self._node is not None:
+            self._name_application(call, self._node)
+        if self._strips_host:
+            call.authority = strip_host(call.authority, self._manager, self._port)
+        if self._changes_path:
+            self._normalize(call)
+        if self._underscores != "ALLOW":
+            self._check_underscores(call)
+
+    def _remember(self, key: Hashable, known: _Known) -> None:
+        if self._most_bytes - known.room <= MAX_KNOWN_SIZE:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = known
 
     def _look_through(self, call: Call, sent: list[tuple[bytes, bytes, bytes]]) -> _Known:
         """One pass over the headers; nearly all of them are copied without a look."""
@@ -174,21 +178,19 @@ class Admit:
             headers.append((name, value))
         if len({name for name, _ in headers}) != len(headers):
             on_one_line(headers, REQUEST_HEADERS)
-        self._check_size(call, size)
+        if size + len(call.method) + len(call.target) > self._most_bytes:
+            raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
         call.authority = noted[b"host"][0].decode("latin-1") if b"host" in noted else ""
         if call.authority and not AUTHORITY.fullmatch(call.authority):
             raise _bad_request(f"{call.authority!r} is not a host", "http.invalid_authority")
         if not _RARE.isdisjoint(noted):
             self._take_rare(call, noted)
-        if call.method == "QUERY":
-            _check_query(call)
+        if call.method == "QUERY" and call.header(b"content-type") is None:
+            reply = LocalReply(400, "", "", "query_missing_content_type")
+            raise LocalReplyError("QUERY without a content-type", reply=reply)
         self._gate.admit(call, noted.get(b"x-forwarded-for", ()), control=control)
         needs_id = self._identify(call, noted)
-        return _Known(call, size, needs_id=needs_id)
-
-    def _check_size(self, call: Call, size: int) -> None:
-        if size + len(call.method) + len(call.target) > self._most_bytes:
-            raise _too_large(f"more than {self._most_bytes} bytes of request headers", "http1.headers_too_large")
+        return _Known(call, self._most_bytes - size, needs_id=needs_id)
 
     def _take_rare(self, call: Call, noted: dict[bytes, list[bytes]]) -> None:
         """Headers that go on in part, or take others with them."""
@@ -226,12 +228,6 @@ class Admit:
         if own:
             call.headers.append((b"x-request-id", own))
         return False
-
-    def _name_more(self, call: Call) -> None:
-        if self._manager.via:
-            self._append_via(call)
-        if self._node is not None:
-            self._name_application(call, self._node)
 
     def _append_port(self, call: Call) -> None:
         """Source: `HttpConnectionManager.append_x_forwarded_port`."""
@@ -324,12 +320,6 @@ class Admit:
             self._tracing.start_call(call, provider=tracing.provider, sampled=call.traced)
         elif tracing.provider is not None:
             identity.forward(call, tracing, self._random, sampled=call.traced, outbound=self._outbound)
-
-
-def _check_query(call: Call) -> None:
-    if call.header(b"content-type") is None:
-        reply = LocalReply(400, "", "", "query_missing_content_type")
-        raise LocalReplyError("QUERY without a content-type", reply=reply)
 
 
 def _too_large(message: str, details: str) -> LocalReplyError:

@@ -23,6 +23,7 @@ from ..errors import (
     overflow,
 )
 from ..routing.mutations import set_lower_header
+from ..upstream.grant import GO
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome, timeout_outcome
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ class SendAttempt:
 
         def on_connected() -> None:
             call.connected(runtime.now())
-            if not call.grant.connected():
+            grant = call.grant
+            if grant.verdict is not GO and not grant.connected():
                 raise overflow()
             upstream.traffic_seen = True
 
@@ -183,7 +185,9 @@ class SendAttempt:
         if expected == INFINITY:
             return headers
         if not call.suppress_envoy_headers:
-            text = self._in_milliseconds(expected) if number == 1 else b"%d" % round(expected * 1000)
+            text = (self._milliseconds.get(expected) if number == 1 else None) or self._in_milliseconds(
+                expected, number
+            )
             if call.internal:  # who may have brought one, which is not true any more
                 set_lower_header(headers, EXPECTED, text)
             else:
@@ -192,14 +196,12 @@ class SendAttempt:
             set_lower_header(headers, b"grpc-timeout", grpc_timeout.render(round(expected * 1000)))
         return headers
 
-    def _in_milliseconds(self, seconds: float) -> bytes:
-        """Routes have few different timeouts: each is written once."""
-        known = self._milliseconds.get(seconds)
-        if known is None:
-            known = b"%d" % round(seconds * 1000)
-            if len(self._milliseconds) < 64:  # an internal caller may bring any number of its own
-                self._milliseconds[seconds] = known
-        return known
+    def _in_milliseconds(self, seconds: float, number: int) -> bytes:
+        """Routes have few different timeouts: each is written once; what is left for a retry is never the same."""
+        text = b"%d" % round(seconds * 1000)
+        if number == 1 and len(self._milliseconds) < 64:  # an internal caller may bring any number of its own
+            self._milliseconds[seconds] = text
+        return text
 
 
 def _filtered(call: Call, filters: UpstreamFilters, headers: list[Header]) -> list[Header]:

@@ -59,7 +59,7 @@ class Balance:
             started, call.on_host = call.on_host, None
             started()
         host.begin()
-        attempt.defer(host.end)
+        attempt.releases.append(host.end)
         return next(call)
 
     def _context(self, call: Call) -> LbContext:

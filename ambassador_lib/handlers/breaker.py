@@ -53,5 +53,5 @@ class Breaker:
             message = f"the upstream answered {response.status_code}"
             permit.failure(self._now(), httpx.HTTPStatusError(message, request=call.request, response=response))
         else:
-            permit.success(self._now())
+            self._breaker.settle(permit, self._now(), None)
         return response

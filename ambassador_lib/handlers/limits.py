@@ -35,8 +35,9 @@ class CircuitBreakers:
             accounts=self._accounts,
             ticket_factory=self._runtime.ticket,
         )
-        call.attempt.defer(grant.release)
-        if grant.verdict is GO or grant.verdict is CONNECT:
+        call.attempt.releases.append(grant.release)
+        verdict = grant.verdict
+        if verdict is GO or verdict is CONNECT:
             return next(call)
         if grant.verdict is Verdict.POOLS_OVERFLOW:  # told as if there were no host (verified against Envoy 1.40)
             raise no_healthy_upstream()

@@ -101,8 +101,7 @@ class Retry:
 
     def rules_for(self, call: Call) -> RetryRules:
         """Return the cluster's own rules, else the route's, as they hold for this call."""
-        rules = self._by_cluster.get(call.cluster.name) or self._rules
-        return rules if call.overrides is None and rules.request_headers is None else rules.for_call(call)
+        return (self._by_cluster.get(call.cluster.name) or self._rules).for_call(call)
 
     def why(self, rules: RetryRules, outcome: Outcome) -> str | None:
         """The condition that makes the outcome retriable."""
@@ -143,7 +142,7 @@ class Retry:
         if call.end_retry is None:
             return False
         call.next_try = Attempt(call.attempt.number + 1)
-        call.next_try.defer(call.end_retry)
+        call.next_try.releases.append(call.end_retry)
         return True
 
     def _refusal(self, call: Call, outcome: Outcome) -> str | None:

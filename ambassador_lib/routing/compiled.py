@@ -95,11 +95,11 @@ class CompiledRoute:
     """
 
     __slots__ = (
-        "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request", "_response", "answers",
-        "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response", "cluster_not_found",
-        "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model", "name", "only_removes",
-        "per_request_buffer_limit", "pick_cluster", "priority", "redirects", "request_body_buffer_limit",
-        "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
+        "_added", "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request", "_response",
+        "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response",
+        "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model",
+        "name", "only_removes", "per_request_buffer_limit", "pick_cluster", "priority", "redirects",
+        "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +125,8 @@ class CompiledRoute:
         self._compile_extra_requests(model.route, virtual_host.model, settings)
         # An answer from outside is given before there is a route, so no level's mutations reach it.
         self._request, self._response = _levels(settings, virtual_host.model, model) if answer is None else ((), ())
+        added = [level.only_adds for level in self._request]
+        self._added = None if None in added else tuple(line for lines in added for line in lines or ())
         self._answer = answer or compile_answer(
             model, settings.clock, suppress_envoy_headers=settings.suppress_envoy_headers
         )
@@ -231,8 +233,11 @@ class CompiledRoute:
                 level.apply(headers, call, 0, ())
             # Told nobody: Envoy adds neither x-envoy-original-host nor x-forwarded-host here.
             call.authority = as_sent(choice.weight.host_rewrite_literal or "") or call.authority
-        for level in self._request:
-            level.apply(headers, call, 0, ())
+        if self._added is not None:
+            headers += self._added
+        else:
+            for level in self._request:
+                level.apply(headers, call, 0, ())
         if self._host_rewrite is not None:
             host = self._host_rewrite(call)
             if host is not None:

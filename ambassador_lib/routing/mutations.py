@@ -37,6 +37,11 @@ class HeaderMutation:
         self._fixed = _fixed_lines(self._add, joined)
 
     @property
+    def only_adds(self) -> list[Header] | None:
+        """The lines that are appended, where these are always the same and nothing else is done."""
+        return None if self._remove else self._fixed
+
+    @property
     def only_removes(self) -> frozenset[bytes] | None:
         """The names that are removed (lower case), where nothing is added."""
         return None if self._add else self._remove

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ambassador_lib.breaker")
 
+CLOSED: str = pybreaker.STATE_CLOSED
+OPEN: str = pybreaker.STATE_OPEN
+HALF_OPEN: str = pybreaker.STATE_HALF_OPEN
+
 
 class Permit:
     """One try that the breaker let through; exactly one of its verbs counts, the first."""
 
     __slots__ = ("_breaker", "epoch", "probe", "undecided")
 
-    def __init__(self, breaker: ClusterBreaker, epoch: int, *, probe: bool) -> None:
+    def __init__(self, breaker: ClusterBreaker, epoch: int, probe: bool = False) -> None:  # noqa: FBT001, FBT002
         self._breaker = breaker
         self.epoch = epoch
         """Which of the breaker's states it belongs to: a verdict that comes late must not judge the next one."""
@@ -73,18 +77,18 @@ class ClusterBreaker:
         self.policy = policy
         self._clock = clock
         self._shared = storage
-        self._memory = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+        self._memory = pybreaker.CircuitMemoryStorage(CLOSED)
         self._listeners = tuple(_Guarded(listener) for listener in listeners)
         self._machine = self._new_machine()
         self._window = ErrorRateWindow(policy.window)
         self._has_counted = False
         """Whether pybreaker's counter may be other than 0."""
-        self._state: str = pybreaker.STATE_CLOSED
+        self._state: str = CLOSED
         self._epoch = 0
         self._retry_at = 0.0
         self._probes = 0
         self._successes = 0
-        self._seen: str = pybreaker.STATE_CLOSED
+        self._seen: str = CLOSED
         self._synced_epoch = 0
         # Reentrant: a listener may ask the breaker, and the garbage collector may end an abandoned probe in here.
         self._lock = threading.RLock()
@@ -121,8 +125,8 @@ class ClusterBreaker:
 
     def admit(self, now: float) -> Permit | None:
         """Let one try through, or not: `None` while the breaker is open or its probes are all under way."""
-        if self._state == pybreaker.STATE_CLOSED:
-            permit = Permit(self, self._epoch, probe=False)
+        if self._state == CLOSED:
+            permit = Permit(self, self._epoch)
         else:
             with self._lock:
                 probe = self._admit_locked(now)
@@ -139,15 +143,17 @@ class ClusterBreaker:
             if not permit.undecided:
                 return
             permit.undecided = False
-            if error is not None or self._has_counted or self._listeners or self._state != pybreaker.STATE_CLOSED:
+            if error is not None or self._has_counted or self._listeners or self._state != CLOSED:
                 self._tell_locked(error)
             if permit.epoch != self._epoch:
                 return
             if permit.probe:
                 self._settle_probe_locked(now, failed=error is not None)
-            elif self._state == pybreaker.STATE_CLOSED:
+            elif self._state == CLOSED:
                 self._window.record(now, failed=error is not None)
-                if self._window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
+                if self._window.failures and self._window.reaches(
+                    self.policy.failure_rate, self.policy.minimum_requests
+                ):
                     self._open_locked(now + self.policy.open_for)
 
     def abandon(self, permit: Permit) -> None:
@@ -170,14 +176,14 @@ class ClusterBreaker:
         with self._lock:
             epoch, state, opened_at = self._epoch, self._state, self._memory.opened_at
         if epoch != self._synced_epoch:
-            if state == pybreaker.STATE_OPEN and opened_at is not None:
+            if state == OPEN and opened_at is not None:
                 shared.opened_at = opened_at
             shared.state = state
             self._synced_epoch, self._seen = epoch, state
             return
         theirs = shared.state
         if theirs != self._seen:
-            remaining = self._remaining(shared.opened_at) if theirs == pybreaker.STATE_OPEN else 0.0
+            remaining = self._remaining(shared.opened_at) if theirs == OPEN else 0.0
             with self._lock:
                 if self._epoch == epoch:
                     self._adopt_locked(theirs, now + remaining)
@@ -185,16 +191,16 @@ class ClusterBreaker:
                     self._seen = theirs
 
     def _admit_locked(self, now: float) -> Permit | None:
-        if self._state == pybreaker.STATE_OPEN:
+        if self._state == OPEN:
             if now < self._retry_at:
                 return None
             self._half_open_locked()
-        if self._state == pybreaker.STATE_HALF_OPEN:
+        if self._state == HALF_OPEN:
             if self._probes >= self.policy.half_open_requests:
                 return None
             self._probes += 1
             return Permit(self, self._epoch, probe=True)
-        return Permit(self, self._epoch, probe=False)  # closed in the meantime
+        return Permit(self, self._epoch)  # closed in the meantime
 
     def _settle_probe_locked(self, now: float, *, failed: bool) -> None:
         self._probes -= 1
@@ -207,17 +213,17 @@ class ClusterBreaker:
 
     def _open_locked(self, retry_at: float) -> None:
         self._retry_at = retry_at
-        self._begin_locked(pybreaker.STATE_OPEN)
+        self._begin_locked(OPEN)
         self._machine.open()
         # pybreaker wrote the real time; other processes are to read the injected one.
         self._memory.opened_at = datetime.fromtimestamp(self._clock.time(), UTC)
 
     def _half_open_locked(self) -> None:
-        self._begin_locked(pybreaker.STATE_HALF_OPEN)
+        self._begin_locked(HALF_OPEN)
         self._machine.half_open()
 
     def _close_locked(self) -> None:
-        self._begin_locked(pybreaker.STATE_CLOSED)
+        self._begin_locked(CLOSED)
         self._machine.close()
 
     def _begin_locked(self, state: str) -> None:
@@ -230,11 +236,11 @@ class ClusterBreaker:
     def _adopt_locked(self, state: str, retry_at: float) -> None:
         if state == self._state:
             return
-        if state == pybreaker.STATE_OPEN:
+        if state == OPEN:
             self._open_locked(retry_at)
-        elif state == pybreaker.STATE_HALF_OPEN:
+        elif state == HALF_OPEN:
             self._half_open_locked()
-        elif state == pybreaker.STATE_CLOSED:
+        elif state == CLOSED:
             self._close_locked()
 
     def _remaining(self, opened_at: datetime | None) -> float:
@@ -249,7 +255,7 @@ class ClusterBreaker:
         if error is None:
             if self._memory.counter:
                 self._memory.reset_counter()
-            if self._state == pybreaker.STATE_HALF_OPEN:
+            if self._state == HALF_OPEN:
                 self._memory.increment_success_counter()
             for listener in self._listeners:
                 listener.success(self._machine)

@@ -137,7 +137,10 @@ class Limits:
         mailbox = self.mailbox
         mailbox.lock()
         try:
-            self._admit_locked(grant, ticket_factory)
+            if not accounts or _usable(grant):
+                self._go_locked(grant)
+            else:
+                self._open_or_wait_locked(grant, ticket_factory)
         finally:
             mailbox.unlock()
         return grant
@@ -188,11 +191,9 @@ class Limits:
                 self._wake_locked(waiting)
         self.release_locked(grant)
 
-    def _admit_locked(self, grant: Grant, ticket_factory: Callable[[], Ticket]) -> None:
+    def _open_or_wait_locked(self, grant: Grant, ticket_factory: Callable[[], Ticket]) -> None:
         host = grant.host
-        if not grant.counted or _usable(grant):
-            self._go_locked(grant)
-        elif self.max_connection_pools is not None and not self._has_pool_locked(host, self.max_connection_pools):
+        if self.max_connection_pools is not None and not self._has_pool_locked(host, self.max_connection_pools):
             grant.verdict = Verdict.POOLS_OVERFLOW
         elif self.pending >= self.max_pending_requests:
             grant.verdict = Verdict.PENDING_OVERFLOW

@@ -101,7 +101,12 @@ class OutlierDetector:
         """Count one try, and eject the host if it was one failure too many."""
         with self._lock:
             monitor = host.outlier or self._monitor_locked(host)
-            if isinstance(outcome, int):
+            if outcome.__class__ is int and outcome < 500:  # nearly all of them
+                tally = monitor.external
+                tally.total += 1
+                tally.successes += 1
+                monitor.consecutive_5xx = monitor.consecutive_gateway = 0
+            elif isinstance(outcome, int):
                 self._status_locked(host, monitor, outcome, now)
             elif self.settings.split_external_local_origin_errors:
                 self._local_origin_locked(host, monitor, outcome, now)
