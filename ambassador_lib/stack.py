@@ -6,8 +6,9 @@ are not in the stack.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -85,6 +86,8 @@ class Stack:
         self._options = parts.options
         self._clusters = clusters
         self._shadows = self._make_shadows()
+        self._tries_by_settings: WeakValueDictionary[Hashable, Next] = WeakValueDictionary()
+        """For as long as there is a route that goes that way."""
 
     # --- once a request: a listener's chain -------------------------------------------------------------------------
 
@@ -167,27 +170,49 @@ class Stack:
                 # Below the router, whose changes of the response are for the last answer; above the timeout, which
                 # starts anew.
                 *([InternalRedirect(route.redirects, runtime)] if route.redirects is not None else ()),
-                # Spans all tries and their back-off.
-                RouteTimeout(
-                    runtime,
-                    timeout=route.timeout,
-                    idle_timeout=idle,
-                    body_limit=route.body_limit(listener.per_connection_buffer_limit_bytes),
-                    max_grpc_timeout=route.max_grpc_timeout,
-                ),
-                # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
-                *([MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else ()),
-                # Makes the tries: everything below runs once for each.
-                self._tries(route, manager),
             ],
-            self._to_cluster,
+            self._shared_tries(route, listener, idle),
         )
 
-    def _tries(self, route: CompiledRoute, manager: HttpConnectionManager) -> Handler:
+    def _shared_tries(self, route: CompiledRoute, listener: Listener, idle: float | None) -> Next:
+        """Return the way of the tries, the same for all routes that say the same of them.
+
+        There are many routes and few such sayings: a call then finds in the processor's caches what the one before it
+        has left there, whichever route that took.
+        """
+        internal = listener.http_connection_manager.internal_address_config is not None
+        body_limit = route.body_limit(listener.per_connection_buffer_limit_bytes)
+        key = (
+            route.timeout, idle, body_limit, route.max_grpc_timeout, route.mirrors, route.retry_policy, route.hedges,
+            internal,
+        )  # fmt: skip
+        chain = self._tries_by_settings.get(key)
+        if chain is None:
+            timeout = RouteTimeout(
+                self._runtime,
+                timeout=route.timeout,
+                idle_timeout=idle,
+                body_limit=body_limit,
+                max_grpc_timeout=route.max_grpc_timeout,
+            )
+            chain = self._tries_by_settings[key] = compose(
+                [
+                    # Spans all tries and their back-off.
+                    timeout,
+                    # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
+                    *([MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else ()),
+                    # Makes the tries: everything below runs once for each.
+                    self._tries(route, asks_by_header=internal),
+                ],
+                self._to_cluster,
+            )
+        return chain
+
+    def _tries(self, route: CompiledRoute, *, asks_by_header: bool) -> Handler:
         options = self._options
         retry = self._retry(route.retry_policy, idempotent_only=options.idempotent_only, application=options.retry)
         # Internal callers may ask for hedging by a header.
-        if route.hedges or manager.internal_address_config is not None:
+        if route.hedges or asks_by_header:
             return Hedge(retry, hedges=route.hedges, runtime=self._runtime, background=self._parts.racers)
         return retry
 

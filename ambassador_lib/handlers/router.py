@@ -24,6 +24,11 @@ DECORATOR = b"x-envoy-decorator-operation"
 class Router:
     """Source: `envoy.extensions.filters.http.router.v3.Router`, in the order of semantics 1.7."""
 
+    __slots__ = (
+        "_answers", "_changes_request", "_changes_response", "_count_tries", "_is_traced", "_only_removes",
+        "_operation", "_respects_expected", "_route", "_runtime", "_service_time", "_strict",
+    )  # fmt: skip
+
     def __init__(
         self,
         route: CompiledRoute,

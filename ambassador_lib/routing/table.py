@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
-from .match import Condition
 from .normalize import without_port
+from .path_index import Entry, PathIndex
 from .respond import TlsRedirect, forwarded_proto
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 SHADOW = "shadow"
 _INDEX_FROM = 8
-"""Routes from which on looking prefixes up beats trying one route after the other."""
-
-Entry = tuple[int, Condition, CompiledRoute]
+"""Routes from which on looking paths up beats trying one route after the other."""
 
 
 class RouteTable:
@@ -102,9 +100,9 @@ class _Host:
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
         self.entries: Sequence[Entry] = tuple((n, route.matches, route) for n, route in enumerate(compiled.routes))
-        self.index: _PrefixIndex | None = None
+        self.index: PathIndex | None = None
         if len(self.entries) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
-            self.index = _PrefixIndex(self.entries)
+            self.index = PathIndex(self.entries)
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))
@@ -128,42 +126,3 @@ def shadow_route(*, runtime: Mapping[str, Any], random: Random, clock: Clock) ->
     config = RouteConfiguration(virtual_hosts=(host,), validate_clusters=False)
     (route,) = RouteTable(config, runtime=runtime, random=random, clock=clock).routes
     return route
-
-
-class _PrefixIndex:
-    """Narrows many routes down to those whose literal path can begin the target, in their order.
-
-    A look-up for each distinct length of a literal, instead of a comparison for each route. Regexes and routes that
-    disregard case have the literal "", which begins every target.
-    """
-
-    __slots__ = ("_by_literal", "_lengths")
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        by_literal: dict[str, list[Entry]] = {}
-        for entry in entries:
-            by_literal.setdefault(_literal(entry[2].model.match), []).append(entry)
-        self._by_literal = by_literal
-        self._lengths = sorted({len(literal) for literal in by_literal})
-
-    def candidates(self, target: str) -> list[Entry]:
-        found: list[Entry] = []
-        several = False
-        for length in self._lengths:
-            entries = self._by_literal.get(target[:length])
-            if entries is not None:
-                several = bool(found)
-                found += entries
-        if several:
-            found.sort(key=_order)
-        return found
-
-
-def _literal(match: RouteMatch) -> str:
-    if match.case_sensitive is False:
-        return ""
-    return match.prefix or match.path or match.path_separated_prefix or ""
-
-
-def _order(entry: Entry) -> int:
-    return entry[0]
