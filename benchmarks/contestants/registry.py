@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from .base import Contestant
 
 OURS = "ours"
-ENVOY = "httpx-envoy"
-REFERENCES = (OURS, ENVOY, "httpx", "floor")
-"""Everybody's figures are divided by theirs."""
+REFERENCES = (OURS, "floor")
+"""Everybody's figures are divided by theirs: so many times ours, so many times what can be reached at all."""
 
 
 def everybody() -> list[Contestant]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .results import Measured, Round, Spread, Verdict
 
-FIGURES = ("p50", "p90", "p99", "rate", "cpu_client", "cpu_all")
+FIGURES = ("p50", "p99", "rate", "cpu_client", "cpu_all")
 ENOUGH = 3
 """Rounds below which nobody can say that they agree."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .shape import from_plain
 
@@ -297,7 +297,17 @@ class Run:
 
 
 def to_json(run: Run) -> str:
-    return json.dumps(dataclasses.asdict(run), indent=1, ensure_ascii=False) + "\n"
+    lines = []
+    for name, value in dataclasses.asdict(run).items():
+        # A figure a line: what is kept is looked at, and compared with what was.
+        items = isinstance(value, tuple) and value
+        told = "[\n" + ",\n".join(map(_compact, value)) + "\n]" if items else _compact(value)
+        lines.append(f"{_compact(name)}: {told}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(text: str) -> Run:

@@ -6,7 +6,8 @@ import statistics
 from typing import TYPE_CHECKING
 
 from ..figures.recorder import spread
-from .model import Chart, Section, Series, Table, short
+from .brief import FEATURED
+from .model import Chart, Scale, Section, Series, Table, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,10 @@ FIGURES = {
     "cpu_client": "CPU of the client",
     "cpu_all": "CPU with the sidecar",
 }
-SHOWN = 9
+SHOWN = 8
 """Lines that one chart still carries."""
+FAR = 50.0
+"""Times the smallest bar from which on the smallest ones would not be seen on an even scale."""
 
 
 def sections(run: Run) -> list[Section]:
@@ -75,7 +78,7 @@ def _times(run: Run, titles: Titles) -> list[Section]:
         rows = [_row(one, titles) for one in sorted(mine, key=lambda one: one.latency.p50)]
         columns = ["µs", "p50", "p90", "p99", "p99.9", "max", "answers/s", "CPU client", "CPU sidecar", "failed"]
         charts = []
-        curves = [one for one in mine if one.latency.curve][:SHOWN]
+        curves = _featured([one for one in mine if one.latency.curve])
         if curves:
             series = [_curve(one, titles) for one in curves]
             charts.append(
@@ -110,8 +113,9 @@ def _row(one: Measured, titles: Titles) -> list[str]:
 
 def _bars(mine: Sequence[Measured], titles: Titles, kind: Kind, placement: Placement, load: Load) -> Chart:
     """Draw medians with their spread, the quickest first."""
-    ordered = sorted(mine, key=lambda one: one.latency.p50)
-    spreads = [spread([round_.latency.p50 * 1e6 for round_ in one.rounds]) for one in ordered]
+    medians = [(one, spread([round_.latency.p50 * 1e6 for round_ in one.rounds])) for one in mine]
+    medians.sort(key=lambda pair: pair[1].median)
+    ordered, spreads = [one for one, _ in medians], [told for _, told in medians]
     series = Series(
         "p50",
         [_title(titles, one.name, kind) for one in ordered],
@@ -120,7 +124,14 @@ def _bars(mine: Sequence[Measured], titles: Titles, kind: Kind, placement: Place
         [one.high for one in spreads],
     )
     where = f"{kind}-{placement}-{_slug(load)}"
-    return Chart(f"p50-{where}", f"p50, {_where(kind, placement, load)}", "bars", "", "µs", [series])
+    scale: Scale = "log" if series.y[-1] > FAR * series.y[0] else "linear"
+    return Chart(f"p50-{where}", f"p50, {_where(kind, placement, load)}", "bars", "", "µs", [series], y_scale=scale)
+
+
+def _featured(lanes: Sequence[Measured]) -> list[Measured]:
+    """Return as many as one chart carries: those that a reader asks for first, then others."""
+    first = {name: at for at, name in enumerate(FEATURED)}
+    return sorted(lanes, key=lambda one: first.get(one.name, len(first)))[:SHOWN]
 
 
 def _curve(one: Measured, titles: Titles) -> Series:
@@ -139,7 +150,8 @@ def _throughput(run: Run, titles: Titles) -> list[Section]:
         if len({one.load.callers for one in closed}) < 2:
             continue
         series = []
-        for name in dict.fromkeys(one.name for one in closed):
+        shown = _featured([one for one in closed if one.load.callers == closed[0].load.callers])
+        for name in dict.fromkeys(one.name for one in shown):
             mine = sorted((one for one in closed if one.name == name), key=lambda one: one.load.callers)
             rates = [_median([round_.rate for round_ in one.rounds]) for one in mine]
             series.append(Series(_title(titles, name, kind), [one.load.callers for one in mine], rates))

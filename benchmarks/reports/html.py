@@ -29,7 +29,7 @@ caption { text-align: left; font-weight: 600; padding: 4px 0; }
 th, td { padding: 4px 12px; border-bottom: 1px solid #e7ebef; text-align: right; } th { background: #f4f6f8; }
 td { white-space: nowrap; font-size: 13px; }
 th:first-child, td:first-child { text-align: left; } code { background: #f4f6f8; padding: 1px 4px; }
-nav a { margin-right: 16px; }
+nav a { margin-right: 16px; } .wide { overflow-x: auto; }
 .charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12px; }
 .charts > div { min-width: 0; overflow: hidden; } .charts.single { grid-template-columns: minmax(0, 1fr); }
 @media (max-width: 900px) { .charts { grid-template-columns: minmax(0, 1fr); } }
@@ -76,7 +76,7 @@ def _table(table: Table) -> str:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     caption = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<div class='wide'><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _div(chart: Chart) -> str:
@@ -92,9 +92,10 @@ def figure(chart: Chart) -> Any:
     for number, series in enumerate(chart.series):
         colour = COLOURS[number % len(COLOURS)]
         if chart.kind == "bars":
-            drawn.add_bar(
-                x=list(series.x), y=list(series.y), name=series.name, marker_color=colour, error_y=_errors(series)
-            )
+            bars: dict[str, Any] = {"x": list(series.x), "y": list(series.y), "error_y": _errors(series)}
+            if chart.lies:
+                bars = {"y": bars["x"], "x": bars["y"], "error_x": bars["error_y"], "orientation": "h"}
+            drawn.add_bar(name=series.name, marker_color=colour, **bars)
         else:
             x = [nines(float(at)) for at in series.x] if chart.kind == "percentiles" else list(series.x)
             drawn.add_scatter(
@@ -113,7 +114,7 @@ def figure(chart: Chart) -> Any:
         height=480,
         margin={"l": 70, "r": 20, "t": 50, "b": 60},
         barmode="group",
-        showlegend=True,
+        showlegend=len(chart.series) > 1,
         legend={"orientation": "h", "yanchor": "top", "y": -0.2},
         xaxis={"title": {"text": chart.x_title}},
         yaxis={"title": {"text": chart.y_title}, "type": chart.y_scale, "rangemode": "tozero"},
@@ -126,6 +127,10 @@ def figure(chart: Chart) -> Any:
         drawn.update_xaxes(type="log", **ticks)
     elif chart.kind == "lines":
         drawn.update_xaxes(type=chart.x_scale, dtick=1 if chart.x_scale == "log" else None)
+    if chart.lies:
+        drawn.update_xaxes(title={"text": chart.y_title}, type=chart.y_scale, rangemode="tozero")
+        drawn.update_yaxes(title=None, type="category", autorange="reversed", automargin=True)
+        drawn.update_layout(height=140 + 22 * len(chart.names) * len(chart.series))
     return drawn
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+STANDING = 4
+"""Bars that still stand beside each other."""
 Scale = Literal["linear", "log"]
 
 
@@ -42,6 +44,16 @@ class Chart:
     series: Sequence[Series]
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+
+    @property
+    def names(self) -> list[str]:
+        """What stands below the bars, in its order."""
+        return list(dict.fromkeys(str(x) for series in self.series for x in series.x))
+
+    @property
+    def lies(self) -> bool:
+        """Whether its bars are so many that they lie, with room for their names beside them."""
+        return self.kind == "bars" and len(self.names) > STANDING
 
 
 @dataclass(frozen=True)

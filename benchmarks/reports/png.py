@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 INCHES = (8.4, 4.4)
 DPI = 110
+GRID = "#e7ebef"
+BESIDE = 5
+"""Lines whose names still fit into the picture."""
 
 
 def write(folder: Path, sections: Iterable[Section]) -> list[Path]:
@@ -31,31 +34,67 @@ def draw(chart: Chart, path: Path) -> Path:
     from matplotlib import pyplot as plt
 
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
-    figure, axes = plt.subplots(figsize=INCHES, layout="constrained")
+    width, height = INCHES
+    if chart.lies:
+        height = 1.2 + 0.26 * len(chart.names) * len(chart.series)
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     try:
-        if chart.kind == "bars":
-            _bars(axes, chart)
-        else:
-            _lines(axes, chart)
         axes.set_title(chart.title, loc="left", fontsize=12)
-        axes.set_xlabel(chart.x_title)
-        axes.set_ylabel(chart.y_title)
-        axes.grid(axis="y", color="#e7ebef")
         axes.set_axisbelow(True)
-        axes.set_yscale(chart.y_scale)
-        axes.yaxis.set_major_formatter(lambda value, _: short(value))
-        if chart.y_scale == "linear":
-            axes.set_ylim(bottom=0)
+        if chart.lies:
+            _lying_bars(axes, chart)
+        else:
+            _standing(axes, chart)
         if len(chart.series) > 1:
-            axes.legend(frameon=False, fontsize=9)
+            beside = len(chart.series) > BESIDE
+            place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {"loc": "best"}
+            axes.legend(frameon=False, fontsize=9, **place)
         figure.savefig(path, dpi=DPI)
     finally:
         plt.close(figure)
     return path
 
 
+def _standing(axes: Any, chart: Chart) -> None:
+    if chart.kind == "bars":
+        _bars(axes, chart)
+    else:
+        _lines(axes, chart)
+    axes.set_xlabel(chart.x_title)
+    axes.set_ylabel(chart.y_title)
+    axes.grid(axis="y", color=GRID)
+    axes.set_yscale(chart.y_scale)
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    if chart.y_scale == "linear":
+        axes.set_ylim(bottom=0)
+
+
+def _lying_bars(axes: Any, chart: Chart) -> None:
+    """Draw the first on top, each with its figure behind the end of its spread."""
+    places = {name: at for at, name in enumerate(chart.names)}
+    width = 0.8 / len(chart.series)
+    axes.set_xscale(chart.y_scale)
+    for number, series in enumerate(chart.series):
+        offset = (number - (len(chart.series) - 1) / 2) * width
+        at = [places[str(x)] + offset for x in series.x]
+        axes.barh(
+            at, series.y, width, label=series.name, color=COLOURS[number % len(COLOURS)], xerr=_errors(series),
+            error_kw={"elinewidth": 1, "capsize": 2},
+        )  # fmt: skip
+        for place, y, high in zip(at, series.y, series.high or series.y, strict=True):
+            axes.annotate(
+                short(y), (max(y, high), place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
+            )
+    axes.set_yticks(list(places.values()), list(places))
+    axes.invert_yaxis()
+    axes.margins(x=0.08, y=0.01)
+    axes.set_xlabel(chart.y_title)
+    axes.grid(axis="x", color=GRID)
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+
+
 def _bars(axes: Any, chart: Chart) -> None:
-    places = {name: at for at, name in enumerate(dict.fromkeys(str(x) for series in chart.series for x in series.x))}
+    places = {name: at for at, name in enumerate(chart.names)}
     width = 0.8 / len(chart.series)
     for number, series in enumerate(chart.series):
         offset = (number - (len(chart.series) - 1) / 2) * width
@@ -65,10 +104,7 @@ def _bars(axes: Any, chart: Chart) -> None:
             error_kw={"elinewidth": 1, "capsize": 2},
         )  # fmt: skip
         axes.bar_label(bars, [short(y) for y in series.y], fontsize=8, padding=2)
-    crowded = len(places) > 4
-    axes.set_xticks(
-        list(places.values()), list(places), rotation=20 if crowded else 0, ha="right" if crowded else "center"
-    )
+    axes.set_xticks(list(places.values()), list(places))
 
 
 def _lines(axes: Any, chart: Chart) -> None:

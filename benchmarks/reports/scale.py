@@ -20,15 +20,22 @@ AXES = {
 }
 FIGURES = {
     "cpu_client": ("CPU a call", "µs", 1e6),
+    "cpu_sidecar": ("CPU of Envoy a call, its sockets included", "µs", 1e6),
     "p50": ("p50", "µs", 1e6),
     "p99": ("p99", "µs", 1e6),
     "rate": ("throughput", "calls/s", 1.0),
-    "build": ("time to build the transport", "ms", 1e3),
-    "memory": ("memory of it", "MiB", 1 / 2**20),
+    "build": ("time to begin", "ms", 1e3),
+    "memory": ("memory", "MiB", 1 / 2**20),
 }
+ALONE = (
+    "The library over a transport that answers at once: CPU of a call through all layers, and what a policy of that "
+    "size takes once, time and memory of the transport. Beside it Envoy with the same policy: time to be ready, memory "
+    "of the process, and its CPU for a call through both its sockets."
+)
 TEXTS = {
-    "endpoints": "Over a transport that answers at once: CPU of a call through all layers, and what a policy of that "
-    "size takes once.",
+    "endpoints": f"{ALONE} Envoy gets no calls here: it would first connect to each endpoint.",
+    "routes": ALONE,
+    "clusters": ALONE,
     "everything": "The whole client over a transport that answers at once; no URL is asked for twice.",
     "callers": "Closed loop over the loopback. More callers than the processor can serve wait for each other: p50 then "
     "grows with them, whoever serves; what counts is CPU a call and throughput.",
@@ -40,9 +47,12 @@ def sections(run: Run) -> list[Section]:
     told = []
     for axis in dict.fromkeys(curve.axis for curve in run.curves):
         mine = [curve for curve in run.curves if curve.axis == axis]
-        figures = list(mine[0].points[0].figures)
-        tables = [_table(figure, mine) for figure in figures]
-        charts = [_chart(axis, figure, mine) for figure in figures]
+        by_figure: dict[str, list[Curve]] = {}
+        for curve in mine:
+            for figure in curve.points[0].figures:
+                by_figure.setdefault(figure, []).append(curve)
+        tables = [_table(figure, curves) for figure, curves in by_figure.items()]
+        charts = [_chart(axis, figure, curves) for figure, curves in by_figure.items()]
         told.append(Section(f"Scale: {AXES.get(axis, axis)}", TEXTS.get(axis, ""), tables, charts))
     return told
 

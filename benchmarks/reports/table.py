@@ -33,7 +33,8 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def as_markdown(table: Table) -> str:
     """Return the table as a README takes it."""
     head = f"| {' | '.join(table.columns)} |"
-    return "\n".join([head, f"|{'---|' * len(table.columns)}", *(f"| {' | '.join(row)} |" for row in table.rows)])
+    ruler = f"|---|{'--:|' * (len(table.columns) - 1)}"
+    return "\n".join([head, ruler, *(f"| {' | '.join(row)} |" for row in table.rows)])
 
 
 def print_sections(sections: Iterable[Section]) -> None:

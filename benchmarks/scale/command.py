@@ -16,6 +16,7 @@ from ..world.child import free_port
 from ..world.envoy import Envoy, find, version
 from ..world.errors import EnvoyMissingError, WorldError
 from ..world.upstream import Upstream
+from . import through_envoy
 from .axes import AXES, Axis
 from .measure import OURS, Place, curves, failed, network_places, null_places, rounds
 
@@ -43,7 +44,7 @@ def run(options: Any) -> int:
     chosen = [axis for axis in AXES if not options.only or axis.name in options.only]
     programs, notes = _envoy()
     recorder = Recorder("scale", options, programs)
-    if any(axis.over == "network" for axis in chosen):
+    if any(axis.over == "network" or axis.name in through_envoy.AXES for axis in chosen):
         recorder.notes += notes
     try:
         found = [curve for axis in chosen for curve in _measure(axis, options, recorder.notes, envoy=bool(programs))]
@@ -72,9 +73,13 @@ def _measure(axis: Axis, options: Any, notes: list[str], *, envoy: bool) -> list
 
 
 def _places(axis: Axis, options: Any, stack: ExitStack, *, envoy: bool) -> list[Place]:
-    if axis.over == "null":
-        return null_places(axis, stack, quick=options.quick, calls=50 if options.quick else options.calls)
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="scale-")))
+    if axis.over == "null":
+        calls = 50 if options.quick else options.calls
+        found = null_places(axis, stack, quick=options.quick, calls=calls)
+        if envoy and axis.name in through_envoy.AXES:
+            found += through_envoy.places(axis, folder, stack, quick=options.quick, calls=calls)
+        return found
     upstream = stack.enter_context(Upstream(folder))
     port = free_port()
     path = policy.write(folder / "policy.yaml", port, [upstream.port])

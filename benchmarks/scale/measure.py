@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..figures.recorder import spread
 from ..figures.results import Curve, Point
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OURS = "ambassador_lib"
 LIMIT = 180.0
 """Seconds that a turn may take."""
+SIDECAR = "cpu_sidecar"
+"""A figure that only those have who have a sidecar."""
 NAMELESS = ("rate", "p99")
 """A rate is the other side of what it takes, and a tail wavers too much to have a shape."""
 
@@ -69,13 +71,21 @@ class Worker:
             pipe.close()
 
 
+class Asked(Protocol):
+    """Who is asked for turns; `setting_up` are figures that belong to each of them."""
+
+    setting_up: dict[str, float]
+
+    def ask(self, question: Mapping[str, Any]) -> dict[str, float]: ...
+
+
 @dataclass
 class Place:
     """One contestant at one place of an axis: who is asked what, and what came of it, round by round."""
 
     name: str
     x: int
-    worker: Worker
+    worker: Asked
     question: Mapping[str, Any]
     figures: list[dict[str, float]] = field(default_factory=list)
 
@@ -135,14 +145,15 @@ def curves(axis: Axis, places: Sequence[Place]) -> list[Curve]:
     found = []
     for name in dict.fromkeys(place.name for place in places):
         mine = [place for place in places if place.name == name]
+        figures = [figure for figure in (*axis.figures, SIDECAR) if all(figure in one for one in mine[0].figures)]
         points = [
             Point(
                 x=float(place.x),
-                figures={figure: spread([one[figure] for one in place.figures]) for figure in axis.figures},
+                figures={figure: spread([one[figure] for one in place.figures]) for figure in figures},
             )
             for place in mine
         ]
-        grown = {figure: _growth(points, figure) for figure in axis.figures if figure not in NAMELESS}
+        grown = {figure: _growth(points, figure) for figure in figures if figure not in NAMELESS}
         found.append(Curve(axis=axis.name, name=name, kind=axis.kind, points=tuple(points), growth=grown))
     return found
 

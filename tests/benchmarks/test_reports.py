@@ -29,7 +29,7 @@ from benchmarks.figures.results import (
     Spread,
     to_json,
 )
-from benchmarks.reports import command, html, output, png
+from benchmarks.reports import command, html, output, png, readme
 from benchmarks.reports.model import Chart, Series, Table, nines, short, spread
 from benchmarks.reports.table import as_markdown, as_text
 
@@ -118,10 +118,12 @@ def test_everything_is_told(everything: Run) -> None:
     """Each kind of result has its section, and what could not be measured is named."""
     sections = output.sections(everything)
     titles = [section.title for section in sections]
-    assert titles[:2] == ["Ratios", "Latency: async, unpinned, closed loop, 1 caller"]
+    assert titles[:3] == ["In brief", "Ratios", "Latency: async, unpinned, closed loop, 1 caller"]
     assert {"Throughput", "Start and memory", "Layers", "Imports", "Failure: one killed"} <= set(titles)
     assert "missing!: not installed" in sections[titles.index("Start and memory")].text
-    [ratios] = sections[0].tables
+    [ratios] = sections[1].tables
+    [brief] = sections[0].tables
+    assert brief.rows == [["ours!", "300", "9.00", "300", "", "", ""], ["httpx!", "400", "9.00", "400", "", "", ""]]
     assert ratios.rows == [["ours!", "0.75 (0.70 .. 0.80)", "no difference (0.70 .. 1.80)"]]
 
 
@@ -241,7 +243,7 @@ def test_tables_are_aligned() -> None:
     assert as_text(table).splitlines() == [
         "a          figure", "─" * 17, "long name       1", "x            1000",
     ]  # fmt: skip
-    assert as_markdown(table).splitlines() == ["| a | figure |", "|---|---|", "| long name | 1 |", "| x | 1000 |"]
+    assert as_markdown(table).splitlines() == ["| a | figure |", "|---|--:|", "| long name | 1 |", "| x | 1000 |"]
 
 
 def test_a_chart_of_percentiles_has_room_for_each_nine() -> None:
@@ -251,3 +253,66 @@ def test_a_chart_of_percentiles_has_room_for_each_nine() -> None:
     figure = html.figure(chart)
     assert list(figure.data[0].x) == pytest.approx([1, 10, 100])
     assert "99.9 %" in figure.layout.xaxis.ticktext
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_readme_says_what_results_say(everything: Run, tmp_path: Path) -> None:
+    """What stands between the marks is replaced by the section's tables, and all else is left."""
+    (tmp_path / "run.json").write_text(to_json(everything))
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- results: run.json, In brief -->\nold\n<!-- end of results -->\nafter\n")
+    assert command.run(arguments(command, "--readme", str(page))) == 0
+    text = page.read_text()
+    assert "| ours! | 300 | 9.00 | 300 |" in text
+    assert "`python -m benchmarks compare`, 2024-01-01: x, 2 cores, CPython 3.11, httpx 0.28." in text
+    assert "old" not in text
+    assert text.startswith("before\n<!-- results")
+    assert text.endswith("<!-- end of results -->\nafter\n")
+    assert command.run(arguments(command, "--readme", str(page))) == 0
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize("place", ["run.json, Nothing", "missing.json, In brief"])
+def test_a_readme_that_asks_for_what_is_not_there_is_left(
+    everything: Run, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command ends with 2, and the file is as it was."""
+    (tmp_path / "run.json").write_text(to_json(everything))
+    page = tmp_path / "README.md"
+    page.write_text(f"<!-- results: {place} -->\nold\n<!-- end of results -->")
+    assert command.run(arguments(command, "--readme", str(page))) == 2
+    assert page.read_text().split("\n")[1] == "old"
+    assert place.partition(",")[0] in capsys.readouterr().err
+
+
+def test_a_report_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a result and without a README there is nothing to do."""
+    assert command.run(arguments(command)) == 2
+    assert "--readme" in capsys.readouterr().err
+
+
+def test_tables_as_markdown(everything: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each section comes with its headline and its tables."""
+    path = tmp_path / "run.json"
+    path.write_text(to_json(everything))
+    assert command.run(arguments(command, str(path), "--markdown")) == 0
+    printed = capsys.readouterr().out
+    assert "### In brief" in printed
+    assert "| x httpx! | p50 | p99 |" in printed
+
+
+@pytest.mark.parametrize("place", [ROOT / "README.md", ROOT / "benchmarks" / "README.md"], ids=["root", "benchmarks"])
+def test_our_readmes_say_what_our_results_say(place: Path) -> None:
+    """Their tables are those of the results that are kept: `python -m benchmarks report --readme README.md`."""
+    text = place.read_text(encoding="utf-8")
+    assert readme.MARKED.search(text)
+    assert readme.update(text, place.parent, output.read, output.sections) == text
+
+
+def test_results_name_no_place_of_a_machine() -> None:
+    """What is kept says with which command it was made, in terms of the repository."""
+    kept = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert kept
+    assert all(" /" not in output.read(path).about.command for path in kept)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,10 +18,12 @@ import pytest
 from ambassador_lib import AmbassadorTransport
 from benchmarks.costs.null import NullTransport
 from benchmarks.reports import output
-from benchmarks.scale import command, loops, measure
+from benchmarks.scale import command, loops, measure, through_envoy
 from benchmarks.scale.axes import AXES, Axis
 from benchmarks.scale.documents import DOCUMENTS, urls
 from benchmarks.world.errors import WorldError
+
+from .test_world import HAS_ENVOY, needs_envoy
 
 
 @pytest.mark.parametrize("axis", DOCUMENTS)
@@ -160,11 +164,42 @@ def test_axes_have_enough_places_for_a_name() -> None:
 
 @pytest.mark.slow
 def test_the_command_tells_of_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A quick run over one axis prints a table with the growth's name, and its JSON tells the same."""
+    """A quick run over one axis prints tables with the growth's name, and its JSON tells the same, Envoy's included."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     path = tmp_path / "scale.json"
     assert command.run(parser.parse_args(["--quick", "--only", "routes", "--json", str(path)])) == 0
     assert "growth" in capsys.readouterr().out
-    [curve] = output.read(path).curves
-    assert [point.x for point in curve.points] == [1, 10, 100]
+    curves = {curve.name: curve for curve in output.read(path).curves}
+    assert set(curves) == ({measure.OURS, through_envoy.NAME} if HAS_ENVOY else {measure.OURS})
+    for curve in curves.values():
+        assert [point.x for point in curve.points] == [1, 10, 100]
+    for point in curves[through_envoy.NAME].points if HAS_ENVOY else ():
+        assert set(point.figures) == {"build", "memory", "cpu_sidecar"}
+        assert all(figure.median > 0 for figure in point.figures.values())
+
+
+@needs_envoy
+def test_envoy_has_the_endpoints_that_are_asked_for(tmp_path: Path) -> None:
+    """Endpoints stay as many and as different as they are; nothing is called there."""
+    with ExitStack() as stack:
+        worker = through_envoy.EnvoyWorker("endpoints", 20, tmp_path, stack)
+        assert worker.ask({"calls": 5}) == {}
+        assert worker.setting_up["memory"] > 0
+    document = json.loads((tmp_path / "endpoints-20.json").read_text())
+    (group,) = document["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
+    assert len({json.dumps(one) for one in group["lb_endpoints"]}) == 20
+
+
+def test_new_urls_are_new() -> None:
+    """No URL is asked for twice, in the warm-up neither."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        figures = loops.new_urls(client, "http://x/?page=", itertools.count(), 40)
+    assert len(asked) == len(set(asked)) == 44
+    assert figures["cpu_client"] > 0
