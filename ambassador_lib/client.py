@@ -168,9 +168,10 @@ class Client(SyncPolicyClient):
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         ambassador = self._ambassador()
-        otherwise: httpx.BaseTransport = self._transport_for_url(request.url)
-        if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
-            return otherwise.handle_request(request)
+        otherwise, is_mounted = self._route_past(request.url)
+        if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
+            response: httpx.Response = otherwise.handle_request(request)
+            return response
         try:
             return ambassador.handle_over(request, otherwise)
         except httpx.UnsupportedProtocol as error:
@@ -287,9 +288,10 @@ class AsyncClient(AsyncPolicyClient):
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         ambassador = self._ambassador()
-        otherwise: httpx.AsyncBaseTransport = self._transport_for_url(request.url)
-        if self._policy is not None and self._is_mounted(request.url) and ambassador.claims(request.url) == 2:
-            return await otherwise.handle_async_request(request)
+        otherwise, is_mounted = self._route_past(request.url)
+        if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
+            response: httpx.Response = await otherwise.handle_async_request(request)
+            return response
         try:
             return await ambassador.handle_over(request, otherwise)
         except httpx.UnsupportedProtocol as error:

@@ -25,6 +25,7 @@ from httpx._types import AsyncByteStream, AuthTypes, SyncByteStream
 from httpx._utils import URLPattern
 
 from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
+from .mounts import Mounts
 from .options import AsyncClientOptions, ClientOptions
 from .patched import AsWritten, genuine
 from .requests import RequestBuilder
@@ -47,9 +48,6 @@ class PolicyClient(RequestBuilder):
     _httpx_steps: ClassVar[AsWritten]
     """What it would do there, were it not for this class."""
 
-    _from_environment: frozenset[URLPattern] = frozenset()
-    """The patterns that HTTP_PROXY and the like have put into `_mounts`, which the application did not ask for."""
-
     def _init_transport(self, *args: Any, **options: Any) -> Any:
         if args or not can_wait(options):
             return super()._init_transport(*args, **options)  # type: ignore[misc]  # it is httpx's clients that have it
@@ -60,9 +58,9 @@ class PolicyClient(RequestBuilder):
         """Tell what the application asked for from what httpx has filled in; once, at the end of construction."""
         if "timeout" not in options:
             self._timeout = UnsetTimeout(self._timeout)  # assigning `client.timeout` ends that
-        if options.get("proxy") is None:  # a proxy of its own is in place of the environment's
-            given = {URLPattern(pattern) for pattern in options.get("mounts") or ()}
-            self._from_environment = frozenset(self._mounts.keys() - given)
+        given = {URLPattern(pattern) for pattern in options.get("mounts") or ()}
+        has_proxy = options.get("proxy") is not None  # in place of the environment's
+        self._known_mounts = Mounts(frozenset() if has_proxy else self._mounts.keys() - given)
 
     def _set_timeout(self, request: httpx.Request) -> None:
         # httpx copies the client's timeout here, for a request that the client has not built, and loses the mark.
@@ -84,13 +82,14 @@ class PolicyClient(RequestBuilder):
             and self._httpx_steps.are_as_written(self._httpx_client)
         )
 
-    def _is_mounted(self, url: httpx.URL) -> bool:
-        """Tell whether `mounts=` or `proxy=` has a transport of its own for `url`."""
-        for pattern, transport in self._mounts.items():
-            if pattern.matches(url):
-                # None: the client's default transport
-                return transport is not None and pattern not in self._from_environment
-        return False
+    def _route_past(self, url: httpx.URL) -> tuple[Any, bool]:
+        """Return httpx's transport for `url`, and whether `mounts=` or `proxy=` has one of its own for it."""
+        if not self._mounts:
+            return self._transport_for_url(url), False
+        transport, is_mounted = self._known_mounts.find(self._mounts, url)
+        if getattr(self._transport_for_url, "__func__", None) is not type(self)._choice:  # somebody else chooses
+            return self._transport_for_url(url), is_mounted
+        return (self._transport if transport is None else transport), is_mounted
 
     def _is_rewired(self, constructed: object) -> bool:
         """Tell whether the transport, or how it is chosen, is no longer what the constructor made it.
@@ -144,7 +143,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
     _late_transport = LateTransport
     _httpx_client = httpx.Client
     _steps = AsWritten(httpx.Client, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
-    _httpx_steps = AsWritten(httpx.Client, "send", "_set_timeout")
+    _httpx_steps = AsWritten(httpx.Client, "send")
 
     def send(
         self,
@@ -211,7 +210,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
     _late_transport = AsyncLateTransport
     _httpx_client = httpx.AsyncClient
     _steps = AsWritten(httpx.AsyncClient, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
-    _httpx_steps = AsWritten(httpx.AsyncClient, "send", "_set_timeout")
+    _httpx_steps = AsWritten(httpx.AsyncClient, "send")
 
     async def send(
         self,

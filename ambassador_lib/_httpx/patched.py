@@ -32,21 +32,25 @@ class AsWritten:
     """
 
     def __init__(self, owner: type, *names: str) -> None:
-        """`owner`: has these methods, two at least, or inherits them."""
+        """`owner`: has these methods or properties, or inherits them."""
         self._homes = [(next(base for base in owner.__mro__ if name in vars(base)), name) for name in names]
-        self._current: Callable[[type], tuple[object, ...]] = attrgetter(*names)
-        self._written = tuple(genuine(*home) for home in self._homes)
+        self._current: Callable[[type], object] = attrgetter(*names)
+        self._known = [genuine(*home) for home in self._homes]
+        self._written = self._expected()
 
     def are_as_written(self, asked: type) -> bool:
         """Tell it of `asked`: the class itself, or one derived from it."""
-        return self._current(asked) == self._written or (None in self._written and self._are_after_all(asked))
+        return self._current(asked) == self._written or (None in self._known and self._are_after_all(asked))
 
     def _are_after_all(self, asked: type) -> bool:
         """What was patched when it was looked at is looked for again."""
-        self._written = tuple(
-            genuine(*home) if known is None else known for home, known in zip(self._homes, self._written, strict=True)
-        )
+        self._known = [known or genuine(*home) for home, known in zip(self._homes, self._known, strict=True)]
+        self._written = self._expected()
         return self._current(asked) == self._written
+
+    def _expected(self) -> object:
+        """Return what `attrgetter` returns if all is as written: a tuple, or for one name no tuple."""
+        return tuple(self._known) if len(self._known) > 1 else self._known[0]
 
 
 class _NotImported:

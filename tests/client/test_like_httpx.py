@@ -1,6 +1,6 @@
 """Our clients beside httpx's: whatever they are told, what they send and what they return is the same, field by field.
 
-The URLs are not the policy's, so that the policy changes nothing: all that can differ is the client.
+Where the URLs are not the policy's, it changes nothing, and all that can differ is the client.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import re
 import warnings
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from ambassador_lib import AsyncClient, Client
 
-from .documents import policy
+from .documents import BASE, policy
 
 # --- what is answered -------------------------------------------------------------------------------------------------
 
@@ -237,6 +238,10 @@ SETTINGS = optional(
 # --- how it is looked at ----------------------------------------------------------------------------------------------
 
 
+DRAWN = re.compile(rb"multipart/form-data; boundary=[0-9a-f]{32}$")
+"""A boundary that is drawn by chance."""
+
+
 def shown_url(url: httpx.URL) -> Any:
     return type(url), tuple(url._uri_reference)
 
@@ -245,11 +250,9 @@ def shown_request(request: httpx.Request) -> dict[str, Any]:
     """Return all that there is to see of a request."""
     shown = dict(vars(request))
     shown["url"] = shown_url(request.url)
-    shown["headers"] = vars(request.headers)["_list"]
+    shown["headers"] = [line for line in vars(request.headers)["_list"] if not DRAWN.match(line[2])]
     stream = shown.pop("stream")
     shown["stream"] = type(stream), vars(stream) if type(stream) is httpx.ByteStream else None
-    if type(stream).__name__ == "MultipartStream":  # its boundary is drawn by chance
-        shown["headers"] = [line for line in shown["headers"] if line[1] != b"content-type"]
     shown["extensions"] = dict(request.extensions)
     return shown
 
@@ -386,7 +389,7 @@ class Log(logging.Handler):
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("httpx")
-        self._level = logger.level
+        self._level, logger.propagate = logger.level, False
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
         return self
@@ -394,6 +397,7 @@ class Log(logging.Handler):
     def __exit__(self, *_: object) -> None:
         logger = logging.getLogger("httpx")
         logger.setLevel(self._level)
+        logger.propagate = True
         logger.removeHandler(self)
 
 
@@ -436,3 +440,44 @@ def test_an_application_cannot_tell_them_apart(
 ) -> None:
     """Whatever an application sets and calls, requests, responses, errors, cookies and log lines are httpx's."""
     compare(kind, loop, options, answers, steps)
+
+
+def without_report(seen: Any) -> Any:
+    """Leave out what a policy adds to responses."""
+    if isinstance(seen, dict):
+        return {name: without_report(value) for name, value in seen.items() if name != "ambassador"}
+    return [without_report(value) for value in seen] if isinstance(seen, list) else seen
+
+
+PASSED_ON = ANSWERS.filter(lambda answer: answer.kind in ("whole", "content", "chunks") and 200 <= answer.status < 600)
+"""Answers that a policy finds nothing wrong with."""
+PLAIN_CALLS = st.builds(
+    Step,
+    do=st.sampled_from(["request", "stream"]),
+    method=METHODS.filter(lambda method: method != "ODD"),
+    url=st.just("/p"),
+    options=optional(headers=st.just({"x-a": "1"}), params=PARAMS, timeout=TIMEOUTS, follow_redirects=st.booleans()),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sync", "asyncio"])
+@settings(max_examples=200, deadline=None)
+@given(
+    encoding=st.sampled_from(["utf-8", "latin-1"]),
+    answers=st.lists(PASSED_ON, min_size=1, max_size=3),
+    calls=st.lists(PLAIN_CALLS, min_size=1, max_size=3),
+)
+def test_a_policys_answers_are_taken_as_httpx_takes_them(
+    kind: str, loop: asyncio.Runner, encoding: str, answers: list[Answer], calls: list[Step]
+) -> None:
+    """A policy changes what is sent; its answers become responses as any other transport's."""
+    scripts = Script(answers), Script(answers)
+    ours, stock = make_drivers(kind, loop, *scripts, base_url=BASE, default_encoding=encoding)
+    with Log() as log:
+        try:
+            seen, expected = play(ours, calls, log), play(stock, calls, log)
+        finally:
+            ours.close()
+            stock.close()
+    assert without_report(seen) == expected

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from ambassador_lib import NoRouteError, Policy
+from ambassador_lib._httpx.urls import KEPT_URLS
 from ambassador_lib.testing import Upstream
 
 from .conftest import MakeClient, Recorder
@@ -204,3 +205,44 @@ def test_without_a_policy_all_is_httpx_with_a_story(make_client: MakeClient) -> 
     assert took_the_policy(response)
     plain = httpx.Client(transport=Recorder()).build_request("GET", "http://example.org/x")
     assert inner.requests[0].headers == plain.headers
+
+
+def test_a_mount_counts_from_when_it_is_there(make_client: MakeClient) -> None:
+    """Mounts that are added, exchanged or taken away later have their effect on the very next call."""
+    inner, mounted, other = Recorder("inner"), Recorder("mounted"), Recorder("other")
+    client = make_client(
+        policy(listener(virtual_host("named.test"))), transport=inner, mounts={"all://a.test": mounted}
+    )
+    pattern = next(iter(client._mounts))
+
+    def names() -> list[str]:
+        return [client.get(url).text for url in ("http://a.test/", "http://b.test/", "http://named.test/")]
+
+    assert names() == ["mounted", "inner", "inner"]
+    client._mounts[pattern] = other
+    assert names() == ["other", "inner", "inner"]
+    client._mounts = {type(pattern)("all://"): mounted}
+    assert names() == ["mounted", "mounted", "mounted"]
+    client._mounts = {}
+    assert names() == ["inner", "inner", "inner"]
+
+
+def test_who_chooses_otherwise_is_asked_with_mounts_too(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A choice of one's own, put into a single client, is not passed by because the client has mounts."""
+    chosen = Recorder("chosen")
+    client = make_client(policy(), transport=Recorder(), mounts={"all://a.test": Recorder("mounted")})
+    assert client.get("http://a.test/").text == "mounted"
+    client._transport_for_url = lambda url: chosen
+
+    assert client.get("http://a.test/").text == "chosen"
+
+
+def test_many_origins_are_not_kept_for_ever(make_client: MakeClient) -> None:
+    """What is known of origins is bounded."""
+    mounted = Recorder("mounted")
+    client = make_client(policy(), transport=Recorder(), mounts={"all://*.a.test": mounted})
+    for number in range(KEPT_URLS + 10):
+        assert client._route_past(httpx.URL(f"http://{number}.a.test/")) == (mounted, True)
+    assert len(client._known_mounts._by_origin) <= KEPT_URLS + 1
