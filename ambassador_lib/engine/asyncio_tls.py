@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ..call import Deadline
 from .asyncio_wire import AsyncioWire
 from .dialling import handshake_failed
-from .loop_listening import listening
 from .wire import PeerReset
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ class TlsWire:
                 self.object.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
-                if not await self._fetch(Deadline()):
-                    raise PeerReset("closed within the handshake") from None
+                await self._fetch(Deadline())
             except ssl.SSLError:
                 self._flush()  # it tells the peer why
                 raise
@@ -89,6 +87,16 @@ class TlsWire:
 
     async def read(self, deadline: Deadline) -> bytes:
         """Return what has come. An end without a farewell is an end: HTTP has its own framing."""
+        while (data := self._take()) is None:
+            self._is_read = True
+            try:
+                await self._wire.arrival(deadline)
+            finally:
+                self._is_read = False
+        return data
+
+    def _take(self) -> bytes | None:
+        """Return what has come and is decrypted, `b""` for the end, `None` for nothing yet; `PeerReset`."""
         while not self._is_over:
             if self._to_decrypt.pending:
                 try:
@@ -100,8 +108,11 @@ class TlsWire:
                 else:
                     self._is_over = not data
                     return data
-            if not await self._fetch(deadline):
-                break
+            encrypted = self._wire.take()
+            if encrypted is None:
+                return None
+            self._to_decrypt.write(encrypted)
+            self._is_over = not encrypted
         return b""
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
@@ -112,27 +123,22 @@ class TlsWire:
                 sent = self.object.write(rest[:PIECE])
             except ssl.SSLWantReadError:
                 self._flush()
-                await self._renegotiated(deadline)
+                await self._fetch(deadline)  # it renegotiates
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
             else:
                 rest = rest[sent:]
                 await self._wire.write(self._encrypted.read(), deadline)
 
-    async def _fetch(self, deadline: Deadline) -> bytes:
-        self._is_read = True
-        try:
-            data = await self._wire.read(deadline)
-        finally:
-            self._is_read = False
-        self._to_decrypt.write(data)
-        return data
-
-    async def _renegotiated(self, deadline: Deadline) -> None:
-        """Have OpenSSL hear more from the peer, without which it sends nothing more."""
-        if self._is_read:  # beside the upload, where only the peer's part of the talk is understood
-            raise PeerReset("renegotiation in the middle of a request")
-        if not await self._fetch(deadline):
+    async def _fetch(self, deadline: Deadline) -> None:
+        """Have OpenSSL hear more from the peer; who reads or listens already does it, too."""
+        if self._wire.is_listened_to:
+            await self._wire.arrival(deadline)
+        elif self._is_read:
+            raise PeerReset("renegotiation in the middle of an exchange")
+        elif data := await self._wire.read(deadline):
+            self._to_decrypt.write(data)
+        else:
             raise PeerReset("closed by the peer")
 
     def _flush(self) -> None:
@@ -141,8 +147,8 @@ class TlsWire:
             self._wire.push(self._encrypted.read())
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
-        """Read in a task beside `sending`."""
-        return await listening(self.read, sending, hear)
+        """Have `hear` told by the loop's own callbacks."""
+        return await self._wire.listening_by(self._take, sending, hear)
 
     async def close(self) -> None:
         """Close without a farewell."""

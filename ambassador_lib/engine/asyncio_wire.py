@@ -16,12 +16,14 @@ from contextlib import suppress
 from typing import Any
 
 from ..call import Deadline
+from .asyncio_listening import Listening
 from .blocking_wire import socket_info
-from .loop_listening import listening
 from .readiness import has_hung_up, has_input
 from .waiting import Waiting
-from .wire import READ_SIZE, PeerReset
+from .wire import PeerReset
 
+BUFFER = 128 * 1024
+"""Bytes that are received at once."""
 HIGH_WATER = 256 * 1024
 """Bytes kept for a slow reader: with more, the peer has to wait."""
 LOW_WATER = 64 * 1024
@@ -39,7 +41,7 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     __slots__ = (
         "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_over", "_is_paused",
-        "_room", "_size", "_sock", "_transport", "alpn",
+        "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +60,8 @@ class AsyncioWire(asyncio.BaseProtocol):
         """Whether our writer has to wait for the peer."""
         self._is_over = False
         """Whether nothing more will come."""
+        self._on_news: Callable[[], None] | None = None
+        """Told of all that comes, while somebody listens."""
         self._failure: Exception | None = None
         """Why, unless the peer has ended in good order."""
         self._is_direct = False
@@ -79,20 +83,26 @@ class AsyncioWire(asyncio.BaseProtocol):
         if self._size > HIGH_WATER and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
-        self._incoming.wake()
+        self._tell()
 
     def eof_received(self) -> bool:
         """The peer has ended its side; ours stays open, since it may still be reading."""
         self._is_over = True
-        self._incoming.wake()
+        self._tell()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self._is_over = True
         self._failure = self._failure or exc
+        self._tell()
         self._incoming.stop()
         self._room.stop()
+
+    def _tell(self) -> None:
+        if self._on_news is not None:
+            self._on_news()
+        self._incoming.wake()
 
     def pause_writing(self) -> None:
         """The system takes no more."""
@@ -107,15 +117,20 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     async def read(self, deadline: Deadline) -> bytes:
         """Return what has come; without a turn of the loop where there is something."""
-        chunks = self._chunks
-        if not chunks and not self._is_over:
+        while (data := self.take()) is None:
             await self._incoming.under(deadline)
-        if chunks:
-            data = chunks.popleft()
+        return data
+
+    def take(self) -> bytes | None:
+        """Return what has come, `b""` for the end, `None` for nothing yet; `PeerReset`."""
+        if self._chunks:
+            data = self._chunks.popleft()
             self._size -= len(data)
             if self._is_paused and self._size <= LOW_WATER:
                 self._resume()
             return data
+        if not self._is_over:
+            return None
         if self._failure is not None:
             raise PeerReset(str(self._failure)) from self._failure
         return b""
@@ -154,8 +169,28 @@ class AsyncioWire(asyncio.BaseProtocol):
             self._transport.write(memoryview(data)[sent:])
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
-        """Read in a task beside `sending`."""
-        return await listening(self.read, sending, hear)
+        """Have `hear` told by the loop's own callbacks."""
+        return await self.listening_by(self.take, sending, hear)
+
+    async def listening_by(
+        self, take: Callable[[], bytes | None], sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]
+    ) -> bool:
+        """As `listening`, where what comes is not for `hear` as it is."""
+        ears = Listening(take, hear)
+        self._on_news = ears.news
+        try:
+            return await ears.during(sending)
+        finally:
+            self._on_news = None
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether what comes is taken as it comes."""
+        return self._on_news is not None
+
+    async def arrival(self, deadline: Deadline) -> None:
+        """Wait until something more comes; who listens to it has it by then."""
+        await self._incoming.under(deadline)
 
     async def close(self) -> None:
         """Close without a farewell; a turn later the socket is closed."""
@@ -205,7 +240,7 @@ class BufferedWire(AsyncioWire, asyncio.BufferedProtocol):
         super().__init__(loop, sock, now, patience)
         buffer = _buffers.get(loop)
         if buffer is None:
-            buffer = _buffers[loop] = memoryview(bytearray(READ_SIZE))
+            buffer = _buffers[loop] = memoryview(bytearray(BUFFER))
         self._buffer = buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Listening while a request is being sent, on event loops."""
+"""Listening while a request is being sent, where it takes a task: on trio, and in simulations."""
 
 from __future__ import annotations
 

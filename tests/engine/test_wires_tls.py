@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -129,8 +130,8 @@ def test_a_peer_is_told_why_its_certificate_is_refused(loop: str, authority: tru
     assert "unknown ca" in told[0]
 
 
-@pytest.mark.parametrize("busy", [False, True], ids=["nobody reads", "somebody reads"])
-def test_a_peer_that_renegotiates_while_something_is_sent(busy: bool, authority: trustme.CA) -> None:
+@pytest.mark.parametrize("who", ["nobody", "reader", "listener"])
+def test_a_peer_that_renegotiates_while_something_is_sent(who: str, authority: trustme.CA) -> None:
     """OpenSSL hears it first; where another task reads, the exchange fails, and nobody waits for ever."""
     wires = Wires("asyncio")
 
@@ -153,6 +154,7 @@ def test_a_peer_that_renegotiates_while_something_is_sent(busy: bool, authority:
             return getattr(self._tls, name)
 
     def handler(sock: Any) -> None:
+        time.sleep(0.03)
         sock.sendall(b"news")
         echo(sock)
 
@@ -161,13 +163,19 @@ def test_a_peer_that_renegotiates_while_something_is_sent(busy: bool, authority:
         async def main() -> None:
             wire = await wires.dial(server, tls=settings())
             wire.object = Renegotiating(wire.object)
-            if busy:
+            if who == "reader":
                 assert await wire.read(wires.in_(5)) == b"news"
                 reader = asyncio.ensure_future(wire.read(wires.in_(20)))
                 await asyncio.sleep(0)
                 with pytest.raises(PeerReset, match="renegotiation"):
                     await wire.write(b"x", wires.in_(5))
                 reader.cancel()
+            elif who == "listener":
+                heard = bytearray()
+                assert await wire.listening(wire.write(b"x", wires.in_(5)), heard.extend)
+                while len(heard) < 5:
+                    heard += await wire.read(wires.in_(5))
+                assert heard == b"newsx"
             else:
                 await wire.write(b"x", wires.in_(5))
                 assert await wire.read(wires.in_(5)) == b"news"
