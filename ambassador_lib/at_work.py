@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .call import Call, Next
+from .call import Call
 from .claims import NOBODY, Claims, Entry, bare_cluster
 from .discovered import Discovered, follow_routes
 from .discovery import Discovery
@@ -16,7 +16,7 @@ from .discovery import start as start_discovery
 from .engine.transport_sockets import TransportSockets
 from .errors import LocalReply, NoRouteError, PolicyError
 from .filters.chain import FilterChain, TableFilters
-from .handlers.route import ChooseRoute, route_not_found
+from .handlers.route import Chains, ChooseRoute, route_not_found
 from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
 from .parts import Parts
 from .policy.model import Cluster, Listener, RouteConfiguration
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .engine.wire import Network
     from .options import Options
     from .policy import Policy
-    from .routing.compiled import CompiledRoute
     from .routing.retry_rules import RetryRules
     from .runtime.base import Runtime
     from .upstream.plan import Locality
@@ -198,7 +197,7 @@ class PolicyAtWork:
 
     def _compile_routes(
         self, listener: Listener, chain: FilterChain, config: RouteConfiguration
-    ) -> tuple[RouteTable, dict[CompiledRoute, Next]]:
+    ) -> tuple[RouteTable, Chains]:
         manager = listener.http_connection_manager
         table = RouteTable(
             config,
@@ -208,8 +207,8 @@ class PolicyAtWork:
             replies=self.parts.replies(manager),
             clock=self._options.clock,
         )
-        filters = TableFilters(chain, config)
-        return table, {route: self._stack.route_chain(route, listener, filters) for route in table.routes}
+        filters, stack = TableFilters(chain, config), self._stack
+        return table, Chains(lambda route: stack.route_chain(route, listener, filters))
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

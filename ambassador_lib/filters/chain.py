@@ -90,8 +90,8 @@ class TableFilters:
             config = given.config if isinstance(given, FilterConfig) else given
             if not disabled and isinstance(config, kind):
                 key = id(level), index
-                if key not in self._prepared:
-                    self._prepared[key] = made.prepare(config)
+                if key not in self._prepared:  # of two threads, one's counts: a setting may be a limit that is shared
+                    self._prepared.setdefault(key, made.prepare(config))
                 settings.append(self._prepared[key])
         if not disabled:
             yield made.layer(scope, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from ..routing.table import RouteTable
     from ..runtime.base import Random
     from ..upstream.upstream import Upstream
+
+
+class Chains(dict["CompiledRoute", Next]):
+    """Each route's own chain, made with its first call: a policy may have a thousand that nobody calls."""
+
+    def __init__(self, make: Callable[[CompiledRoute], Next]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, route: CompiledRoute) -> Next:
+        return self.setdefault(route, self._make(route))  # of two threads, the first one's counts
 
 
 @dataclass(frozen=True, slots=True)

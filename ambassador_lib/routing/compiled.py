@@ -76,7 +76,7 @@ class CompiledVirtualHost:
     def __init__(self, model: VirtualHost, settings: Settings) -> None:
         self.model = model
         self.name = model.name
-        self.routes = tuple(CompiledRoute(route, self, settings) for route in model.routes)
+        self.routes = tuple(CompiledRoute(route, self, settings, place) for place, route in enumerate(model.routes))
 
     def __repr__(self) -> str:
         return f"<CompiledVirtualHost {self.name!r}: {len(self.routes)} routes>"
@@ -85,6 +85,8 @@ class CompiledVirtualHost:
 class CompiledRoute:
     """A route: the condition under which it is taken, and all that follows from it.
 
+    It is compiled when first looked at, unless it has an answer of its own, which may have to be read from a file.
+    `place` is its number among those of its virtual host.
     `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
     where the connection manager's counts. `max_grpc_timeout` and its offset are milliseconds, `None` where not set.
     `retry_policy` is the route's, else the virtual host's.
@@ -96,18 +98,39 @@ class CompiledRoute:
 
     __slots__ = (
         "_added", "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request", "_response",
-        "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response",
+        "_settings", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response",
         "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model",
-        "name", "only_removes", "per_request_buffer_limit", "pick_cluster", "priority", "redirects",
-        "request_body_buffer_limit", "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
+        "name", "only_removes", "pick_cluster", "place", "priority", "redirects",
+        "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
-        self, model: Route, virtual_host: CompiledVirtualHost, settings: Settings, *, answer: Answer | None = None
+        self,
+        model: Route,
+        virtual_host: CompiledVirtualHost,
+        settings: Settings,
+        place: int = 0,
+        *,
+        answer: Answer | None = None,
     ) -> None:
         self.model = model
         self.name = model.name
         self.virtual_host = virtual_host
+        self.place = place
+        self._settings = settings
+        action = model.route
+        if answer or action is None or not (action.cluster or action.cluster_header or action.weighted_clusters):
+            self._compile(answer)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked for what is not there yet, and never again. Of two threads that both compile, either's parts will do.
+        if name not in _COMPILED:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._compile(None)
+        return object.__getattribute__(self, name)
+
+    def _compile(self, answer: Answer | None) -> None:
+        model, virtual_host, settings = self.model, self.virtual_host, self._settings
         self.tracing = _sampling(model.tracing)
         self.suppress_envoy_headers = settings.suppress_envoy_headers
         self._replies = settings.replies
@@ -118,7 +141,6 @@ class CompiledRoute:
             ignore_parameters=settings.config.ignore_path_parameters_in_path_matching,
         )
         self._compile_action(model, settings)
-        self._compile_limits(model, virtual_host.model)
         # Each as a whole (semantics 3.1).
         own = model.route.retry_policy if model.route is not None else None
         self.retry_policy = virtual_host.model.retry_policy if own is None else own
@@ -162,12 +184,6 @@ class CompiledRoute:
         self.hedges = hedge is not None and hedge.hedge_on_per_try_timeout
         self.redirects = None if action is None else compile_redirects(action, self.name)
 
-    def _compile_limits(self, model: Route, virtual_host: VirtualHost) -> None:
-        self.request_body_buffer_limit = _set(model.request_body_buffer_limit, virtual_host.request_body_buffer_limit)
-        self.per_request_buffer_limit = _set(
-            model.per_request_buffer_limit_bytes, virtual_host.per_request_buffer_limit_bytes
-        )
-
     def _compile_flags(self, action: RouteAction | None) -> None:
         split = action.weighted_clusters if action is not None else None
         weights = split.clusters if split is not None else ()
@@ -190,10 +206,13 @@ class CompiledRoute:
 
     def body_limit(self, connection_limit: int | None) -> int:
         """Bytes of a request body to keep for retries; `connection_limit` is the listener's (semantics 3.7)."""
-        if self.request_body_buffer_limit is not None:
-            return self.request_body_buffer_limit
+        model, host = self.model, self.virtual_host.model
+        own = _set(model.request_body_buffer_limit, host.request_body_buffer_limit)
+        if own is not None:
+            return own
         limit = DEFAULT_BODY_LIMIT if connection_limit is None else connection_limit
-        return limit if self.per_request_buffer_limit is None else min(limit, self.per_request_buffer_limit)
+        most = _set(model.per_request_buffer_limit_bytes, host.per_request_buffer_limit_bytes)
+        return limit if most is None else min(limit, most)
 
     def stream_duration(self, inherited: float | None) -> StreamDuration:
         """How long a call may last; `inherited` is what the connection manager says, in seconds."""
@@ -256,6 +275,9 @@ class CompiledRoute:
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
+
+
+_COMPILED = frozenset(CompiledRoute.__slots__) - {"_settings", "model", "name", "place", "virtual_host"}
 
 
 def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:

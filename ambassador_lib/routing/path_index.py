@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from operator import attrgetter
 from typing import TYPE_CHECKING
-
-from .match import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..policy.model.route import RouteMatch
     from .compiled import CompiledRoute
 
-Entry = tuple[int, Condition, "CompiledRoute"]
-"""A route's place among its virtual host's, its whole condition, and the route."""
+    _Groups = dict[str, tuple[CompiledRoute, ...]]
+
+_place = attrgetter("place")
 
 
 class PathIndex:
@@ -24,60 +24,56 @@ class PathIndex:
     length, once for each length that there is. Regexes and what disregards case may match anything.
     """
 
-    __slots__ = ("_anything", "_below", "_by_length", "_depths", "_exact")
+    __slots__ = ("_anything", "_by_length", "_depths", "_exact", "_separated", "_within")
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._exact: dict[str, list[Entry]] = {}
-        self._below: dict[str, list[Entry]] = {}
-        by_length: dict[int, dict[str, list[Entry]]] = {}
-        self._anything: list[Entry] = []
-        for entry in entries:
-            match = entry[2].model.match
+    def __init__(self, routes: Sequence[CompiledRoute]) -> None:
+        self._exact: _Groups = {}
+        self._within: _Groups = {}
+        self._separated: _Groups = {}
+        by_length: dict[int, _Groups] = {}
+        self._anything: list[CompiledRoute] = []
+        for route in routes:
+            match = route.model.match
             prefix = match.prefix or ""
-            segments = _segments(match)
+            separated = match.path_separated_prefix or ""
             if match.case_sensitive is False:
-                self._anything.append(entry)
+                self._anything.append(route)
             elif match.path is not None:
-                self._exact.setdefault(match.path, []).append(entry)
-            elif segments is not None:
-                self._below.setdefault(segments, []).append(entry)
+                _add(self._exact, match.path, route)
+            elif prefix.endswith("/"):
+                _add(self._within, prefix, route)
+            elif separated and not separated.endswith("/"):
+                _add(self._separated, separated, route)
             elif prefix:
-                by_length.setdefault(len(prefix), {}).setdefault(prefix, []).append(entry)
+                _add(by_length.setdefault(len(prefix), {}), prefix, route)
             else:
-                self._anything.append(entry)
+                self._anything.append(route)
         self._by_length = sorted(by_length.items())
-        self._depths = range(max((segments.count("/") + 1 for segments in self._below), default=0))
+        depths = [prefix.count("/") for prefix in self._within] + [path.count("/") + 1 for path in self._separated]
+        self._depths = range(max(depths, default=0))
 
-    def candidates(self, target: str) -> Sequence[Entry]:
+    def candidates(self, target: str) -> Sequence[CompiledRoute]:
         """Return the routes that `target` (path and query) may be for."""
         path = target.partition("?")[0] if "?" in target else target
-        groups = [self._anything] if self._anything else []
-        if self._exact and (entries := self._exact.get(path)) is not None:
-            groups.append(entries)
-        slash, below = path.find("/"), self._below
+        groups: list[Sequence[CompiledRoute]] = [self._anything] if self._anything else []
+        if self._exact and (routes := self._exact.get(path)) is not None:
+            groups.append(routes)
+        slash, within, separated = path.find("/"), self._within, self._separated
         for _ in self._depths:
+            if separated and (routes := separated.get(path if slash < 0 else path[:slash])) is not None:
+                groups.append(routes)
             if slash < 0:
-                if (entries := below.get(path)) is not None:
-                    groups.append(entries)
                 break
-            if (entries := below.get(path[:slash])) is not None:
-                groups.append(entries)
+            if (routes := within.get(path[: slash + 1])) is not None:
+                groups.append(routes)
             slash = path.find("/", slash + 1)
         for length, prefixes in self._by_length:
-            if (entries := prefixes.get(path[:length])) is not None:
-                groups.append(entries)
+            if (routes := prefixes.get(path[:length])) is not None:
+                groups.append(routes)
         if len(groups) == 1:
             return groups[0]
-        return sorted((entry for entries in groups for entry in entries), key=_place)
+        return sorted(itertools.chain.from_iterable(groups), key=_place)
 
 
-def _segments(match: RouteMatch) -> str | None:
-    """Return what a target has before a slash, or as its whole path, if it matches at all; `None` for no such rule."""
-    if match.prefix is not None:
-        return match.prefix[:-1] if match.prefix.endswith("/") else None
-    separated = match.path_separated_prefix
-    return None if separated is None or separated.endswith("/") else separated
-
-
-def _place(entry: Entry) -> int:
-    return entry[0]
+def _add(groups: _Groups, path: str, route: CompiledRoute) -> None:
+    groups[path] = (*groups.get(path, ()), route)

@@ -9,11 +9,11 @@ from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMa
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
 from .normalize import without_port
-from .path_index import Entry, PathIndex
+from .path_index import PathIndex
 from .respond import TlsRedirect, forwarded_proto
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ..call import Call
     from ..runtime.base import Clock, Random
@@ -47,7 +47,7 @@ class RouteTable:
         self.model = config
         self.virtual_hosts = tuple(host.compiled for host in hosts)
         self.routes = tuple(route for host in hosts for route in host.all_routes())
-        self.has_tracing = any(route.tracing is not None for route in self.routes)
+        self.has_tracing = any(route.model.tracing is not None for route in self.routes)
         self._ignore_port = config.ignore_port_in_host_matching
         self._host_header = config.vhost_header.lower().encode()
         self._domains: Domains[_Host] = Domains(
@@ -64,8 +64,8 @@ class RouteTable:
                 return None, None
         if host.tls_redirect is not None and host.wants_tls(call):
             return host.compiled, host.tls_redirect
-        for _, matches, route in host.entries if host.index is None else host.index.candidates(call.target):
-            if matches(call):
+        for route in host.compiled.routes if host.index is None else host.index.candidates(call.target):
+            if route.matches(call):
                 return host.compiled, route
         return host.compiled, None
 
@@ -95,14 +95,13 @@ class RouteTable:
 class _Host:
     """A virtual host as the table searches it."""
 
-    __slots__ = ("compiled", "entries", "index", "tls_redirect")
+    __slots__ = ("compiled", "index", "tls_redirect")
 
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
-        self.entries: Sequence[Entry] = tuple((n, route.matches, route) for n, route in enumerate(compiled.routes))
         self.index: PathIndex | None = None
-        if len(self.entries) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
-            self.index = PathIndex(self.entries)
+        if len(compiled.routes) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
+            self.index = PathIndex(compiled.routes)
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))

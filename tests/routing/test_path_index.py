@@ -63,8 +63,8 @@ def test_more_routes_are_no_more_to_try(kind: str) -> None:
     """Of a thousand routes with paths of their own one is asked for its whole condition, however long they are."""
     rule, target = KINDS[kind]
     routing = table(virtual_host(*(route(str(number), match=rule(number)) for number in range(1000))))
-    index = PathIndex([(number, compiled.matches, compiled) for number, compiled in enumerate(routing.routes)])
+    index = PathIndex(routing.routes)
     for number in (0, 499, 999):
         sent = target.format(number, "1" * (number % 50))
-        assert [str(number)] == [entry[2].name for entry in index.candidates(sent)]
+        assert [str(number)] == [found.name for found in index.candidates(sent)]
         assert str(number) == name_of(routing, call_to(sent))
