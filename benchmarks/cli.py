@@ -19,6 +19,7 @@ COMMANDS = {
     "goals": ("benchmarks.goals.command", "what we aim at, and how near we are"),
     "layers": ("benchmarks.costs.layers", "what each layer of our stack costs"),
     "peers": ("benchmarks.costs.peers", "the whole stack against other libraries, without a network"),
+    "memory": ("benchmarks.costs.memory", "what memory the library takes"),
     "imports": ("benchmarks.costs.imports", "what it costs to import the package"),
     "budget": (
         "benchmarks.budget.command",

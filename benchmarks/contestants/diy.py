@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..load.absence import NOT_FRESH
 from .base import Contestant, Simple, check
-from .httpx_family import FRESH, limits
+from .httpx_family import limits
 from .ours import tracer_provider
 
 if TYPE_CHECKING:
@@ -84,5 +85,5 @@ def contestants() -> Iterator[Contestant]:
     for kind, opened in ways.items():
         yield Contestant(
             name="diy", kind=kind, title="httpx + tenacity + pybreaker + OpenTelemetry", family="diy", open=opened,
-            needs=NEEDS, telemetry="sampled", without=FRESH,
+            needs=NEEDS, telemetry="sampled", without=NOT_FRESH,
         )  # fmt: skip

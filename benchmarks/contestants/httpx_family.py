@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from ..load.absence import NOT_FRESH
 from .base import KINDS, Contestant, Simple, check
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 SIDECARS = {"envoy": "Envoy", "haproxy": "HAProxy", "nginx": "nginx"}
 DEFAULT_LIMITS = {"max_connections": 100, "max_keepalive_connections": 20}
 """httpx's own; `httpx.Limits()` means none."""
-FRESH = ("sniffio",)
-"""What a fresh install of httpx does not bring, while other packages may have brought it here."""
 
 
 def limits(place: Place) -> httpx.Limits:
@@ -71,7 +70,8 @@ def _one(
     return Contestant(
         name=name, kind=kind, title=title, family="httpx" if through is None else "sidecar", needs=needs,
         open=partial(_open, kind, default_limits=default_limits), target=target, through=through,
-        without=() if sniffio else FRESH, loop="uvloop" if uvloop else "asyncio",
+        without=tuple(name for name in NOT_FRESH if name != "sniffio" or not sniffio),
+        loop="uvloop" if uvloop else "asyncio",
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..load.absence import NOT_FRESH
 from .base import KINDS, Contestant, PolicyName, Simple
-from .httpx_family import FRESH, async_session, limits, sync_session
+from .httpx_family import async_session, limits, sync_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +116,7 @@ def _one(
     needs = (*NEEDS, *(SDK if telemetry != "off" else ()), *(("uvloop",) if uvloop else ()))
     return Contestant(
         name=name, kind=kind, title=title, family="ours", needs=needs, target="policy", policy=policy,
-        open=partial(_open, kind, telemetry=telemetry, over_httpx=over_httpx), telemetry=telemetry, without=FRESH,
+        open=partial(_open, kind, telemetry=telemetry, over_httpx=over_httpx), telemetry=telemetry, without=NOT_FRESH,
         loop="uvloop" if uvloop else "asyncio",
     )  # fmt: skip
 

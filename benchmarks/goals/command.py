@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compare.comparison import Comparison
+from ..costs import memory
 from ..figures.recorder import Recorder, spread
 from ..figures.results import Single
 from ..reports import output
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 CALLS = 10_000
 """In which collections are counted."""
-TIMES = 3
+TIMES = WEIGHED = 3
 GROWTH_ROUNDS, GROWTH_CALLS = 9, 1000
 
 
@@ -69,6 +70,7 @@ def _measure(recorder: Recorder, options: argparse.Namespace) -> int:
         calls = CALLS // 20 if quick else CALLS
         measured = comparison.measure(lambda one: singles.extend(_collections(one, world, calls)))
         entries, processes = comparison.entries(), comparison.processes()
+    singles += memory.measure(2 if quick else WEIGHED, small=quick)
     found = recorder.run(
         measured=measured, entries=entries, processes=processes, singles=tuple(singles), curves=tuple(_growth(options))
     )

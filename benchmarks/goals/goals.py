@@ -87,6 +87,12 @@ def _rate(title: str, limit: float, *against: str, callers: int) -> Goal:
 
 KILOBYTE, MEGABYTE = 1024.0, 1024.0**2
 
+
+def _process(kind: Kind) -> Goal:
+    of = Alone("memory-of-process", QUIET, MEGABYTE, kind)
+    return Goal(f"memory of a process, {kind}", "one httpx request", 2, of, unit="MB")
+
+
 GOALS = (
     _p50("raw asyncio + httptools", 1.6, "floor"),
     _p50("httpx", 1 / 14, "httpx"),
@@ -113,10 +119,11 @@ GOALS = (
     _tls("httpx", 1 / 7.5, "httpx-tls", "async"),
     _tls("raw socket + httptools", 1.5, "floor-tls", "sync"),
     _tls("httpx", 1 / 7.5, "httpx-tls", "sync"),
-    Goal("memory of a process", "one httpx request", 2, Alone("memory-of-process", QUIET, MEGABYTE), unit="MB"),
+    _process("sync"),
+    _process("async"),
     Goal("memory of a connection", "", 12, Alone("memory-a-connection", QUIET, KILOBYTE), unit="KB"),
-    Goal("memory of an endpoint", "", 0.6, Alone("memory-an-endpoint", QUIET, KILOBYTE), unit="KB"),
-    Goal("memory of a route", "", 0.45, Alone("memory-a-route", QUIET, KILOBYTE), unit="KB"),
+    Goal("memory of an endpoint", "", 0.6, Alone("memory-an-endpoint", QUIET, KILOBYTE, "sync"), unit="KB"),
+    Goal("memory of a route", "", 0.45, Alone("memory-a-route", QUIET, KILOBYTE, "sync"), unit="KB"),
     Goal(
         "10,000 endpoints, 1,000 routes, each URL new", "one of each", 5,
         Growth("everything", "cpu_client", FULL, "sync"), unit="%",

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+NOT_FRESH = (
+    "brotli", "brotlicffi", "click", "redis", "rich", "sniffio", "socksio", "tornado", "trio", "zstandard",
+)  # fmt: skip
+"""What neither httpx nor ambassador_lib brings with it, while both import it where it is."""
+
+
 class Absence:
     """A finder in the place of the one that would find them."""
 
@@ -22,7 +28,7 @@ class Absence:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Refuse one of the names; leave all others to whoever comes next."""
-        if name.partition(".")[0] not in self._names:
+        if not _is_one(name, self._names):
             return None
         # Every folder is asked for a name that none has, as Python does for a package that is missing.
         if PathFinder.find_spec(f"{name}-", path, target) is not None:
@@ -36,5 +42,10 @@ def remove(names: Collection[str]) -> None:
         return
     place = next((at for at, one in enumerate(sys.meta_path) if one is PathFinder), len(sys.meta_path))
     sys.meta_path.insert(place, Absence(names))
-    for name in [one for one in sys.modules if one.partition(".")[0] in names]:
+    for name in [one for one in sys.modules if _is_one(one, names)]:
         del sys.modules[name]
+
+
+def _is_one(name: str, names: Collection[str]) -> bool:
+    """Return whether it is one of the packages, or lies in one."""
+    return any(name == one or name.startswith(f"{one}.") for one in names)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..figures.results import Run, from_json, to_json
-from . import brief, compare, costs, failures, goals, html, png, scale
+from . import brief, compare, costs, failures, goals, html, memory, png, scale
 from .about import about
 from .table import print_sections
 
@@ -32,7 +32,11 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sections(run: Run) -> list[Section]:
     """Return all that a run has to tell, whatever was measured in it."""
-    return [section for teller in (goals, brief, compare, costs, scale, failures) for section in teller.sections(run)]
+    return [
+        section
+        for teller in (goals, brief, compare, memory, costs, scale, failures)
+        for section in teller.sections(run)
+    ]
 
 
 def read(path: Path) -> Run:

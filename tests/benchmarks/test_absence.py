@@ -19,11 +19,12 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_package_that_is_removed_is_missing_as_any_other() -> None:
     """Imports fail again and again, of what was there already and below it too, with the error of a missing package."""
     importlib.import_module("wave")
-    remove({"wave", "json"})
-    for name in ("wave", "wave", "json.decoder"):
+    remove({"wave", "json", "email.mime"})
+    for name in ("wave", "wave", "json.decoder", "email.mime.text"):
         with pytest.raises(ModuleNotFoundError) as missing:
             importlib.import_module(name)
-        assert missing.value.name in {name, "json"}
+        assert missing.value.name in {name, "json", "email.mime"}
+    assert importlib.import_module("email.policy").__name__ == "email.policy"
 
 
 def test_others_are_found() -> None:

@@ -73,7 +73,8 @@ def test_every_contestant_calls(tmp_path: Path, kind: Kind) -> None:
 
 def test_a_baseline_is_as_a_fresh_install_has_it(tmp_path: Path) -> None:
     """httpx is measured without sniffio, which other packages bring, and beside it with sniffio where that is here."""
-    assert find("httpx", "async").without == ("sniffio",)
+    assert "sniffio" in find("httpx", "async").without
+    assert "sniffio" not in find("httpx-sniffio", "async").without
     hidden = dataclasses.replace(find("httpx", "async"), needs=("httpx", "sniffio"))
     with driver.start(hidden, tmp_path) as worker:
         worker.begin()
