@@ -17,7 +17,7 @@ from .engine.transport_sockets import TransportSockets
 from .errors import LocalReply, NoRouteError, PolicyError
 from .filters.chain import FilterChain, TableFilters
 from .handlers.route import Chains, ChooseRoute, route_not_found
-from .live import ClusterAtWork, ListenerAtWork, LiveClusters, LiveListeners
+from .live import ClusterAtWork, Ends, ListenerAtWork, LiveClusters, LiveListeners
 from .parts import Parts
 from .policy.model import Cluster, Listener, RouteConfiguration
 from .routing.compiled import idle_timeout
@@ -127,7 +127,10 @@ class PolicyAtWork:
             network=self._probe_network(),
         )
         chain, below = self._stack.cluster_chain(upstream, discovery.gate, sockets)
-        watches = watch_storage(upstream, options.clock, options.random, options.control)
+        watches: list[Ends] = [
+            *watch_storage(upstream, options.clock, options.random, options.control),
+            parts.stats.add(upstream.name, upstream.counters, upstream),
+        ]
         return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), watches, written)
 
     def _probe_network(self) -> Callable[[], Network] | None:
@@ -169,7 +172,8 @@ class PolicyAtWork:
         if self._has_started:
             gate.open()  # there is nothing of its own to wait for
         chain, below = self._stack.aggregate_chain(upstream, gate)
-        return ClusterAtWork(upstream, Discovery(gate), chain, below, self._rules_of(cluster))
+        told = self.parts.stats.add(upstream.name, upstream.counters, upstream)
+        return ClusterAtWork(upstream, Discovery(gate), chain, below, self._rules_of(cluster), [told])
 
     def _rules_of(self, cluster: Cluster) -> RetryRules | None:
         """Return the cluster's own retry policy, which beats the route's."""

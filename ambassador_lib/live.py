@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .call import Deadline
 from .claims import Entry, ListenerEntries
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from .routing.retry_rules import RetryRules
     from .routing.table import RouteTable
     from .runtime.base import Runtime
-    from .runtime.control import Watch
     from .runtime.gate import Gate
     from .upstream.upstream import Upstream
+
+
+class Ends(Protocol):
+    """What goes on for a cluster until it is told to end."""
+
+    def cancel(self, timeout: float) -> object: ...
 
 
 class ClusterAtWork:
@@ -41,7 +46,7 @@ class ClusterAtWork:
         chain: Next,
         below: Next,
         rules: RetryRules | None = None,
-        watches: Iterable[Watch] = (),
+        watches: Iterable[Ends] = (),
         written: Cluster | None = None,
     ) -> None:
         self.cluster = upstream.cluster

@@ -12,6 +12,8 @@ from .filters.base import FilterContext
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
 from .telemetry.late_tracing import tracing
+from .telemetry.metrics import shared_metrics
+from .upstream.statistics import CLUSTER_STATISTICS
 
 if TYPE_CHECKING:
     from .engine.base import Engine
@@ -36,6 +38,8 @@ class Parts:
         self.engine = engine
         self.options = options
         self.tracing = tracing(clock=options.clock, random=options.random)
+        self.metrics = shared_metrics()
+        self.stats = self.metrics.stats("cluster", CLUSTER_STATISTICS)
         self.files = FileWatcher(clock=options.clock, random=options.random, control=options.control)
         self.subscriptions = Subscriptions(self.files)
         self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)

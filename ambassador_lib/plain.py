@@ -27,6 +27,7 @@ from .routing.retry_rules import RetryRules
 from .runtime.afresh import after_fork
 from .stack import compose
 from .telemetry.late_tracing import tracing
+from .telemetry.metrics import shared_metrics
 from .upstream.breaker_storage import watch_storage
 from .upstream.upstream import Upstream
 
@@ -68,6 +69,7 @@ class PlainStack:
         self._runtime = runtime
         self._options = options
         self._tracing = tracing(clock=options.clock, random=options.random)
+        self._metrics = shared_metrics()
         self._hosts: OrderedDict[str, _HostEntry] = OrderedDict()
         self._lock = Lock()
         after_fork(self)
@@ -80,7 +82,7 @@ class PlainStack:
         """Carry one call out over `transport`. Raises what httpx raises, and `CircuitOpenError`."""
         host = self._host(call.request.url)
         call.cluster, call.route, call.destination = host.upstream, _ROUTE, transport
-        call.report.cluster = host.upstream.name
+        call.report.cluster = call.authority = host.upstream.name
         call.read_timeout = call.write_timeout = INFINITY  # httpx's transport keeps them itself
         call.headers = [(name.lower(), value) for name, value in call.request.headers.raw]
         self._tracing.start_call(call)
@@ -153,6 +155,7 @@ class PlainStack:
         request, span = call.request, None
         if call.span is not None:
             request, span = self._traced(call, attempt)
+        counted = self._metrics.begin(call)
         try:
             response = await runtime.pass_on(call.destination, request)
         except BaseException as error:
@@ -167,6 +170,8 @@ class PlainStack:
             return response
         finally:
             attempt.duration = runtime.now() - now
+            if counted is not None:
+                counted.end(attempt.status or type(attempt.error), attempt.duration)
             self._tracing.end_try(span, attempt.status, attempt.error)
 
     def _traced(self, call: Call, attempt: Attempt) -> tuple[httpx.Request, TrySpan | None]:

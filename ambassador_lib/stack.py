@@ -281,6 +281,7 @@ class Stack:
                 engine,
                 runtime,
                 self._parts.tracing,
+                self._parts.metrics,
                 is_error=cluster_errors(cluster),
                 filters=self._upstream_filters(cluster),
             ),

@@ -38,7 +38,7 @@ ORDER: dict[str, set[str]] = {
     "options": {"runtime", "surroundings"},
     "twins": {"call", "engine", "options", "surroundings"},
     "claims": {"_httpx", "call", "policy", "routing"},
-    "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry"},
+    "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry", "upstream"},
     "live": {"call", "claims", "discovery", "errors", "handlers", "policy", "routing", "runtime", "upstream"},
     "discovered": {"discovery", "errors", "live", "policy"},
     "stack": {

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from ..routing.response_match import ResponseMatch
     from ..routing.retry_rules import RetryRules
     from ..runtime.base import Runtime
-    from ..telemetry.tracing import Tracing
+    from ..telemetry.instruments import Line
+    from ..telemetry.metrics import Metrics
+    from ..telemetry.tracing import Tracing, TrySpan
     from ..upstream.upstream import Upstream
 
 
@@ -49,6 +51,7 @@ class SendAttempt:
         engine: Engine,
         runtime: Runtime,
         tracing: Tracing,
+        metrics: Metrics,
         *,
         is_error: ResponseMatch | None = None,
         filters: UpstreamFilters | None = None,
@@ -59,6 +62,7 @@ class SendAttempt:
         self._engine = engine
         self._runtime = runtime
         self._tracing = tracing
+        self._metrics = metrics
         self._judged = upstream.outlier is not None
         # A connection in hand is news in split mode only (semantics 5).
         self._judged_by_origin = upstream.outlier is not None and (
@@ -77,6 +81,8 @@ class SendAttempt:
         if filters is not None:
             headers = _filtered(call, filters, headers)
         span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
+        self._upstream.counters.upstream_rq_total += 1
+        counted = self._metrics.begin(call)
         try:
             work = self._engine.send(self._exchange(call, headers))
             response = await (work if self._keeps_deadlines else self._runtime.within(call.deadline, work))
@@ -85,10 +91,7 @@ class SendAttempt:
                 await self._runtime.discard(response)
                 raise DeadlineExpired  # noqa: TRY301 - told like any other
         except BaseException as error:
-            failure = attempt.error = self._failure(call, error)
-            attempt.duration = self._runtime.now() - call.started - attempt.started
-            if span is not None:
-                self._tracing.end_try(span, None, failure, attempt.endpoint)
+            failure = self._failed(call, error, span, counted)
             if failure is error:
                 raise
             raise failure from None
@@ -96,6 +99,8 @@ class SendAttempt:
             filters.respond(call, response)
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
+        if counted is not None:
+            counted.end(attempt.status, attempt.duration)
         if self._judged and not attempt.judged:
             if self._judged_by_origin:
                 self._tell_connected(call, now)
@@ -108,6 +113,17 @@ class SendAttempt:
         if span is not None:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
         return response
+
+    def _failed(self, call: Call, error: BaseException, span: TrySpan | None, counted: Line | None) -> BaseException:
+        """Tell how the try failed, and return what it is called."""
+        attempt = call.attempt
+        failure = attempt.error = self._failure(call, error)
+        attempt.duration = self._runtime.now() - call.started - attempt.started
+        if counted is not None:
+            counted.end(type(failure), attempt.duration)
+        if span is not None:
+            self._tracing.end_try(span, None, failure, attempt.endpoint)
+        return failure
 
     def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
         runtime, upstream = self._runtime, self._upstream

@@ -135,6 +135,8 @@ class CallWatch:
         try:
             call.finish()
         finally:
+            if call.report.status is not None and call.attempt is not NO_TRY:
+                call.cluster.counters.upstream_rq_completed += 1
             if self._observe.logs is not None:
                 self._log(self._observe.logs)
             if call.span is not None:

@@ -122,6 +122,7 @@ class Retry:
             return None
         if attempt.number > rules.num_retries:
             call.flag("URX")
+            call.cluster.counters.upstream_rq_retry_limit_exceeded += 1
             attempt.not_retried_because = f"num_retries {rules.num_retries} used up"
             return None
         if rules.allowed is not None and self._random.random() * rules.allowed[1] >= rules.allowed[0]:
@@ -129,8 +130,10 @@ class Retry:
             return None
         if not self._take_place(call):
             call.flag("UO")
+            call.cluster.counters.upstream_rq_retry_overflow += 1
             attempt.not_retried_because = "the cluster's retries are used up (max_retries or retry_budget)"
             return None
+        call.cluster.counters.upstream_rq_retry += 1
         attempt.retried_because = reason
         return float(self._wait(state))
 

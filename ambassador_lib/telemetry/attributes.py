@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from ..call import Call
 
 Attributes = dict[str, str | int]
+Outcome = int | type[object]
+"""How a request ended: with a status, or with an exception of this type."""
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+FIRST_ERROR_STATUS = 400
+"""HTTP semantic conventions: for a client, 4xx are errors too."""
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 # `url.full`: "query string values for these keys SHOULD be redacted by default".
@@ -67,9 +71,28 @@ def peer_attributes(peer: str) -> Attributes:
     return found
 
 
-def error_type(error: BaseException) -> str:
-    """Return the exception's qualified name; built-in ones stand without their module."""
-    kind = type(error)
+def server_attributes(method: str, authority: str, scheme: str) -> Attributes:
+    """Describe a request's method and server, as metrics tell them apart."""
+    host, port = split_address(authority.rpartition("@")[2])
+    found: Attributes = {"http.request.method": method if method in KNOWN_METHODS else "_OTHER", "server.address": host}
+    port = _PORTS.get(scheme) if port is None else port
+    if port is not None:
+        found["server.port"] = port
+    return found
+
+
+def outcome_attributes(outcome: Outcome) -> Attributes:
+    """Say how a request ended."""
+    if not isinstance(outcome, int):
+        return {"error.type": error_type(outcome)}
+    found: Attributes = {"http.response.status_code": outcome}
+    if outcome >= FIRST_ERROR_STATUS:
+        found["error.type"] = str(outcome)
+    return found
+
+
+def error_type(kind: type[object]) -> str:
+    """Return an exception's qualified name; built-in ones stand without their module."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -1,16 +1,16 @@
 """Whether OpenTelemetry's SDK is one whose spans we may build ourselves: nothing of it is assumed, all is looked at.
 
-A function of the SDK is known when it uses no name that the versions 1.26 to 1.45 did not use there. A later version
-that does more, or somebody's function in its place, is not known, and the public way is taken.
+Where anything is not as it is known to be (`known`), the public way is taken.
 """
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import export, sampling
+
+from .known import is_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ def is_plain(provider: TracerProvider, tracer: Tracer) -> bool:
         type(provider) is sdk.TracerProvider
         and type(tracer) is sdk.Tracer
         and "start_span" not in vars(tracer)
-        and all(_is_known(owner, name, names) for (owner, name), names in _KNOWN.items())
+        and all(is_known(owner, name, names) for (owner, name), names in _KNOWN.items())
         and type(tracer.span_processor) is sdk.SynchronousMultiSpanProcessor
         and _has_room(tracer._span_limits)  # noqa: SLF001
     )
@@ -79,15 +79,6 @@ def ignores_starts(processors: Iterable[sdk.SpanProcessor]) -> bool:
 def uses(function: Any, name: str) -> bool:
     """Whether a function of the SDK's uses a name."""
     return name in function.__code__.co_names
-
-
-def _is_known(owner: type, name: str, names: str) -> bool:
-    function = getattr(owner, name)
-    if type(function) is not FunctionType:
-        return False
-    code = function.__code__
-    is_own = code.co_qualname == f"{owner.__qualname__}.{name}"  # what wraps it was written elsewhere
-    return is_own and not set(code.co_names).difference(names.split())
 
 
 def _has_room(limits: sdk.SpanLimits) -> bool:

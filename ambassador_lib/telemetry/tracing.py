@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..runtime.clock import SystemClock
 from .attributes import (
+    FIRST_ERROR_STATUS,
     call_attributes,
     error_description,
     error_type,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
 SCOPE: Final = "ambassador_lib"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.30.0"
-
-_FIRST_ERROR_STATUS = 400
-"""HTTP semantic conventions: for a client, 4xx are errors too."""
 
 
 class CallSpan:
@@ -169,9 +167,9 @@ class Tracing:
         if status is not None:
             attributes["http.response.status_code"] = status
         if error is not None:
-            attributes["error.type"] = error_type(error)
+            attributes["error.type"] = error_type(type(error))
             verdict = Status(StatusCode.ERROR, error_description(error))
-        elif status is not None and status >= _FIRST_ERROR_STATUS:
+        elif status is not None and status >= FIRST_ERROR_STATUS:
             attributes["error.type"] = str(status)
             verdict = Status(StatusCode.ERROR)
         span.end(name, attributes, verdict, self._now())

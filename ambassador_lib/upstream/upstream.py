@@ -17,6 +17,7 @@ from .host import NO_FLAGS, HealthFlag, Host, HostSpec
 from .limits import Limits
 from .outlier import Outcome, OutlierDetector
 from .shedding import Shedding
+from .statistics import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +102,8 @@ class Upstream:
                 runtime=runtime,
             )
             self._next_tick = self.outlier.next_tick
+        self.counters = Counters(None if self.outlier is None else self.outlier.stats)
+        """What the cluster's calls are counted in."""
         after_fork(self)
 
     def start_afresh(self) -> None:

@@ -100,9 +100,9 @@ def test_a_peer_is_an_address_and_a_port() -> None:
 
 def test_errors_are_named_with_their_module() -> None:
     """`error.type` is the qualified name, without a module for built-in exceptions."""
-    assert error_type(route_timeout()) == "ambassador_lib.errors.RouteTimeoutError"
-    assert error_type(asyncio.CancelledError()) == "asyncio.exceptions.CancelledError"
-    assert error_type(OSError()) == "OSError"
+    assert error_type(type(route_timeout())) == "ambassador_lib.errors.RouteTimeoutError"
+    assert error_type(asyncio.CancelledError) == "asyncio.exceptions.CancelledError"
+    assert error_type(OSError) == "OSError"
 
 
 def test_a_description_is_the_message_alone(make_call: MakeCall) -> None:

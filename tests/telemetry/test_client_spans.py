@@ -277,3 +277,5 @@ def test_without_a_policy_each_try_carries_its_own_span(ledger: Ledger) -> None:
     assert (seen.content, str(seen.url)) == (b"body", URL)
     assert attempt.attributes is not None
     assert attempt.attributes["http.response.status_code"] == 200
+    assert attempt.attributes["url.full"] == URL
+    assert (attempt.attributes["server.address"], attempt.attributes["server.port"]) == ("127.0.0.1", 15001)

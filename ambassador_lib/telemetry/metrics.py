@@ -1,0 +1,125 @@
+"""Who is told of requests and statistics: OpenTelemetry's meter provider, whenever there is one.
+
+While there is none a try costs one look at where it would be, and OpenTelemetry is not imported; one that is set up
+later is told from the next try on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from ..runtime.afresh import after_fork
+from .stats import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.metrics import Meter, MeterProvider
+
+    from ..call import Call
+    from .instruments import Line, Requests
+    from .stats import Statistic
+
+API: Final = "opentelemetry.metrics._internal"
+NAMES_A_PROVIDER: Final = "OTEL_PYTHON_METER_PROVIDER"
+"""The API looks up the provider that this variable names, be it imported by nobody else."""
+
+
+class Metrics:
+    """Finds the meter provider that holds now. `meter_provider`: in place of the global one, which may come later."""
+
+    def __init__(self, meter_provider: MeterProvider | None = None) -> None:
+        self._provider = _lookup(meter_provider)
+        self._known: MeterProvider | None = None
+        self._meter: Meter | None = None
+        self._requests: Requests | None = None
+        self._stats: dict[str, Stats] = {}
+        self._lock = Lock()
+        after_fork(self)
+
+    def stats(self, kind: str, statistics: Sequence[Statistic]) -> Stats:
+        """Return where all sources of a kind (`cluster`) are read, whose statistics these are."""
+        provider = self._provider()
+        if provider is not None and provider is not self._known:
+            self._bind(provider)
+        with self._lock:
+            known = self._stats.get(kind)
+            if known is None:
+                known = self._stats[kind] = Stats(kind, statistics)
+                if self._meter is not None:
+                    from .instruments import tell
+
+                    tell(known, self._meter)
+            return known
+
+    def begin(self, call: Call) -> Line | None:
+        """Count a request that begins; `None` while nobody wants to know. What is returned is told of its end."""
+        provider = self._provider()
+        if provider is None:
+            return None
+        if provider is not self._known:
+            self._bind(provider)
+        requests = self._requests
+        if requests is None:
+            return None
+        key = (call.method, call.authority, call.scheme)
+        line = requests.lines.get(key) or requests.new_line(key)
+        line.active += 1
+        return line
+
+    def start_afresh(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = Lock()
+        if self._requests is not None:
+            self._requests.start_afresh()
+
+    def _bind(self, provider: MeterProvider) -> None:
+        with self._lock:
+            if provider is self._known:
+                return
+            self._meter = self._requests = None
+            from opentelemetry.metrics import NoOpMeterProvider
+
+            from .instruments import Requests, tell
+            from .tracing import SCHEMA_URL, SCOPE
+
+            if not isinstance(provider, NoOpMeterProvider):
+                self._meter = provider.get_meter(SCOPE, schema_url=SCHEMA_URL)
+                self._requests = Requests(self._meter)
+                for stats in self._stats.values():
+                    tell(stats, self._meter)
+            self._known = provider
+
+
+@cache
+def shared_metrics() -> Metrics:
+    """Return what all clients of the process share: requests are told apart by their server, not by their client."""
+    return Metrics()
+
+
+def _lookup(given: MeterProvider | None) -> Callable[[], MeterProvider | None]:
+    """Return the cheapest way to the provider that holds now, `None` while none is set up."""
+    if given is not None:
+        return lambda: given
+    if NAMES_A_PROVIDER in os.environ:
+        from opentelemetry.metrics import get_meter_provider
+
+        get_meter_provider()  # loads it
+    return _global_provider
+
+
+def _global_provider() -> MeterProvider | None:
+    api = sys.modules.get(API)
+    if api is None:
+        return None
+    try:
+        # The public function asks the environment each time while none is set up.
+        provider: MeterProvider | None = api._METER_PROVIDER  # noqa: SLF001
+    except AttributeError:  # another version, or one that is being imported just now
+        ask = getattr(api, "get_meter_provider", None)
+        provider = None if ask is None else ask()
+    return provider
