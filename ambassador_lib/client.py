@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack
@@ -375,5 +375,10 @@ def _only_listener(policy: Policy | None) -> httpx.URL | None:
     address = policy.listeners[0].address.socket_address
     if address is None:
         return None
-    host = _ANY_ADDRESS.get(address.address, address.address)
-    return httpx.URL(scheme="http", host=host, port=address.port_value, path="/")
+    return _listening_at(_ANY_ADDRESS.get(address.address, address.address), address.port_value)
+
+
+@lru_cache(maxsize=64)
+def _listening_at(host: str, port: int | None) -> httpx.URL:
+    """Return the URL of an address: one object, by which it is known that relative URLs still go there."""
+    return httpx.URL(scheme="http", host=host, port=port, path="/")

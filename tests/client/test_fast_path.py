@@ -40,6 +40,8 @@ class Complete(httpx.BaseTransport, httpx.AsyncBaseTransport):
 def test_the_quick_way_is_taken(make_client: MakeClient) -> None:
     """URLs are shared between requests, and a body that is there is not read through generators."""
     client = make_client(policy(), transport=Complete())
+    relative = [client.build_request("GET", "/x").url for _ in range(2)]
+    assert relative[0] is relative[1]
     responses = [client.get(URL) for _ in range(3)]
 
     assert responses[1].request.url is responses[2].request.url
