@@ -20,6 +20,7 @@ from .servers import serving, until_closed
 from .wires import LOOPS, OURS, SOON, Wires, echo, settled
 
 
+@pytest.mark.slow
 def test_silence_is_cut_at_the_deadline(wires: Wires) -> None:
     """Not a moment before, and soon after; the next wait has its own."""
     with serving(until_closed) as server:
@@ -85,6 +86,7 @@ def test_a_stalled_write_is_cut_at_the_deadline(wires: Wires) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.slow
 def test_a_deadline_that_moves_while_somebody_waits(loop: str) -> None:
     """Earlier or later: what counts is where it is when it passes."""
     wires = Wires(loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -105,6 +106,32 @@ def test_a_failed_write_leaves_what_is_still_to_be_read(wires: Wires) -> None:
             with pytest.raises(PeerReset):
                 await wires.write(wire, b"y", wires.in_(5))
             assert await wires.read(wire, wires.in_(5)) == b"no"
+            await wire.close()
+
+        wires.run(main)
+
+
+@pytest.mark.slow
+def test_exchanges_leave_no_garbage(wires: Wires) -> None:
+    """Of ten thousand of them nothing is left to the collector, whose pauses would be felt."""
+    if wires.mode.name == "trio":
+        pytest.skip("anyio's cancel scopes leave some")
+    with serving(echo) as server:
+
+        async def main() -> None:
+            wire = await wires.dial(server)
+
+            async def exchange(times: int) -> None:
+                for _ in range(times):
+                    deadline = wires.in_(20)
+                    await wire.write(b"x", deadline)
+                    await wire.read(deadline)
+
+            await exchange(100)
+            gc.collect()
+            before = gc.get_stats()[0]["collections"]
+            await exchange(10_000)
+            assert gc.get_stats()[0]["collections"] - before <= 2
             await wire.close()
 
         wires.run(main)

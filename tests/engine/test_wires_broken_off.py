@@ -83,6 +83,7 @@ def test_a_cancelled_read_loses_nothing(loop: str) -> None:
 @needs_proc
 @pytest.mark.parametrize("kind", ["plain", "TLS", "alternates", "refused", "silent"])
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.slow
 def test_cancelled_dialling_leaves_no_socket(loop: str, kind: str, authority: trustme.CA) -> None:
     """Wherever the caller goes away, and whatever was on its way."""
     wires = Wires(loop)
@@ -142,6 +143,7 @@ def test_dialling_in_vain_leaves_no_socket(wires: Wires, authority: trustme.CA) 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.slow
 def test_a_forked_child_lets_go_and_the_parent_goes_on(wires: Wires) -> None:
     """The child takes nothing away: not the peer's connection, not the loop's interest in it."""
     with serving(echo) as server:
@@ -159,6 +161,7 @@ def test_a_forked_child_lets_go_and_the_parent_goes_on(wires: Wires) -> None:
 
 @needs_proc
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
+@pytest.mark.slow
 def test_a_closed_loop_leaves_connections_that_can_be_closed(encrypted: bool, authority: trustme.CA) -> None:
     """Nobody is there any more to close them: `abort` does, so that nothing is left to the garbage collector."""
     context = server_context(authority.issue_cert("upstream.test")) if encrypted else None
