@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="less than a minute: shows that all works, measures little"
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="interleaved rounds (default: 8, 3 with --quick)")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="of each turn (default: 0.2, 0.05 with --quick)")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="interleaved rounds (default: 8, 2 with --quick)")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="of each turn (default: 0.2, 0.03 with --quick)")
     parser.add_argument(
         "--callers", type=_positive, action="append", metavar="C",
         help="callers of a closed loop, may be repeated (default: 1 and 32; 1 and 8 with --quick)",
@@ -91,8 +91,8 @@ def plan(contestants: Sequence[Contestant], options: argparse.Namespace) -> Plan
     return Plan(
         lanes=dict.fromkeys(contestants, every),
         placements=placements(options.mode, quick=options.quick),
-        rounds=options.rounds or (3 if options.quick else 8),
-        seconds=options.seconds or (0.05 if options.quick else 0.2),
+        rounds=options.rounds or (2 if options.quick else 8),
+        seconds=options.seconds or (0.03 if options.quick else 0.2),
         connections=50 if options.quick else 500,
         path=options.path,
     )
