@@ -219,6 +219,14 @@ class EngineMachine(RuleBasedStateMachine):
         call.exchange.abort()
         self.settle()
 
+    @rule(data=st.data())
+    @precondition(lambda self: self.some(self.is_succeeded_by_another))
+    def abort_late(self, data: st.DataObject) -> None:
+        """A hedge breaks off a try that has ended meanwhile: that is nobody else's end."""
+        call = self.pick(data, self.is_succeeded_by_another)
+        call.exchange.abort()
+        self.settle()
+
     @rule(data=st.data(), turns=st.integers(0, 8), amount=st.sampled_from(["head", "rest"]))
     @precondition(lambda self: self.some(lambda call: not call.is_over))
     def race(self, data: st.DataObject, turns: int, amount: str) -> None:
@@ -474,6 +482,10 @@ class EngineMachine(RuleBasedStateMachine):
             self.settle()
         if not call.may_fail and not call.is_broken:
             assert call.is_over, f"{call} has been given all, and waits"
+
+    def is_succeeded_by_another(self, call: Call) -> bool:
+        """Whether its connection serves another call by now."""
+        return call.is_over and call.wire is not None and self.user(call.wire) is not None
 
     def is_awaited(self, call: Call) -> bool:
         """Whether its peer has something left to say."""
