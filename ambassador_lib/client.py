@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack
 
 import httpx
 
-from ._httpx import AsyncClientOptions, AsyncPolicyClient, ClientOptions, SyncPolicyClient, pristine
+from ._httpx import (
+    AsyncClientOptions,
+    AsyncPolicyClient,
+    AsyncWatchedTransport,
+    ClientOptions,
+    SyncPolicyClient,
+    WatchedTransport,
+    pristine,
+)
 from .options import check_transport
 from .policy import Policy
 from .runtime.afresh import after_fork
@@ -100,7 +108,8 @@ class Client(SyncPolicyClient):
             random=random,
         )
         self._ambassadors = _Ambassadors(
-            lambda watched: make(inner=_Watched(self._rewired_transport) if watched else self._given)
+            lambda: make(inner=self._given),
+            lambda passes_on: make(inner=WatchedTransport(self._rewired_transport, passes_on=passes_on)),
         )
         self._ambassador()
 
@@ -153,7 +162,9 @@ class Client(SyncPolicyClient):
             ambassador.close()
 
     def _ambassador(self) -> AmbassadorTransport:
-        return self._ambassadors.get(watched=self._is_watched())
+        if self._is_watched():
+            return self._ambassadors.get_watched(passes_on=self._passes_on(self._constructed))
+        return self._ambassadors.get()
 
     def _relative_base(self) -> httpx.URL | None:
         policy = self._policy
@@ -163,7 +174,7 @@ class Client(SyncPolicyClient):
 
     def _is_watched(self) -> bool:
         return self._policy is not None and (
-            self._is_rewired(self._constructed) or (self._given is None and not pristine())
+            self._is_rewired(self._constructed, self._given) or (self._given is None and not pristine())
         )
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
@@ -220,8 +231,10 @@ class AsyncClient(AsyncPolicyClient):
             clock=clock,
             random=random,
         )
-        watched = _AsyncWatched(self._rewired_transport)
-        self._ambassadors = _Ambassadors(lambda is_watched: make(inner=watched if is_watched else self._given))
+        self._ambassadors = _Ambassadors(
+            lambda: make(inner=self._given),
+            lambda passes_on: make(inner=AsyncWatchedTransport(self._rewired_transport, passes_on=passes_on)),
+        )
         self._ambassador()
 
     @property
@@ -273,7 +286,9 @@ class AsyncClient(AsyncPolicyClient):
             await ambassador.aclose()
 
     def _ambassador(self) -> AsyncAmbassadorTransport:
-        return self._ambassadors.get(watched=self._is_watched())
+        if self._is_watched():
+            return self._ambassadors.get_watched(passes_on=self._passes_on(self._constructed))
+        return self._ambassadors.get()
 
     def _relative_base(self) -> httpx.URL | None:
         policy = self._policy
@@ -283,7 +298,7 @@ class AsyncClient(AsyncPolicyClient):
 
     def _is_watched(self) -> bool:
         return self._policy is not None and (
-            self._is_rewired(self._constructed) or (self._given is None and not pristine())
+            self._is_rewired(self._constructed, self._given) or (self._given is None and not pristine())
         )
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
@@ -300,15 +315,17 @@ class AsyncClient(AsyncPolicyClient):
 
 
 class _Ambassadors(Generic[Ambassador]):
-    """A client's ambassadors: the usual one, and one for as long as somebody watches httpx's transports.
+    """A client's ambassadors: the usual one, and those for as long as somebody watches httpx's transports.
 
     Each is made when it is first needed, so that a client made under a mock resolves no name and dials nobody.
     """
 
-    def __init__(self, make: Callable[[bool], Ambassador]) -> None:
+    def __init__(self, make: Callable[[], Ambassador], make_watched: Callable[[bool], Ambassador]) -> None:
         self._make = make
+        self._make_watched = make_watched
         self._lock = Lock()
-        self._made: dict[bool, Ambassador] = {}
+        self._usual: Ambassador | None = None
+        self._watched: dict[bool, Ambassador] = {}
         self._is_drained = False
         after_fork(self)
 
@@ -316,49 +333,37 @@ class _Ambassadors(Generic[Ambassador]):
         """In a forked child: the lock may be held by a thread that is not here."""
         self._lock = Lock()
 
-    def get(self, *, watched: bool) -> Ambassador:
-        ambassador = self._made.get(watched)
-        if ambassador is None:
-            with self._lock:
-                ambassador = self._get_locked(watched=watched)
-        return ambassador
+    def get(self) -> Ambassador:
+        """Return the usual one."""
+        if self._usual is not None:
+            return self._usual
+        with self._lock:
+            if self._usual is None:
+                self._usual = self._prepared(self._make)
+            return self._usual
 
-    def _get_locked(self, *, watched: bool) -> Ambassador:
+    def get_watched(self, *, passes_on: bool) -> Ambassador:
+        """Return the one for mocks, or the one for those who pass on what they see."""
+        with self._lock:
+            if passes_on not in self._watched:
+                self._watched[passes_on] = self._prepared(partial(self._make_watched, passes_on))
+            return self._watched[passes_on]
+
+    def _prepared(self, make: Callable[[], Ambassador]) -> Ambassador:
         if self._is_drained:
             raise RuntimeError("The client has been closed.")
-        if watched not in self._made:
-            ambassador = self._make(watched)
-            ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
-            ambassador.marks_timeouts = True
-            self._made[watched] = ambassador
-        return self._made[watched]
+        ambassador = make()
+        ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
+        ambassador.marks_timeouts = True
+        return ambassador
 
     def drain(self) -> list[Ambassador]:
         """Return, once, all that must be closed."""
         with self._lock:
             self._is_drained = True
-            made, self._made = self._made, {}
-            return list(made.values())
-
-
-class _Watched(httpx.BaseTransport):
-    """The transport that a client of httpx's would use at this moment: what a mock or an instrumentation sees."""
-
-    def __init__(self, choose: Callable[[httpx.URL], httpx.BaseTransport]) -> None:
-        self._choose = choose
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._choose(request.url).handle_request(request)
-
-
-class _AsyncWatched(httpx.AsyncBaseTransport):
-    """`_Watched` for an `AsyncClient`."""
-
-    def __init__(self, choose: Callable[[httpx.URL], httpx.AsyncBaseTransport]) -> None:
-        self._choose = choose
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._choose(request.url).handle_async_request(request)
+            made = [*self._watched.values(), *([] if self._usual is None else [self._usual])]
+            self._usual, self._watched = None, {}
+            return made
 
 
 def _explain_relative(error: httpx.UnsupportedProtocol, url: httpx.URL, policy: Policy | None) -> None:

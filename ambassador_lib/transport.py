@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import httpx
 
 from . import surroundings as world
-from ._httpx import DefaultTimeout, pristine, target_of
+from ._httpx import (
+    AsyncWatchedTransport,
+    DefaultTimeout,
+    WatchedTransport,
+    passes_on,
+    pristine,
+    target_of,
+)
 from .call import INFINITY, Call
 from .options import Options, check_transport
 from .policy import Policy
@@ -99,8 +106,12 @@ class _Ambassador(Twinned):
         self._at_work: PolicyAtWork | None = None
         self._begun = Once(partial(self._put_to_work, self._inner), drop=_drop)
         self._plain = Once(self._make_plain)
-        # While httpx is patched (respx, pytest-httpx) calls go where the patch sees them, at their logical URL.
-        self._mocked = Once(lambda: self._put_to_work(self._passthrough()), drop=_drop)
+        # While httpx is patched calls go where the patch sees them, at their logical URL: mocks (respx, pytest-httpx),
+        # which answer, and instrumentations (OpenTelemetry's), which pass them on.
+        self._watched = {
+            passing: Once(partial(self._put_to_work_watched, passes_on=passing), drop=_drop)
+            for passing in (False, True)
+        }
         self._own_passthrough = Once(self._make_passthrough)
         self._kept_twin: tuple[Surroundings, Self] | None = None
 
@@ -123,7 +134,13 @@ class _Ambassador(Twinned):
     def _make_passthrough(self) -> Any:
         raise NotImplementedError
 
+    def _make_watched(self, *, passes_on: bool) -> Any:
+        raise NotImplementedError
+
     # What does not.
+
+    def _put_to_work_watched(self, *, passes_on: bool) -> tuple[PolicyAtWork, Engine]:
+        return self._put_to_work(self._make_watched(passes_on=passes_on))
 
     def _put_to_work(self, inner: Any) -> tuple[PolicyAtWork, Engine]:
         from .at_work import PolicyAtWork
@@ -177,7 +194,7 @@ class _Ambassador(Twinned):
         entry = at_work.find(url)
         if entry is None or self._inner is not None or pristine():
             return entry
-        return self._mocked.get()[0].find(url)
+        return self._watched[passes_on()].get()[0].find(url)
 
     def _passthrough(self) -> Any:
         return self._inner if self._inner is not None else self._own_passthrough.get()
@@ -230,10 +247,9 @@ class _Ambassador(Twinned):
             is_inner = self._inner is not None and getattr(begun[1], "transport", None) is self._inner
             if self.closes_inner or not is_inner:
                 engines.append(begun[1])
-        if (mocked := self._mocked.made) is not None:
-            mocked[0].close()
-            if self._options.surroundings is None:  # a twin's is the transport's own
-                engines.append(mocked[1])
+        for watched in filter(None, (once.made for once in self._watched.values())):
+            watched[0].close()
+            engines.append(watched[1])
         return engines
 
     def __repr__(self) -> str:
@@ -260,6 +276,11 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         from .engine.pooled import PooledEngine
 
         network = self._network()
+        if isinstance(inner, WatchedTransport):
+            from .engine.watched import WatchedEngine
+
+            own = PooledEngine(clock=self._clock, network=network)
+            return WatchedEngine(inner, own, self._clock, dials=inner.passes_on)
         foreign = None if inner is None else ForeignEngine(inner, clock=self._clock)
         if foreign is None or (network is not None and foreign.dials):
             return PooledEngine(clock=self._clock, network=network)
@@ -270,6 +291,9 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     def _make_passthrough(self) -> httpx.HTTPTransport:
         return httpx.HTTPTransport()
+
+    def _make_watched(self, *, passes_on: bool) -> WatchedTransport:
+        return WatchedTransport(lambda _: self._passthrough(), passes_on=passes_on)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request out. Raises the contract's errors, or httpx's own for what the policy does not claim."""
@@ -330,6 +354,11 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         from .engine.pooled import AsyncPooledEngine
 
         network = self._network()
+        if isinstance(inner, AsyncWatchedTransport):
+            from .engine.watched import AsyncWatchedEngine
+
+            own = AsyncPooledEngine(clock=self._clock, network=network)
+            return AsyncWatchedEngine(inner, own, self._clock, dials=inner.passes_on)
         foreign = None if inner is None else AsyncForeignEngine(inner, clock=self._clock)
         if foreign is None or (network is not None and foreign.dials):
             return AsyncPooledEngine(clock=self._clock, network=network)
@@ -337,6 +366,9 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
 
     def _make_passthrough(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport()
+
+    def _make_watched(self, *, passes_on: bool) -> AsyncWatchedTransport:
+        return AsyncWatchedTransport(lambda _: self._passthrough(), passes_on=passes_on)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request out. Raises the contract's errors, or httpx's own for what the policy does not claim."""

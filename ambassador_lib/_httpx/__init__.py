@@ -6,24 +6,28 @@ It holds what lets a policy into httpx's clients, and what makes them fast.
 from .clients import AsyncPolicyClient, SyncPolicyClient
 from .options import AsyncClientOptions, ClientOptions
 from .parts import content_of, lower_case, make_headers, make_request, make_response, with_headers
-from .patched import is_untouched, pristine
+from .patched import connects, passes_on, pristine
 from .timeouts import DefaultTimeout, UnsetTimeout
 from .urls import origin_of, target_of, with_target
+from .watched import AsyncWatchedTransport, WatchedTransport
 
 __all__ = [
     "AsyncClientOptions",
     "AsyncPolicyClient",
+    "AsyncWatchedTransport",
     "ClientOptions",
     "DefaultTimeout",
     "SyncPolicyClient",
     "UnsetTimeout",
+    "WatchedTransport",
+    "connects",
     "content_of",
-    "is_untouched",
     "lower_case",
     "make_headers",
     "make_request",
     "make_response",
     "origin_of",
+    "passes_on",
     "pristine",
     "target_of",
     "with_headers",

@@ -27,10 +27,11 @@ from httpx._utils import URLPattern
 from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .mounts import Mounts
 from .options import AsyncClientOptions, ClientOptions
-from .patched import AsWritten, genuine
+from .patched import AsWritten, connects, genuine, passes_on
 from .requests import RequestBuilder
 from .responses import REDIRECTS, let_go, take_whole
 from .timeouts import UnsetTimeout
+from .watched import stand_before_pool
 
 
 class PolicyClient(RequestBuilder):
@@ -91,21 +92,37 @@ class PolicyClient(RequestBuilder):
             return self._transport_for_url(url), is_mounted
         return (self._transport if transport is None else transport), is_mounted
 
-    def _is_rewired(self, constructed: object) -> bool:
+    def _is_rewired(self, constructed: object, given: object) -> bool:
         """Tell whether the transport, or how it is chosen, is no longer what the constructor made it.
 
-        respx replaces the choice, instrumentations of one client a method of its transport, tests the transport.
+        respx replaces the choice, instrumentations of one client a method of its transport, tests the transport. One
+        that was given by the application is asked anyway, with whatever passes calls on to it.
         """
         owner, method = self._own_transport
         transport = self._transport
         return (
             transport is not constructed
             or type(self)._transport_for_url is not type(self)._choice
-            or (type(transport) in (owner, self._late_transport) and method in transport.__dict__)
+            or (
+                type(transport) in (owner, self._late_transport)
+                and method in transport.__dict__
+                and not (transport is given and connects(transport))
+            )
+        )
+
+    def _passes_on(self, constructed: object) -> bool:
+        """Tell whether all who watch pass on what they see."""
+        transport = self._transport
+        return (
+            transport is constructed
+            and type(self)._transport_for_url is type(self)._choice
+            and passes_on()
+            and connects(transport)
         )
 
     def _rewired_transport(self, url: httpx.URL) -> Any:
-        """Return the transport that whoever patched httpx watches."""
+        """Return the transport that whoever patched httpx watches; what that passes on goes to the client's own."""
+        stand_before_pool(self._transport)
         return self._transport if type(self)._transport_for_url is type(self)._choice else self._transport_for_url(url)
 
     def _receive(

@@ -39,7 +39,11 @@ class _Late:
         if name != "_pool":
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         # Of two threads that both make one, one is late: its pool has never been used.
-        return vars(self).setdefault(name, self._kind(**self._options)._pool)
+        return vars(self).setdefault(name, self.make_pool())
+
+    def make_pool(self) -> Any:
+        """Return a pool with the transport's options."""
+        return self._kind(**self._options)._pool
 
     @property
     def is_made(self) -> bool:

@@ -123,10 +123,44 @@ def _is_original(*, is_async: bool) -> bool:
     return transport and known.SyncPool.handle_request is known.sync_pool
 
 
-def is_untouched(transport: HTTPTransport | AsyncHTTPTransport) -> bool:
-    """Tell whether a transport of httpx's connects to what it is asked for, as its authors wrote it."""
+def has_genuine_pool(*, is_async: bool) -> bool:
+    """Tell whether nobody watches httpcore's pool, below httpx's transports."""
+    known = _originals
+    known.look_again()
+    if is_async:
+        return known.AsyncPool.handle_async_request is known.async_pool
+    return known.SyncPool.handle_request is known.sync_pool
+
+
+def passes_on() -> bool:
+    """Tell whether whoever has patched httpx passes on what it has seen, as instrumentations do.
+
+    They put an object around a method that still leads to it (`wrapt`); mocks put a function in its place, and answer.
+    """
+    methods = ((HTTPTransport, "handle_request"), (AsyncHTTPTransport, "handle_async_request"))
+    return (
+        all(_leads_to(owner, name, vars(owner)[name]) for owner, name in methods)
+        and has_genuine_pool(is_async=False)
+        and has_genuine_pool(is_async=True)
+    )
+
+
+def _leads_to(owner: type, name: str, member: Any) -> bool:
+    """Tell whether a method of `owner`, or what stands in its place, is its own or an object around it."""
+    while type(member) is not FunctionType:
+        member = getattr(member, "__func__", None) or getattr(member, "__wrapped__", None)
+        if member is None:
+            return False
+    return member.__name__ == name and bool(member.__code__.co_filename == vars(owner)["__init__"].__code__.co_filename)
+
+
+def connects(transport: object) -> bool:
+    """Tell whether it is httpx's transport, and connects to what it is asked for, alone or below what passes it on."""
+    if not isinstance(transport, (HTTPTransport, AsyncHTTPTransport)):
+        return False
     is_async = isinstance(transport, AsyncHTTPTransport)
     kind, name = (AsyncHTTPTransport, "handle_async_request") if is_async else (HTTPTransport, "handle_request")
-    own = type(transport)
-    overridden = own is not kind and getattr(own, name) is not getattr(kind, name)
-    return not overridden and name not in vars(transport) and _is_original(is_async=is_async)
+    method = vars(transport).get(name) or next(
+        vars(base)[name] for base in type(transport).__mro__ if name in vars(base)
+    )
+    return _leads_to(kind, name, method) and has_genuine_pool(is_async=is_async)

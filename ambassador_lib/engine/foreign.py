@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from .._httpx import content_of, is_untouched, make_request, with_target
+from .._httpx import connects, content_of, make_request, with_target
 from ..call import INFINITY
 from ..errors import (
     AmbassadorError,
@@ -46,7 +46,7 @@ class _Foreign:
         """Whether the transport connects to what the URL names; asked each time, since tests patch and unpatch."""
         transport = self.transport
         if isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)):
-            return is_untouched(transport)
+            return connects(transport)
         return getattr(transport, "dials", False) is True
 
     @staticmethod
@@ -181,6 +181,8 @@ class ForeignBody(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._stream
+        except AmbassadorError:
+            raise
         except httpx.TransportError as error:
             raise self._engine.body_failure(error, self._exchange) from error
 
@@ -201,6 +203,8 @@ class AsyncForeignBody(httpx.AsyncByteStream):
         try:
             async for chunk in self._stream:
                 yield chunk
+        except AmbassadorError:
+            raise
         except httpx.TransportError as error:
             raise self._engine.body_failure(error, self._exchange) from error
 

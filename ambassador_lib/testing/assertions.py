@@ -189,15 +189,15 @@ def _breaker(client: Any, cluster: str) -> Any:
 
 def _at_work(client: Any) -> Any:
     """Return what a client's, or a transport's, policy is at work as just now; `None` without a policy."""
-    from .._httpx import pristine
+    from .._httpx import passes_on, pristine
     from ..transport import AmbassadorTransport, AsyncAmbassadorTransport
 
     ambassador = client._ambassador() if hasattr(client, "_ambassador") else client  # noqa: SLF001
     if not isinstance(ambassador, AmbassadorTransport | AsyncAmbassadorTransport):
         raise MisuseError(f"{client!r} has no policy: give a Client, an AsyncClient or a transport of this library")
     acting = ambassador._acting  # noqa: SLF001
-    mocked = acting._mocked.made  # noqa: SLF001
-    return acting._policy_at_work() if mocked is None or pristine() else mocked[0]  # noqa: SLF001
+    watched = acting._watched[passes_on()].made  # noqa: SLF001
+    return acting._policy_at_work() if watched is None or pristine() else watched[0]  # noqa: SLF001
 
 
 # --- words --------------------------------------------------------------------------------------------------------

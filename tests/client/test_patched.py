@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 import pytest
 import respx
+import vcr
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pytest_httpx import HTTPXMock
 
-from ambassador_lib import AmbassadorTransport
-from ambassador_lib._httpx import is_untouched, pristine
+from ambassador_lib import AmbassadorTransport, UpstreamConnectError
+from ambassador_lib._httpx import connects, pristine
 from ambassador_lib.testing import Upstream
 
 from .conftest import MakeClient, Recorder
@@ -106,6 +113,132 @@ def test_pytest_httpx_sees_the_policys_requests(make_client: MakeClient, httpx_m
     httpx_mock.add_response(url=f"{BASE}/charges", text="mock")
 
     assert make_client(policy()).get("/charges").text == "mock"
+
+
+def endpoint_of(name: str, upstream: Upstream) -> dict[str, Any]:
+    return policy(clusters=[cluster(name, upstream.port)])
+
+
+@pytest.fixture
+def spans() -> Iterator[tuple[TracerProvider, InMemorySpanExporter]]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield provider, exporter
+    provider.shutdown()
+
+
+def urls(exporter: InMemorySpanExporter) -> list[Any]:
+    return [(span.attributes or {}).get("http.url") for span in exporter.get_finished_spans()]
+
+
+@pytest.mark.parametrize("made", ["before", "after"])
+def test_opentelemetrys_instrumentation_sees_all_and_stops_nothing(
+    make_client: MakeClient, spans: tuple[TracerProvider, InMemorySpanExporter], made: str
+) -> None:
+    """Instrumented for the whole process: a span a try at the logical URL, its trace context upstream, the answer."""
+    provider, exporter = spans
+    instrumentor = HTTPXClientInstrumentor()
+    with Upstream(503, 200, name="network") as upstream:
+        document = endpoint_of("up", upstream)
+        manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["retry_policy"] = {
+            "retry_on": "5xx",
+            "retry_back_off": {"base_interval": "0.001s"},
+        }
+        client = make_client(document) if made == "before" else None
+        instrumentor.instrument(tracer_provider=provider)
+        try:
+            client = client or make_client(document)
+            response = client.get(f"{BASE}/x")
+        finally:
+            instrumentor.uninstrument()
+        assert (response.status_code, len(response.extensions["ambassador"].attempts)) == (200, 2)
+        assert urls(exporter) == [f"{BASE}/x"] * 2
+        contexts = [span.get_span_context() for span in exporter.get_finished_spans()]
+        assert [str(request.header("traceparent"))[36:52] for request in upstream.requests] == [
+            f"{context.span_id:016x}" for context in contexts if context is not None
+        ]
+        assert client.get(f"{BASE}/x").status_code == 200
+        assert len(urls(exporter)) == 2
+
+
+def test_opentelemetrys_instrumentation_of_one_client(
+    make_client: MakeClient, spans: tuple[TracerProvider, InMemorySpanExporter], kind: str
+) -> None:
+    """Instrumented alone, a client's calls have spans, and reach their endpoint; other URLs do, too."""
+    provider, exporter = spans
+    with Upstream(name="network") as upstream:
+        client = make_client(endpoint_of("up", upstream))
+        inner = client if kind == "sync" else client.client
+        HTTPXClientInstrumentor.instrument_client(inner, tracer_provider=provider)
+        assert client.get(f"{BASE}/x").text == "network"
+        assert client.get(f"{upstream.url}/y").text == "network"
+        assert urls(exporter) == [f"{BASE}/x", f"{upstream.url}/y"]
+        HTTPXClientInstrumentor.uninstrument_client(inner)
+        assert client.get(f"{BASE}/x").text == "network"
+        assert len(urls(exporter)) == 2
+
+
+def test_an_instrumented_call_fails_as_any_other(
+    make_client: MakeClient, spans: tuple[TracerProvider, InMemorySpanExporter]
+) -> None:
+    """What the engine tells of a failure comes through the instrumentation as it is, and so does a deadline."""
+    instrumentor = HTTPXClientInstrumentor()
+    instrumentor.instrument(tracer_provider=spans[0])
+    try:
+        with pytest.raises(UpstreamConnectError, match="refused") as refused:
+            make_client(policy(clusters=[cluster("up", port=2)])).get(BASE)
+        assert refused.value.call is not None
+        assert refused.value.call.attempts[0].endpoint == "127.0.0.1:2"
+        with Upstream(name="network") as upstream:
+            upstream.hangs()
+            with pytest.raises(httpx.ReadTimeout):
+                make_client(endpoint_of("up", upstream), timeout=0.1).get(BASE)
+    finally:
+        instrumentor.uninstrument()
+
+
+def test_a_given_transport_that_is_instrumented_dials(
+    make_client: MakeClient, spans: tuple[TracerProvider, InMemorySpanExporter], kind: str
+) -> None:
+    """With `transport=` an instrumentation sees the address that this transport is to connect to."""
+    provider, exporter = spans
+    transport = httpx.HTTPTransport() if kind == "sync" else httpx.AsyncHTTPTransport()
+    with Upstream(name="network") as upstream:
+        client = make_client(endpoint_of("up", upstream), transport=transport)
+        HTTPXClientInstrumentor.instrument_client(client if kind == "sync" else client.client, tracer_provider=provider)
+        assert client.get(f"{BASE}/x").text == "network"
+        assert len(transport._pool.connections) == 1
+    assert len(urls(exporter)) == 1
+
+
+def test_vcr_records_and_plays(make_client: MakeClient, tmp_path: Path) -> None:
+    """VCR.py records what the endpoint answers under the logical URL, and plays it when the endpoint is gone."""
+    recorder = vcr.VCR(record_mode="once", cassette_library_dir=str(tmp_path))
+    with Upstream(name="network") as upstream:
+        document = endpoint_of("up", upstream)
+        with recorder.use_cassette("charges.yaml") as cassette:
+            assert make_client(document).get(f"{BASE}/charges").text == "network"
+        assert [request.uri for request in cassette.requests] == [f"{BASE}/charges"]
+    with recorder.use_cassette("charges.yaml") as cassette:
+        client = make_client(document)
+        assert client.get(f"{BASE}/charges").text == "network"
+        assert cassette.play_count == 1
+    assert len(upstream.requests) == 1
+    with pytest.raises(UpstreamConnectError):
+        client.get(f"{BASE}/charges")
+
+
+def test_respx_passes_on(make_client: MakeClient) -> None:
+    """What a mock is told to let through reaches the endpoint by the policy, not the listener's address."""
+    with Upstream(name="network") as upstream:
+        client = make_client(endpoint_of("up", upstream))
+        with respx.mock(using="httpx") as mock:
+            mock.get(f"{BASE}/real").pass_through()
+            mock.get(f"{BASE}/mocked").respond(text="mock")
+            assert client.get(f"{BASE}/real").text == "network"
+            assert client.get(f"{BASE}/mocked").text == "mock"
 
 
 def test_an_instrumented_transport_of_one_client_is_used(make_client: MakeClient, kind: str) -> None:
@@ -202,9 +335,9 @@ def test_httpcore_is_left_to_those_who_need_it(patch: str, expected: bool) -> No
 def test_a_transport_over_a_patched_pool_is_not_untouched(monkeypatch: pytest.MonkeyPatch, pool: type[Any]) -> None:
     """Each kind of transport depends on its own pool only; a method of one's own is no longer httpx's."""
     transports = (httpx.HTTPTransport(), httpx.AsyncHTTPTransport())
-    assert [is_untouched(transport) for transport in transports] == [True, True]
+    assert [connects(transport) for transport in transports] == [True, True]
     monkeypatch.setattr(pool, handler_of(pool), lambda *_: None)
-    assert [is_untouched(transport) for transport in transports] == [
+    assert [connects(transport) for transport in transports] == [
         pool is not httpcore.ConnectionPool,
         pool is not httpcore.AsyncConnectionPool,
     ]
@@ -214,4 +347,4 @@ def test_a_transport_over_a_patched_pool_is_not_untouched(monkeypatch: pytest.Mo
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, request=request)
 
-    assert not is_untouched(Own())
+    assert not connects(Own())

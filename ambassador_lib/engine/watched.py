@@ -1,0 +1,120 @@
+"""Engines for as long as somebody watches httpx's transports: a try goes through these, and on by the library's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .._httpx.watched import CARRY
+from ..call import Deadline
+from .base import Exchange
+from .blocking import step
+from .foreign import AsyncForeignEngine, ForeignEngine
+from .pooled import AsyncPooledEngine, PooledEngine
+
+if TYPE_CHECKING:
+    from ..runtime.base import Clock
+
+
+class _Carried(Exchange):
+    """A try on its way on, as those who watched it have left it."""
+
+    above: Exchange
+
+    def abortable(self, on_abort: Callable[[], None]) -> None:
+        """Whoever breaks a try off knows the one above."""
+        self.above.abortable(on_abort)
+
+
+class _Watched:
+    """What the blocking and the async engine share."""
+
+    _own: PooledEngine
+
+    def __init__(self, *, dials: bool) -> None:
+        self.dials = dials
+        """Whether what is sent reaches the endpoints; else a mock answers, and nobody looks for them."""
+
+    def prepare(self, protocol: str) -> None:
+        """Load what `protocol` needs."""
+        self._own.prepare(protocol)
+
+    async def close(self) -> None:
+        """Close every connection; the transports are others' to close."""
+        await self._own.close()
+
+    def abandon(self) -> None:
+        """Break every connection off."""
+        self._own.abandon()
+
+    @staticmethod
+    def _seen(exchange: Exchange, carry: Callable[[Any], Any]) -> Exchange:
+        seen = copy.copy(exchange)
+        seen.extensions = {**exchange.extensions, CARRY: carry}
+        return seen
+
+    @staticmethod
+    def _carried(exchange: Exchange, request: Any, deadline: Deadline) -> _Carried:
+        """Return the try with what has become of its headers: an instrumentation adds its own."""
+        carried = _Carried.__new__(_Carried)
+        vars(carried).update(vars(exchange))
+        carried.above = exchange
+        carried.headers = [(name.lower(), value) for name, value in request.headers if name.lower() != b"host"]
+        carried.stream = request.stream
+        carried.deadline = deadline
+        carried.on_connected = _nothing  # told when those who watch were
+        return carried
+
+
+class WatchedEngine(_Watched):
+    """For blocking transports."""
+
+    def __init__(self, transport: httpx.BaseTransport, own: PooledEngine, clock: Clock, *, dials: bool) -> None:
+        super().__init__(dials=dials)
+        self._own = own
+        self._above = ForeignEngine(transport, clock)
+
+    async def send(self, exchange: Exchange) -> httpx.Response:
+        """Return the response's head, as those who watch have let it through."""
+
+        def carry(request: Any) -> Any:
+            return _as_httpcores(step(self._own.send(self._carried(exchange, request, exchange.deadline))))
+
+        return await self._above.send(self._seen(exchange, carry))
+
+
+class AsyncWatchedEngine(_Watched):
+    """For async transports; the caller cancels them at the deadline."""
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, own: AsyncPooledEngine, clock: Clock, *, dials: bool
+    ) -> None:
+        super().__init__(dials=dials)
+        self._own = own
+        self._above = AsyncForeignEngine(transport, clock)
+
+    async def send(self, exchange: Exchange) -> httpx.Response:
+        """Return the response's head, as those who watch have let it through."""
+
+        async def carry(request: Any) -> Any:
+            return _as_httpcores(await self._own.send(self._carried(exchange, request, Deadline())))
+
+        return await self._above.send(self._seen(exchange, carry))
+
+
+def _as_httpcores(response: httpx.Response) -> Any:
+    import httpcore  # there already: a request of its own has just come
+
+    return httpcore.Response(
+        response.status_code,
+        headers=response.headers.raw,
+        content=response.stream,
+        extensions=response.extensions,
+    )
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
