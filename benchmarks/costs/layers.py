@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from ambassador_lib.call import Call, Handler, Next
 
+    from ..figures.results import Kind
+    from .lanes import Batch
+
 TOTAL = "the whole call"
 NULL = "null transport"
 OUTSIDE = "transport and body"
@@ -95,9 +98,14 @@ class Loops:
             with watch.installed():
                 sync = null if name == NULL else AmbassadorTransport(all_layers(), inner=null)
                 other = null if name == NULL else AsyncAmbassadorTransport(all_layers(), inner=null)
-            inside = name not in (TOTAL, NULL)
-            lanes.append(Lane("sync", "layers", name, self._sync(sync, watch, inside=inside)))
-            lanes.append(Lane("async", "layers", name, self._async(other, watch, inside=inside)))
+                inside = name not in (TOTAL, NULL)
+                batches: tuple[tuple[Kind, Batch], ...] = (
+                    ("sync", self._sync(sync, watch, inside=inside)),
+                    ("async", self._async(other, watch, inside=inside)),
+                )
+                for kind, batch in batches:
+                    batch(1)  # the chain of a route is composed when it is first taken
+                    lanes.append(Lane(kind, "layers", name, batch))
         return lanes
 
     def _sync(self, transport: httpx.BaseTransport, watch: StopWatch, *, inside: bool) -> Callable[[int], float]:
