@@ -243,6 +243,7 @@ class Http1Stream:
         if self._closed:
             return
         self._closed = True
+        self._exchange.abortable(_nothing)  # else each would hold on to the other until the garbage collector comes
         self._connection.ended(usable=self._is_kept and self._is_over())
 
     def _is_over(self) -> bool:
@@ -252,3 +253,7 @@ class Http1Stream:
             return True
         is_whole = self._sent is Phase.SENT_WHOLE and reader.is_whole
         return is_whole and reader.keeps_alive and not reader.follows
+
+
+def _nothing() -> None:
+    """Break off what is over."""
