@@ -98,6 +98,9 @@ class Loops:
             with watch.installed():
                 sync = null if name == NULL else AmbassadorTransport(all_layers(), inner=null)
                 other = null if name == NULL else AsyncAmbassadorTransport(all_layers(), inner=null)
+                # A route's chain is made with its first call.
+                self._sync(sync, watch, inside=False)(1)
+                self._async(other, watch, inside=False)(1)
                 inside = name not in (TOTAL, NULL)
                 batches: tuple[tuple[Kind, Batch], ...] = (
                     ("sync", self._sync(sync, watch, inside=inside)),

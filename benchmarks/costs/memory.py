@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,8 +93,10 @@ def _written(folder: Path, axis: str, count: int) -> Path:
 
 def _ask(*arguments: str | Path) -> float:
     command: Sequence[str] = [sys.executable, "-m", "benchmarks.costs.memory_worker", *map(str, arguments)]
+    # Certificates that the environment names are read at once by either client, those of httpx's own when needed.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT_")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment)
     except subprocess.TimeoutExpired:
         raise WorldError(f"a process that was weighed has not ended within {LIMIT:g} s") from None
     if done.returncode:
