@@ -105,7 +105,10 @@ def redacted(url: str) -> str:
     """Return the URL without credentials: neither userinfo nor signatures in its query."""
     if "@" in url:
         url = _USERINFO.sub(lambda found: f"{found[1]}REDACTED{':REDACTED' * (':' in found[2])}@", url)
-    return _SECRET.sub(r"\1REDACTED", url) if "=" in url else url
+    # Nearly all URLs have none, and to find that out by the expression costs ten times as much.
+    if "X-Amz-" in url or "ignature=" in url or "sig=" in url or "KeyId=" in url:
+        return _SECRET.sub(r"\1REDACTED", url)
+    return url
 
 
 @lru_cache(maxsize=1024)  # of few hosts, mostly

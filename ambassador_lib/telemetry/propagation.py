@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.trace import SpanContext
 
     from ..call import Header
     from .spans import Identity
@@ -42,7 +43,7 @@ class Propagation:
         current = get_current()
         if current and trace.get_current_span(current).get_span_context().is_valid:
             return current
-        if self._is_w3c(wire) and not any(name in _READ_BY_DEFAULT for name, _ in headers):
+        if self._is_w3c(wire) and _READ_BY_DEFAULT.isdisjoint(dict(headers)):
             return current
         carrier: dict[str, list[str]] = {}
         for name, value in headers:
@@ -55,14 +56,14 @@ class Propagation:
     def write(self, headers: list[Header], span: Identity, above: Context, wire: TextMapPropagator | None) -> None:
         """Write a span's identity into `headers`, in place of what stood there; `above` is the context around it."""
         told = span.told
-        if told.is_valid and self._is_w3c(wire) and not (above and baggage.get_all(above)):
-            state = told.trace_state
-            headers[:] = [header for header in headers if header[0] not in _W3C]
-            headers.append((b"traceparent", b"00-%032x-%016x-%02x" % (told.trace_id, told.span_id, told.trace_flags)))
-            if wire is not None or (state is not trace.DEFAULT_TRACE_STATE and state):
-                headers.append((b"tracestate", state.to_header().encode("latin-1")))
-            return
-        _inject(headers, span.placed(above), wire)
+        if told.is_valid and self.is_plain(above, wire):
+            write_w3c(headers, told, told.span_id, always_state=wire is not None)
+        else:
+            _inject(headers, span.placed(above), wire)
+
+    def is_plain(self, above: Context, wire: TextMapPropagator | None) -> bool:
+        """Whether a try is told its identity in the W3C's format and nothing else."""
+        return self._is_w3c(wire) and not (above and baggage.get_all(above))
 
     def _is_w3c(self, wire: TextMapPropagator | None) -> bool:
         configured = propagate.get_global_textmap()
@@ -70,6 +71,15 @@ class Propagation:
             self._is_default = _is_default(configured)
             self._seen = configured
         return self._is_default and (wire is None or type(wire) is TraceContextTextMapPropagator)
+
+
+def write_w3c(headers: list[Header], told: SpanContext, span_id: int, *, always_state: bool) -> None:
+    """Write the identity `told` with this span's id; `always_state`: an empty `tracestate`, too, as Envoy's tracer."""
+    state = told.trace_state
+    headers[:] = [header for header in headers if header[0] not in _W3C]
+    headers.append((b"traceparent", b"00-%032x-%016x-%02x" % (told.trace_id, span_id, told.trace_flags)))
+    if always_state or (state is not trace.DEFAULT_TRACE_STATE and state):
+        headers.append((b"tracestate", state.to_header().encode("latin-1")))
 
 
 def _is_default(configured: TextMapPropagator) -> bool:

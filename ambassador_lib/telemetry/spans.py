@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, TraceFlags
@@ -20,14 +20,18 @@ NO_LINKS: tuple[Link, ...] = ()
 
 
 class Identity:
-    """A span that is not recorded: what its headers tell, and what hangs below it."""
+    """A span that is not recorded: what its headers tell, and what hangs below it.
 
-    __slots__ = ("told",)
+    `below` gives the ids of spans below it where none of them is recorded either; else `None`.
+    """
+
+    __slots__ = ("below", "told")
 
     recording = False
 
-    def __init__(self, told: SpanContext) -> None:
+    def __init__(self, told: SpanContext, below: Callable[[], int] | None = None) -> None:
         self.told = told
+        self.below = below
 
     def placed(self, above: Context) -> Context:
         """Return the context `above` with this span as its current one."""
@@ -38,7 +42,7 @@ class Identity:
 
 
 class Spans(Protocol):
-    """A way to make spans."""
+    """A way to make spans; `now`, where it is asked for, is in nanoseconds."""
 
     def start(
         self,
@@ -46,17 +50,21 @@ class Spans(Protocol):
         kind: SpanKind,
         above: Context,
         below: Identity | None,
-        attributes: Callable[[], Attributes],
-        now: int,
+        describe: Callable[..., Attributes],
+        *facts: Any,
     ) -> Identity:
-        """Start a span below the span `below`, else below the current one of `above`; `now` is in nanoseconds."""
+        """Start a span below the span `below`, else below the current one of `above`.
+
+        `describe(*facts)` returns its attributes, of which some never want to know.
+        """
 
 
 class PublicSpans:
     """Spans of any tracer, by OpenTelemetry's API alone."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
         self._tracer = tracer
+        self._now = now
 
     def start(
         self,
@@ -64,11 +72,11 @@ class PublicSpans:
         kind: SpanKind,
         above: Context,
         below: Identity | None,
-        attributes: Callable[[], Attributes],
-        now: int,
+        describe: Callable[..., Attributes],
+        *facts: Any,
     ) -> Identity:
         context = above if below is None else below.placed(above)
-        span = self._tracer.start_span(name, context, kind, attributes(), start_time=now)
+        span = self._tracer.start_span(name, context, kind, describe(*facts), start_time=self._now())
         return Identity(span.get_span_context()) if type(span) is trace.NonRecordingSpan else _Started(span)
 
 

@@ -8,7 +8,6 @@ hand and never attached, so nothing can leak into the caller's context at a susp
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +26,7 @@ from .attributes import (
     story_attributes,
     try_attributes,
 )
-from .propagation import Propagation
+from .propagation import Propagation, write_w3c
 from .spans import Identity, PublicSpans
 
 if TYPE_CHECKING:
@@ -50,16 +49,17 @@ class CallSpan:
     """The span of the logical request, and what the spans of its tries are made from.
 
     `above` is the context around it. `spans` is `None` where the policy decided against tracing this request:
-    identities travel on, marked as not sampled, and nothing is recorded (semantics 11.2).
+    identities travel on, marked as not sampled, and nothing is recorded (semantics 11.2). `below`: as the span's.
     """
 
-    __slots__ = ("above", "span", "spans", "wire")
+    __slots__ = ("above", "below", "span", "spans", "wire")
 
     def __init__(self, span: Identity, above: Context, spans: Spans | None, wire: TextMapPropagator | None) -> None:
         self.span = span
         self.above = above
         self.spans = spans
         self.wire = wire
+        self.below = span.below
 
 
 class TrySpan:
@@ -85,7 +85,7 @@ class Tracing:
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._time = (SystemClock() if clock is None else clock).time
         self._random: Random = SystemRandom() if random is None else random
         self._provider = _lookup(tracer_provider)
         self._known: tuple[TracerProvider | None, Spans | None] = (None, None)
@@ -110,8 +110,8 @@ class Tracing:
         above = self._propagation.above(call.headers, wire)
         if sampled:
             # INTERNAL: the conventions forbid a CLIENT span around the CLIENT spans of the single tries.
-            described = partial(call_attributes, call.method, call.request.url)
-            span = spans.start(method_name(call.method), SpanKind.INTERNAL, above, None, described, self._now())
+            name, url = method_name(call.method), call.request.url
+            span = spans.start(name, SpanKind.INTERNAL, above, None, call_attributes, call.method, url)
         else:
             span = self._unrecorded(trace.get_current_span(above).get_span_context())
         call.span = CallSpan(span, above, spans if sampled else None, wire)
@@ -120,7 +120,9 @@ class Tracing:
         """Let the tries of a mirrored copy have spans below the call's; `sampled` False: identities only."""
         held: CallSpan | None = call.span
         if held is not None:
-            copy.span = CallSpan(held.span, held.above, None if sampled is False else held.spans, held.wire)
+            copy.span = followed = CallSpan(held.span, held.above, held.spans, held.wire)
+            if sampled is False and held.spans is not None:
+                followed.spans = followed.below = None
 
     def end_call(self, call: Call, response_status: int | None, error: BaseException | None) -> None:
         """End the logical request's span, once; call it when the body has ended, whichever way."""
@@ -132,20 +134,25 @@ class Tracing:
             self._end(held.span, _operation(call), story_attributes(call), response_status, error)
 
     def start_try(self, call: Call, attempt: Attempt, headers: list[Header]) -> TrySpan | None:
-        """Start the span of one try and put its identity into `headers`, in place of what stood there."""
+        """Start the span of one try and put its identity into `headers`, in place of what stood there.
+
+        `None` where there is nothing to end: the call has no span, or none below it is recorded.
+        """
         held: CallSpan | None = call.span
         if held is None:
+            return None
+        next_id = held.below
+        if next_id is not None and self._propagation.is_plain(held.above, held.wire):
+            write_w3c(headers, held.span.told, next_id(), always_state=held.wire is not None)
             return None
         if held.spans is None:
             span = self._unrecorded(held.span.told)
         else:
             # What it is made from may have changed at its end: the next try's host, a redirect's cluster.
-            described = partial(
-                try_attributes, call.method, call.scheme, call.authority, call.target, attempt.number,
-                call.report.cluster,
+            span = held.spans.start(
+                method_name(call.method), SpanKind.CLIENT, held.above, held.span, try_attributes,
+                call.method, call.scheme, call.authority, call.target, attempt.number, call.report.cluster,
             )  # fmt: skip
-            name = method_name(call.method)
-            span = held.spans.start(name, SpanKind.CLIENT, held.above, held.span, described, self._now())
         self._propagation.write(headers, span, held.above, held.wire)
         return TrySpan(span)
 
@@ -180,7 +187,7 @@ class Tracing:
             return None
         known, spans = self._known
         if provider is not known:
-            spans = _spans_of(provider)
+            spans = _spans_of(provider, self._now)
             self._known = (provider, spans)
         return spans
 
@@ -192,11 +199,15 @@ class Tracing:
     def _unrecorded(self, above: SpanContext) -> Identity:
         """Make a span that is only an identity: of the trace of the one above or a new one, and not sampled."""
         trace_id = above.trace_id if above.is_valid else self._random.getrandbits(128) | 1
-        span_id = self._random.getrandbits(64) | 1
-        return Identity(SpanContext(trace_id, span_id, is_remote=False, trace_state=above.trace_state))
+        return Identity(
+            SpanContext(trace_id, self._own_id(), is_remote=False, trace_state=above.trace_state), self._own_id
+        )
+
+    def _own_id(self) -> int:
+        return self._random.getrandbits(64) | 1
 
     def _now(self) -> int:
-        return int(self._clock.time() * 1e9)
+        return int(self._time() * 1e9)
 
 
 def _lookup(given: TracerProvider | None) -> Callable[[], TracerProvider | None]:
@@ -210,15 +221,15 @@ def _lookup(given: TracerProvider | None) -> Callable[[], TracerProvider | None]
     return lambda: trace._TRACER_PROVIDER  # noqa: SLF001
 
 
-def _spans_of(provider: TracerProvider) -> Spans | None:
+def _spans_of(provider: TracerProvider, now: Callable[[], int]) -> Spans | None:
     if isinstance(provider, (trace.NoOpTracerProvider, trace.ProxyTracerProvider)):
         return None
     tracer = provider.get_tracer(SCOPE, schema_url=SCHEMA_URL)
     if type(provider).__module__ == "opentelemetry.sdk.trace":  # whose import others need not pay for
         from .sdk_spans import sdk_spans
 
-        return sdk_spans(provider, tracer) or PublicSpans(tracer)
-    return PublicSpans(tracer)
+        return sdk_spans(provider, tracer, now) or PublicSpans(tracer, now)
+    return PublicSpans(tracer, now)
 
 
 def _operation(call: Call) -> str:
