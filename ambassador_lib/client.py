@@ -17,6 +17,7 @@ from ._httpx import (
     ClientOptions,
     SyncPolicyClient,
     WatchedTransport,
+    adapted,
     pristine,
 )
 from .options import check_transport
@@ -67,8 +68,9 @@ class Client(SyncPolicyClient):
     - `timeout`: in seconds or an `httpx.Timeout`. For the policy's URLs its default is the policy's timeouts, not
       httpx's 5 s; one that is set, here or for a call, bounds the wait between bytes (`read`, `write`) over all tries
       together and raises httpx's plain timeouts. `connect` and `pool` concern other URLs only.
-    - `transport`: the connection engine underneath, any httpx transport, for the policy's URLs and all others. It is
-      closed with the client. By default the library's own engine serves the policy's URLs, and httpx's the others.
+    - `transport`: the connection engine underneath, any transport of httpx or httpx2, for the policy's URLs and all
+      others. It is closed with the client. By default the library's own engine serves the policy's URLs, and httpx's
+      the others.
     - everything else that `httpx.Client` takes, with its meaning.
 
     Raises `PolicyError` for a policy that cannot be used, `ValueError` for an unknown value of a parameter, and
@@ -89,6 +91,7 @@ class Client(SyncPolicyClient):
         random: Random | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
+        options = {**options, "transport": adapted(options.get("transport"))}
         check_transport("transport", options.get("transport"), "handle_request")
         self._policy = load(policy)
         super().__init__(**options)
@@ -213,6 +216,7 @@ class AsyncClient(AsyncPolicyClient):
         random: Random | None = None,
         **options: Unpack[AsyncClientOptions],
     ) -> None:
+        options = {**options, "transport": adapted(options.get("transport"))}
         check_transport("transport", options.get("transport"), "handle_async_request")
         self._policy = load(policy)
         super().__init__(**options)

@@ -18,6 +18,7 @@ from ._httpx import (
     AsyncWatchedTransport,
     DefaultTimeout,
     WatchedTransport,
+    adapted,
     passes_on,
     pristine,
     target_of,
@@ -76,6 +77,7 @@ class _Ambassador(Twinned):
         _one_of("local_replies", local_replies, ("raise", "response"))
         _one_of("retry_safety", retry_safety, ("idempotent", "policy"))
         _one_of("unmatched", unmatched, ("passthrough", "reject"))
+        inner = adapted(inner)
         check_transport("inner", inner, self._method)
         self.policy = load(policy)
         self._inner = inner
@@ -261,7 +263,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
 
     `policy`: a path, a parsed document, a `Policy`, or `None` for safe defaults on every host (bounded retries of
     idempotent requests on connection trouble, a breaker per host). `inner`: the connection engine underneath, any
-    httpx transport; default the library's own. The other parameters are those of `Client`.
+    transport of httpx or httpx2; default the library's own. The other parameters are those of `Client`.
 
     Raises `PolicyError` when the policy cannot be used, `ValueError` for an unknown value of a parameter.
     """

@@ -4,6 +4,7 @@ It holds what lets a policy into httpx's clients, and what makes them fast.
 """
 
 from .clients import AsyncPolicyClient, SyncPolicyClient
+from .httpx2 import adapted
 from .options import AsyncClientOptions, ClientOptions
 from .parts import content_of, lower_case, make_headers, make_request, make_response, with_headers
 from .patched import connects, passes_on, pristine
@@ -20,6 +21,7 @@ __all__ = [
     "SyncPolicyClient",
     "UnsetTimeout",
     "WatchedTransport",
+    "adapted",
     "connects",
     "content_of",
     "lower_case",
