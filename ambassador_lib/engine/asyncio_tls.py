@@ -127,8 +127,12 @@ class TlsWire:
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
             else:
-                rest = rest[sent:]
-                await self._wire.write(self._encrypted.read(), deadline)
+                is_first, rest = len(rest) == len(data), rest[sent:]
+                try:
+                    await self._wire.write(self._encrypted.read(), deadline)
+                except PeerReset as error:
+                    error.sent = error.sent or not is_first
+                    raise
 
     async def _fetch(self, deadline: Deadline) -> None:
         """Have OpenSSL hear more from the peer; who reads or listens already does it, too."""

@@ -155,7 +155,7 @@ class AsyncioWire(asyncio.BaseProtocol):
         fails without it.
         """
         if self._is_over or self._transport.is_closing():
-            raise PeerReset("closed by the peer") from self._failure
+            raise PeerReset("closed by the peer", sent=False) from self._failure
         if not self._is_direct or self._is_choked:
             self._transport.write(data)
             return
@@ -164,7 +164,7 @@ class AsyncioWire(asyncio.BaseProtocol):
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            raise PeerReset(str(error)) from error
+            raise PeerReset(str(error), sent=False) from error
         if sent < len(data):
             self._transport.write(memoryview(data)[sent:])
 

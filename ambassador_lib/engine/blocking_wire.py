@@ -69,7 +69,7 @@ class BlockingWire:
             except ssl.SSLWantReadError:
                 events = READABLE
             except (OSError, ValueError) as error:
-                raise PeerReset(str(error)) from error
+                raise PeerReset(str(error), sent=rest is not data) from error
             else:
                 if sent == len(rest):
                     return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from .._httpx import content_of
 from ..call import Header
 
 if TYPE_CHECKING:
@@ -16,11 +15,7 @@ def fixed_body(stream: Any) -> bytes | None:
     """Return the whole body where it is known to be at hand, `None` where it must be iterated over."""
     if stream is None:
         return b""
-    if isinstance(stream, bytes):
-        return stream
-    if type(stream) is httpx.ByteStream:
-        return b"".join(stream)
-    return None
+    return stream if isinstance(stream, bytes) else content_of(stream)
 
 
 BODILESS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "TRACE"))

@@ -5,14 +5,14 @@ What is sent is written by `http1_request`, what comes is read by `http1_reader`
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
 from ..errors import DeadlineExpired, Phase, UpstreamResetError, after_headers
 from .framing import fixed_body
+from .http1_head import AnswerHead
 from .http1_reader import AnswerReader
 from .http1_request import RequestWriter
 from .wire import Head, Network, PeerReset, Wire
@@ -32,6 +32,8 @@ class Http1Connection:
     def __init__(self, wire: Wire, network: Network) -> None:
         self.wire = wire
         self.network = network
+        self.known: AnswerHead | None = None
+        """The head of the last answer, which the next one may repeat."""
         self._stream: Http1Stream | None = None
         self._usable = True
 
@@ -40,10 +42,11 @@ class Http1Connection:
         stream = self._stream = Http1Stream(self, exchange)
         return stream
 
-    def ended(self, *, usable: bool) -> None:
+    def ended(self, usable: bool) -> None:  # noqa: FBT001 - once an exchange, and quicker so
         """An exchange is over; nothing more is served where what it left behind cannot be trusted."""
         self._stream = None
-        self._usable = self._usable and usable
+        if not usable:
+            self._usable = False
 
     def has_room(self) -> bool:
         """One exchange at a time."""
@@ -83,6 +86,8 @@ class Http1Stream:
         self._connection = connection
         self._exchange = exchange
         self._wire = connection.wire
+        self._body = fixed_body(exchange.stream)
+        self.keeps_deadline = connection.wire.keeps_deadlines and self._body is not None
 
     @property
     def phase(self) -> Phase:
@@ -94,16 +99,27 @@ class Http1Stream:
 
     async def start(self) -> Head:
         """Send the request, receive the head."""
-        exchange = self._exchange
+        exchange, wire = self._exchange, self._wire
         exchange.abortable(self.abort)
-        body = fixed_body(exchange.stream)
+        body = self._body
         writer = RequestWriter(exchange, body)
-        reader = self._reader = AnswerReader(exchange.method, exchange.destination, may_switch=writer.asks_to_switch)
-        self._is_kept = not writer.closes
-        try:
-            await self._send(writer, body)
-        except PeerReset:  # a server may answer (413, say) and close before it has read all: that decides
+        reader = self._reader = AnswerReader(
+            exchange.method, exchange.destination, may_switch=writer.asks_to_switch, known=self._connection.known
+        )
+        if writer.closes:
             self._is_kept = False
+        try:
+            data = b"" if body is None else writer.whole(body)
+            if data and len(data) <= SENT_AT_ONCE:
+                self._sent = Phase.SENT_IN_PART
+                await wire.write(data, exchange.deadline)
+                self._sent = Phase.SENT_WHOLE
+            elif not await wire.listening(self._upload(writer, data), self._overheard):
+                self._is_kept = False  # the peer is still to read the rest of the request
+        except PeerReset as error:  # a server may answer (413, say) and close before it has read all: that decides
+            self._is_kept = False
+            if not error.sent:
+                self._sent = Phase.NOTHING_SENT
         interims = 0
         while True:
             if reader.interims != interims:
@@ -113,10 +129,17 @@ class Http1Stream:
                 break
             if self._failure is not None:
                 raise self._failure
-            await self._receive()
-        extensions = {"http_version": reader.version, "reason_phrase": reader.reason, "network_stream": self._wire}
-        body = b"".join(reader.chunks) if reader.is_whole else None
-        return Head(reader.status, reader.lines, extensions, body)
+            try:
+                data = await wire.read(exchange.deadline)
+            except PeerReset:
+                data = b""
+            self._take(reader, data)
+        head = reader.head
+        assert head is not None, "it has been read"
+        self._connection.known = head
+        extensions = {"http_version": head.version, "reason_phrase": head.reason, "network_stream": wire}
+        content = b"".join(reader.chunks) if reader.is_whole else None
+        return Head(head.status, head.lines.copy(), extensions, content)
 
     def _tell_interim(self, *, is_last: bool) -> None:
         if self._exchange.on_interim is not None:
@@ -127,48 +150,32 @@ class Http1Stream:
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    async def _send(self, writer: RequestWriter, body: bytes | None) -> None:
-        if body is None:
-            await self._listening(self._upload(writer))
-            return
-        data = writer.head + writer.piece(body) + writer.end()
-        if len(data) <= SENT_AT_ONCE:
+    async def _upload(self, writer: RequestWriter, data: bytes) -> None:
+        """Send what is at hand, or else the head and what the application brings."""
+        if data:
             await self._write(data)
-            self._sent = Phase.SENT_WHOLE
         else:
-            await self._listening(self._send_all(data))
-
-    async def _send_all(self, data: bytes) -> None:
-        await self._write(data)
-        self._sent = Phase.SENT_WHOLE
-
-    async def _listening(self, sending: Coroutine[Any, Any, None]) -> None:
-        if not await self._wire.listening(sending, self._overheard):
-            self._is_kept = False  # the peer is still to read the rest of the request
-
-    async def _upload(self, writer: RequestWriter) -> None:
-        await self._write(writer.head)
-        async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
-            self._pulling = True
-            async for chunk in chunks:
-                self._pulling = False
-                if self._answered:
-                    return
-                await self._write(writer.piece(chunk))
+            await self._write(writer.head)
+            async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
                 self._pulling = True
-            self._pulling = False
-        await self._write(writer.end())
+                async for chunk in chunks:
+                    self._pulling = False
+                    if self._answered:
+                        return
+                    await self._write(writer.piece(chunk))
+                    self._pulling = True
+                self._pulling = False
+            await self._write(writer.end())
         self._sent = Phase.SENT_WHOLE
 
     async def _write(self, data: bytes) -> None:
         if not data:
             return
-        before, self._sent = self._sent, Phase.SENT_IN_PART
+        is_first, self._sent = self._sent is Phase.NOTHING_SENT, Phase.SENT_IN_PART
         try:
             await self._wire.write(data, self._exchange.deadline)
         except PeerReset as error:
-            if not error.sent:
-                self._sent = before
+            error.sent = error.sent or not is_first
             raise
 
     def _overheard(self, data: bytes) -> bool:
@@ -186,15 +193,13 @@ class Http1Stream:
     def _is_retried(self, reader: AnswerReader) -> bool:
         """Whether the body will be sent again, which it could not be if its iterator were broken off."""
         asked = self._exchange.is_retried
-        if asked is None or not reader.status:
+        if asked is None or reader.head is None or not reader.status:
             return False
-        return asked(reader.status, [(name, value) for name, _, value in reader.lines])
+        return asked(reader.status, [(name, value) for name, _, value in reader.head.lines])
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    async def _receive(self) -> None:
-        reader = self._reader
-        assert reader is not None, "made before anything is received"
+    async def _receive(self, reader: AnswerReader) -> None:
         try:
             data = await self._wire.read(self._exchange.deadline)
         except PeerReset:
@@ -221,7 +226,7 @@ class Http1Stream:
                 return b""
             if self._failure is not None:
                 raise after_headers(self._failure) from self._failure.__cause__
-            await self._receive()
+            await self._receive(reader)
         self._read_on = True
         return reader.chunks.popleft()
 
@@ -244,15 +249,13 @@ class Http1Stream:
             return
         self._closed = True
         self._exchange.abortable(_nothing)  # else each would hold on to the other until the garbage collector comes
-        self._connection.ended(usable=self._is_kept and self._is_over())
-
-    def _is_over(self) -> bool:
-        """Whether request and answer are whole, with nothing behind them that would be taken for the next answer."""
+        is_kept = self._is_kept
         reader = self._reader
-        if reader is None or self._sent is Phase.NOTHING_SENT:
-            return True
-        is_whole = self._sent is Phase.SENT_WHOLE and reader.is_whole
-        return is_whole and reader.keeps_alive and not reader.follows
+        if is_kept and reader is not None and self._sent is not Phase.NOTHING_SENT:
+            # Nothing may follow that would be taken for the next answer.
+            is_whole = self._sent is Phase.SENT_WHOLE and reader.is_whole
+            is_kept = is_whole and reader.keeps_alive and not reader.follows
+        self._connection.ended(is_kept)
 
 
 def _nothing() -> None:

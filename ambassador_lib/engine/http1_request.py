@@ -53,25 +53,29 @@ class RequestWriter:
         if not _harmless.issuperset(map(_name, headers)):
             headers = self._judged(headers)
         if self._left is None:
-            announced = announcement(body, exchange.method)
             self._left = CHUNKED if body is None else len(body)
+            announced = announcement(body, exchange.method)
             if announced is not None:
                 headers = [*headers, announced]
-        if exchange.destination.proper_case:
+        is_proper = exchange.destination.proper_case
+        if is_proper:
             headers = [(proper_case(name), value) for name, value in headers]
         target = exchange.target
-        if not (target.isascii() and target.isprintable()) or not target or " " in target:
+        if not (target.isascii() and target.isprintable()) or " " in target or not target:
             raise httpx.LocalProtocolError("Illegal target characters")
-        lines = [
-            b"%b %b HTTP/1.1" % (_method(exchange.method), target.encode()),
-            _host_line(exchange.authority, proper=exchange.destination.proper_case),
-            *map(b": ".join, headers),
-            b"\r\n",
-        ]
+        before, behind = _around_target(exchange.method, exchange.authority, is_proper)
+        lines = [before + target.encode() + behind, *map(b": ".join, headers), b"\r\n"]
         self.head = b"\r\n".join(lines)
         values = [*map(_value, headers)]
-        if self.head.translate(None, SENDABLE) != b"\r\n" * len(lines) or values != [*map(bytes.strip, values)]:
+        is_legal = self.head.translate(None, SENDABLE) == b"\r\n" * (len(lines) + 1)
+        if not is_legal or values != [*map(bytes.strip, values)]:
             raise _illegal(values)
+
+    def whole(self, body: bytes) -> bytes:
+        """Return all of the request, with a body that is at hand."""
+        if not body and not self._left:
+            return self.head
+        return b"".join((self.head, self.piece(body), self.end()))
 
     def piece(self, chunk: bytes) -> bytes:
         """Return a piece of the body as it is sent."""
@@ -157,20 +161,16 @@ def _illegal(values: list[bytes]) -> httpx.LocalProtocolError:
     return httpx.LocalProtocolError(f"Illegal header value {value!r}")
 
 
-@lru_cache(maxsize=64)
-def _method(method: str) -> bytes:
+@lru_cache(maxsize=1024)
+def _around_target(method: str, authority: str, is_proper: bool) -> tuple[bytes, bytes]:  # noqa: FBT001 - quicker so
+    """Return what stands before the target, and what follows it up to the end of the host's line."""
     name = method.encode("latin-1", "replace")
     if not TOKEN.fullmatch(name):
         raise httpx.LocalProtocolError("Illegal method characters")
-    return name
-
-
-@lru_cache(maxsize=1024)
-def _host_line(authority: str, *, proper: bool) -> bytes:
-    value = authority.encode("latin-1")
-    if not VALUE.fullmatch(value):
-        raise httpx.LocalProtocolError(f"Illegal header value {value!r}")
-    return (b"Host: %b" if proper else b"host: %b") % value
+    host = authority.encode("latin-1")
+    if not VALUE.fullmatch(host):
+        raise httpx.LocalProtocolError(f"Illegal header value {host!r}")
+    return name + b" ", b" HTTP/1.1\r\n" + (b"Host: " if is_proper else b"host: ") + host
 
 
 @lru_cache(maxsize=1024)

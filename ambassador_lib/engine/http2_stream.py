@@ -46,6 +46,8 @@ class Http2Stream:
         self.ready: Callable[[], bool] = self._has_ended
         self._connection = connection
         self._exchange = exchange
+        self._body = fixed_body(exchange.stream)
+        self.keeps_deadline = connection.wire.keeps_deadlines and self._body is not None
         self._head: list[Header] | None = None
         self._chunks: deque[tuple[bytes, int]] = deque()
         self._sent = False
@@ -87,7 +89,7 @@ class Http2Stream:
 
     async def _send(self) -> None:
         connection, exchange = self._connection, self._exchange
-        body = fixed_body(exchange.stream)
+        body = self._body
         headers = _request_headers(exchange, framed_headers(exchange.headers, body))
         with connection.lock:
             if not connection.is_usable():  # lost since it was chosen; nothing has been sent

@@ -174,7 +174,7 @@ class LoopWire:
     async def write(self, data: bytes, deadline: Deadline) -> None:  # noqa: ARG002 - the caller cancels
         """Send all; a cancellation in the middle leaves the connection unusable."""
         if self.has_hung_up():  # asyncio would throw away what is still to be read when the write fails
-            raise PeerReset("closed by the peer")
+            raise PeerReset("closed by the peer", sent=False)
         try:
             with anyio.move_on_after(self._patience) as patience:
                 await self._stream.send(data)

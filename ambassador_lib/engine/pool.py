@@ -23,7 +23,10 @@ class Pooled:
         destination = key[1]
         self.connection = connection
         self.key = key
+        self.known = False
+        """Whether the pool has it: what it has not is not kept."""
         self.listed = False
+        """Whether somebody may take it."""
         self.idle_since = now
         self.requests = 0
         self._clock = clock
@@ -43,38 +46,33 @@ class Pooled:
         """Whether another exchange can be opened; on an idle one that is unwanted, whoever takes it finds out."""
         if not self.connection.has_room() or self.is_worn_out():
             return False
-        return self.connection.is_idle() or not (self.is_retired() or self.is_too_old())
+        return self.connection.is_idle() or self.is_wanted(self._clock())
 
-    def is_usable(self) -> bool:
+    def is_usable(self, now: float) -> bool:
         """Whether another exchange can ever be opened."""
-        if not self.connection.is_usable() or self.is_worn_out():
-            return False
-        return not self.is_retired() and not self.is_too_old()
+        return self.connection.is_usable() and not self.is_worn_out() and self.is_wanted(now)
 
-    def is_retired(self) -> bool:
-        """Whether the host at the other end is no longer one of the cluster's, or has failed meanwhile."""
+    def is_wanted(self, now: float) -> bool:
+        """Whether the host at the other end belongs to the cluster, has not failed meanwhile, and it is not too old."""
         gauge = self._gauge
-        return gauge is not None and (gauge.retired or gauge.drains != self._drains)
+        if gauge is not None and (gauge.retired or gauge.drains != self._drains):
+            return False
+        return now < self._expires_at
 
     def is_worn_out(self) -> bool:
         """Whether `max_requests_per_connection` is reached."""
         return 0 < self._max_requests <= self.requests
 
-    def is_too_old(self) -> bool:
-        """Whether `max_connection_duration` has passed."""
-        return self._expires_at != INFINITY and self._clock() >= self._expires_at
-
     def is_overdue(self, now: float) -> bool:
         """Whether an idle connection has been so for too long, is unwanted or turns out to be dead."""
-        if now - self.idle_since >= self._idle_timeout or now >= self._expires_at or self.is_retired():
+        if now - self.idle_since >= self._idle_timeout or not self.is_wanted(now):
             return True
         return self.connection.is_stale()
 
     def uncount(self) -> None:
         """Tell the gauge, once."""
-        gauge = self._gauge
-        if self._counted and gauge is not None:
-            gauge.closed()
+        if self._counted and self._gauge is not None:
+            self._gauge.closed()
         self._counted = False
 
 
@@ -97,7 +95,7 @@ class Pool:
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
         self._free: dict[Key, dict[Pooled, None]] = {}
-        """Connections with room for another exchange, most recently used last; taken out wherever they stand."""
+        """Connections with room for another exchange, the most recently used last; taken out wherever they stand."""
         self.connections: set[Pooled] = set()
         self.dialling: dict[Key, Dialling] = {}
 
@@ -105,36 +103,36 @@ class Pool:
         """In a forked child: return what was open, and drop all; the lock, too, since whoever held it is gone."""
         inherited = self.connections
         self._start_afresh()
+        for pooled in inherited:
+            pooled.known = pooled.listed = False
         return inherited
 
     def take(self, key: Key, exchange: Exchange) -> tuple[Pooled, Stream, bool] | None:
-        """Begin an exchange on a connection with room for it; tell whether that one was idle."""
+        """Begin an exchange on the connection that was used last and has room; tell whether that one was idle."""
         with self._lock:
-            pooled = self._with_room_locked(key)
-            if pooled is None:
-                return None
-            connection = pooled.connection
-            was_idle = connection.is_exclusive or connection.is_idle()
-            stream = pooled.open(exchange)
-            if connection.is_exclusive or not pooled.has_room():
-                self._unlist_locked(pooled)
-            return pooled, stream, was_idle
-
-    def _with_room_locked(self, key: Key) -> Pooled | None:
-        free = self._free.get(key)
-        while free:
-            pooled = next(reversed(free))
-            if pooled.connection.is_exclusive or pooled.has_room():  # the former is listed while it is idle
-                return pooled
-            self._unlist_locked(pooled)  # lost or going away, while exchanges on it are still ending
-        return None
+            free = self._free.get(key)
+            while free:
+                pooled, _ = free.popitem()
+                if pooled.connection.is_exclusive:  # idle, then, and out of everybody's reach
+                    pooled.listed = False
+                    return pooled, pooled.open(exchange), True
+                if pooled.has_room():
+                    was_idle = pooled.connection.is_idle()
+                    stream = pooled.open(exchange)
+                    pooled.listed = pooled.has_room()
+                    if pooled.listed:
+                        free[pooled] = None
+                    return pooled, stream, was_idle
+                pooled.listed = False  # lost or going away, while exchanges on it are still ending
+            return None
 
     def add(self, pooled: Pooled) -> bool:
         """Take in a new connection, or tell that the engine was closed meanwhile: nobody would ever close it."""
         with self._lock:
             if not self._closed:
                 self.connections.add(pooled)
-            return not self._closed
+                pooled.known = True
+            return pooled.known
 
     def open(self, pooled: Pooled, exchange: Exchange) -> Stream:
         """Begin the first exchange on a new connection, and let others have what room is left."""
@@ -150,11 +148,19 @@ class Pool:
 
     def settle(self, pooled: Pooled) -> bool:
         """After an exchange, keep the connection for others, or tell that it is over."""
+        now = self._now()
+        connection = pooled.connection
         with self._lock:
-            is_idle = pooled.connection.is_idle()
+            if connection.is_exclusive:  # idle, then, and not listed
+                pooled.idle_since = now
+                if not pooled.known or not pooled.is_usable(now):
+                    return True
+                self._put_locked(pooled)
+                return False
+            is_idle = connection.is_idle()
             if is_idle:
-                pooled.idle_since = self._now()
-            if pooled.is_usable() and pooled in self.connections:
+                pooled.idle_since = now
+            if pooled.known and pooled.is_usable(now):
                 self._list_locked(pooled)
                 return False
             self._unlist_locked(pooled)
@@ -165,6 +171,7 @@ class Pool:
         with self._lock:
             self._unlist_locked(pooled)
             self.connections.discard(pooled)
+            pooled.known = False
 
     def withdraw(self, is_overdue: Callable[[Pooled], bool]) -> list[Pooled]:
         """Take the idle connections that are overdue out of everybody's reach."""
@@ -185,7 +192,7 @@ class Pool:
             self.connections.clear()
             self._free.clear()
             for pooled in doomed:
-                pooled.listed = False
+                pooled.known = pooled.listed = False
             return doomed
 
     def join(self, key: Key, make_signal: Callable[[], Signal]) -> tuple[Dialling, Signal | None]:
@@ -208,12 +215,15 @@ class Pool:
             signal.set()
 
     def _list_locked(self, pooled: Pooled) -> None:
-        if pooled in self.connections and not pooled.listed and pooled.has_room():
-            pooled.listed = True
-            free = self._free.get(pooled.key)
-            if free is None:
-                free = self._free[pooled.key] = {}
-            free[pooled] = None
+        if pooled.known and not pooled.listed and pooled.has_room():
+            self._put_locked(pooled)
+
+    def _put_locked(self, pooled: Pooled) -> None:
+        pooled.listed = True
+        free = self._free.get(pooled.key)
+        if free is None:
+            free = self._free[pooled.key] = {}
+        free[pooled] = None
 
     def _unlist_locked(self, pooled: Pooled) -> None:
         if pooled.listed:

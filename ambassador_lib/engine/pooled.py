@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Coroutine
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -35,6 +36,8 @@ class PooledEngine:
     """Blocking; used by many threads at once."""
 
     dials = True
+    keeps_deadlines = True
+    """`send` ends at the exchange's deadline by itself, and so do the reads of a response's body."""
 
     def __init__(self, clock: Clock, *, patience: float = PATIENCE, network: Network | None = None) -> None:
         self._now = clock.monotonic
@@ -62,31 +65,40 @@ class PooledEngine:
             pooled, stream, _ = taken
         try:
             exchange.on_connected()
-            head = await stream.start()
+            work = stream.start()
+            head = await (work if stream.keeps_deadline else self._network.within(exchange.deadline, work))
         except BaseException as error:
-            if isinstance(error, UpstreamResetError):
-                error.phase, error.reused = stream.phase, pooled.requests > 1
-            await self._release(pooled, stream)
+            _tell_phase(error, pooled, stream)
+            await self._released(pooled, stream)
             raise
+        body: BodyStream
         if head.body is not None and (not head.body or head.status < exchange.dropped_from):
-            await self._release(pooled, stream)
-            return make_response(head.status, head.lines, httpx.ByteStream(head.body), head.extensions)
-        return make_response(head.status, head.lines, self._body(pooled, stream), head.extensions)
+            body = httpx.ByteStream(head.body)
+            rest = self._release(pooled, stream)
+            if rest is not None:
+                await rest
+        else:
+            body = self._body(exchange, pooled, stream)
+        return make_response(head.status, head.lines, body, head.extensions)
 
-    def _body(self, pooled: Pooled, stream: Stream) -> BodyStream:
+    def _body(self, exchange: Exchange, pooled: Pooled, stream: Stream) -> BodyStream:
+        keeps_deadlines = pooled.connection.wire.keeps_deadlines
+
         async def read() -> bytes:
             try:
-                return await stream.read()
+                work = stream.read()
+                return await (work if keeps_deadlines else self._network.within(exchange.deadline, work))
             except UpstreamResetError as error:
-                error.phase, error.reused = stream.phase, pooled.requests > 1
+                _tell_phase(error, pooled, stream)
                 raise
 
         async def close() -> None:
-            await self._release(pooled, stream)
+            await self._released(pooled, stream)
 
-        body = self._network.body(read, close)
-        body.drop = stream.drop  # type: ignore[union-attr]  # ours, of whichever kind
-        return body
+        body: Any = self._network.body(read, close)
+        body.drop = stream.drop
+        body.keeps_deadlines = True
+        return body  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Close every connection; exchanges still under way break off, and so do those that still dial."""
@@ -117,7 +129,7 @@ class PooledEngine:
                 if not (was_idle and pooled.is_overdue(self._now())):
                     return pooled, stream
                 self._pool.remove(pooled)
-                await self._release(pooled, stream)
+                await self._released(pooled, stream)
             elif exchange.destination.protocol == "http2":
                 await self._dial_shared(key, exchange)
             else:
@@ -164,15 +176,29 @@ class PooledEngine:
 
     # --- giving it back ----------------------------------------------------------------------------------------------
 
-    async def _release(self, pooled: Pooled, stream: Stream) -> None:
-        """End an exchange and keep its connection, or close it; no cancellation comes in between."""
+    def _release(self, pooled: Pooled, stream: Stream) -> Coroutine[Any, Any, None] | None:
+        """End an exchange and keep its connection; where that takes more than bookkeeping, return it to be awaited."""
         farewell = stream.end()
         if farewell is not None:
+            return self._say(farewell, pooled)
+        return self._shut(pooled) if self._pool.settle(pooled) else None
+
+    async def _released(self, pooled: Pooled, stream: Stream) -> None:
+        rest = self._release(pooled, stream)
+        if rest is not None:
+            await rest
+
+    async def _say(self, farewell: Coroutine[Any, Any, None], pooled: Pooled) -> None:
+        try:
             with self._network.shielded():
                 await farewell
-        if self._pool.settle(pooled):
-            with self._network.shielded():
-                await self._discard(pooled)
+        finally:
+            if self._pool.settle(pooled):
+                await self._shut(pooled)
+
+    async def _shut(self, pooled: Pooled) -> None:
+        with self._network.shielded():
+            await self._discard(pooled)
 
     async def _discard(self, pooled: Pooled) -> None:
         self._pool.remove(pooled)
@@ -223,6 +249,12 @@ class AsyncPooledEngine(PooledEngine):
 
             network = LoopNetwork(clock.monotonic, patience)
         super().__init__(clock, network=network)
+
+
+def _tell_phase(error: BaseException, pooled: Pooled, stream: Stream) -> None:
+    if isinstance(error, UpstreamResetError):
+        error.phase = stream.phase
+        error.reused = pooled.requests > 1
 
 
 _engines: weakref.WeakSet[PooledEngine] = weakref.WeakSet()

@@ -113,6 +113,10 @@ class Stream(Protocol):
     """One exchange on a connection."""
 
     @property
+    def keeps_deadline(self) -> bool:
+        """Whether `start` ends at the deadline by itself: its wire does, and it waits for nobody else."""
+
+    @property
     def phase(self) -> Phase:
         """How far it has come."""
 

@@ -158,8 +158,8 @@ class Retry:
             return "the request's body is longer than its replay buffer"
         if not self._idempotent_only or call.method in IDEMPOTENT or call.header(b"idempotency-key"):
             return None
-        if isinstance(outcome, AmbassadorError) and _kind(outcome) in (Failure.CONNECT, Failure.REFUSED_STREAM):
-            return None  # the upstream cannot have started on it
+        if _cannot_have_begun(outcome):
+            return None
         return f"{call.method} without an Idempotency-Key (retry_safety='idempotent')"
 
     def _application_refusal(self, state: tenacity.RetryCallState) -> str | None:
@@ -246,6 +246,13 @@ class LongerWait(wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         return max(float(self._ours(retry_state)), float(self._theirs(retry_state)))
+
+
+def _cannot_have_begun(outcome: Outcome) -> bool:
+    """Whether the upstream has not started on the request: it was never sent, or refused unread."""
+    if isinstance(outcome, UpstreamResetError):
+        return outcome.refused or not outcome.may_have_been_sent
+    return isinstance(outcome, UpstreamConnectError)
 
 
 def _kind(error: AmbassadorError) -> Failure:

@@ -89,7 +89,7 @@ class BlockingSimulatedWire:
         if self._hear is not None:
             self._overhear(self._hear)
         if self._link.is_over:
-            raise PeerReset("broken pipe")
+            raise PeerReset("broken pipe", sent=False)
         self._link.send(data)
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:

@@ -80,7 +80,7 @@ class LoopSimulatedWire(LoopWire):
         if self._is_listening:
             await anyio.lowlevel.checkpoint()
         if self.has_hung_up():
-            raise PeerReset("closed by the peer")
+            raise PeerReset("closed by the peer", sent=False)
         self._link.send(data)
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:

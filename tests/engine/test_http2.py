@@ -459,7 +459,7 @@ def test_connection_going_away_is_not_chosen_while_it_ends(mode: Mode) -> None:
             old = await engine.send(exchange("/old"))
             (pooled,) = engine._pool.connections
             await pooled.connection.until(
-                next(iter(pooled.connection.streams.values())), lambda: not pooled.is_usable()
+                next(iter(pooled.connection.streams.values())), lambda: not pooled.connection.is_usable()
             )
             assert await mode.read(await engine.send(exchange("/new"))) == b"ok"
             assert await mode.read(old) == b"partial"

@@ -8,7 +8,14 @@ import httpx
 import pytest
 import tenacity
 
-from ambassador_lib import CircuitOpenError, PerTryTimeoutError, RouteTimeoutError, UpstreamConnectError
+from ambassador_lib import (
+    CircuitOpenError,
+    PerTryTimeoutError,
+    RouteTimeoutError,
+    UpstreamConnectError,
+    UpstreamResetError,
+)
+from ambassador_lib.errors import Phase, connection_termination
 from ambassador_lib.testing.clock import FakeRandom
 
 from .harness import Body, Hang, Spec, bootstrap, story
@@ -109,6 +116,24 @@ def test_a_post_is_retried_where_the_upstream_cannot_have_started(spec: Spec) ->
     """A refused connection is no risk, whatever the method."""
     spec.given(retrying("5xx"), httpx.ConnectError("refused"), 200)
     assert 200 == spec.post(content=b"pay").status_code
+
+
+@pytest.mark.parametrize(
+    ("phase", "retried"),
+    [(Phase.NOTHING_SENT, True), (Phase.SENT_IN_PART, False), (Phase.SENT_WHOLE, False), (None, False)],
+)
+def test_a_post_is_retried_where_nothing_of_it_was_sent(spec: Spec, phase: Phase | None, retried: bool) -> None:
+    """A reset tells how far the request had come; where nobody can tell, it may have been sent."""
+    reset = connection_termination()
+    reset.phase = phase
+    spec.given(retrying("reset"), reset, 200)
+    if retried:
+        assert 200 == spec.post(content=b"pay").status_code
+    else:
+        with pytest.raises(UpstreamResetError):
+            spec.post(content=b"pay")
+    assert (2 if retried else 1) == len(spec.upstream.seen)
+    spec.assert_nothing_held()
 
 
 def test_a_post_is_not_retried_after_its_per_try_timeout(spec: Spec) -> None:
