@@ -88,6 +88,7 @@ TERMINATED = Seen(UpstreamResetError, ("UC",), details("connection_termination")
 GARBLED = Seen(UpstreamResetError, ("UPE",), details("protocol_error"), not_retried_because=UNSAFE)
 BROKEN_OFF = Seen(UpstreamResetError, ("UPE",), details("protocol_error", "after"))
 FAULTS = {
+    "sent nothing": Fault(reset, TERMINATED, kept=True, is_safe=True),
     "sent in part": Fault(before_the_body, TERMINATED, body=LARGE),
     "sent whole, then closed": Fault(when_asked(close), TERMINATED),
     "sent whole, then reset": Fault(when_asked(reset), TERMINATED),

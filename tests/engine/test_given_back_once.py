@@ -1,0 +1,117 @@
+"""What went wrong in prototypes of the engine: answers, counts and ends that reached somebody else's exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from typing import Any
+
+import anyio
+import pytest
+
+from ambassador_lib.engine.pooled import AsyncPooledEngine
+
+from .conftest import Mode
+from .servers import OK, answering, read_request, serving
+
+
+def echo(sock: socket.socket) -> None:
+    while True:
+        target = read_request(sock).split(b" ")[1]
+        sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(target), target))
+
+
+def test_an_answer_is_its_callers_when_its_connection_is_anothers(mode: Mode) -> None:
+    """A body that nobody has read yet does not change when the connection brings the next answer."""
+    with serving(echo) as server:
+
+        async def main(engine: Any) -> None:
+            responses = [await mode.send(engine, mode.exchange(server, target=f"/{number}")) for number in range(5)]
+            bodies = [await mode.read(response) for response in responses]
+            assert bodies == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+        mode.run(main)
+
+
+def test_a_try_that_has_ended_cannot_break_another_off(mode: Mode) -> None:
+    """Who breaks off a try too late hits nobody: its connection serves another exchange by then."""
+    answer_second = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(OK)
+        read_request(sock)
+        first.abort()
+        answer_second.set()
+        sock.sendall(OK)
+
+    with serving(handler) as server:
+        first = mode.exchange(server)
+
+        async def main(engine: Any) -> None:
+            assert await mode.read(await mode.send(engine, first)) == b"ok"
+            assert await mode.read(await mode.send(engine, mode.exchange(server))) == b"ok"
+            assert answer_second.is_set()
+            assert server.connections == 1
+
+        mode.run(main)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_connect_is_not_counted(backend: str) -> None:
+    """Whenever it is cancelled, a connect leaves the count where it was, and never below."""
+    mode = Mode(backend)
+    lowest: list[int] = []
+    closed = mode.gauge.closed
+
+    def noted() -> None:
+        closed()
+        lowest.append(mode.gauge.now)
+
+    mode.gauge.closed = noted  # type: ignore[method-assign]
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            for turns in range(12):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(engine.send, mode.exchange(server, idle_timeout=0.0))
+                    for _ in range(turns):
+                        await anyio.lowlevel.checkpoint()
+                    group.cancel_scope.cancel()
+                assert mode.gauge.now >= 0
+
+        mode.run(main)
+    assert min(lowest, default=0) >= 0
+    assert mode.gauge.opens == mode.gauge.closes
+
+
+def test_looking_for_input_never_waits() -> None:
+    """A look whether something has come returns at once; `MSG_DONTWAIT` on a socket with a timeout would wait."""
+    mode = Mode("sync")
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            await mode.read(await mode.send(engine, mode.exchange(server, deadline=mode.after(30))))
+            (pooled,) = engine._pool.connections
+            started = time.monotonic()
+            assert not pooled.connection.wire.has_input()
+            assert time.monotonic() - started < 5
+
+        mode.run(main)
+
+
+def test_engines_of_loops_that_end_keep_no_tasks() -> None:
+    """A loop that has carried calls ends with nothing under way."""
+    mode = Mode("asyncio")
+    with serving(answering(OK)) as server:
+
+        async def main() -> None:
+            engine = AsyncPooledEngine(mode.clock)
+            assert await mode.read(await mode.send(engine, mode.exchange(server))) == b"ok"
+            await engine.close()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(main())
+    assert mode.gauge.now == 0
