@@ -32,6 +32,9 @@ class LoopSimulatedNetwork(LoopNetwork):
     async def dial(self, exchange: Exchange) -> LoopSimulatedWire:
         """Connect, within the connect timeout; no TLS is done, and ALPN says what the cluster speaks."""
         self._world.time.loops.check()
+        return await self.within(exchange.deadline, self._dialled(exchange))
+
+    async def _dialled(self, exchange: Exchange) -> LoopSimulatedWire:
         waker = Waker()
         dialling = self._world.dial(exchange.destination, waker.wake)
         try:
