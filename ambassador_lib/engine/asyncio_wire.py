@@ -20,7 +20,7 @@ from .asyncio_listening import Listening
 from .blocking_wire import socket_info
 from .readiness import has_hung_up, has_input
 from .waiting import Waiting
-from .wire import PeerReset
+from .wire import OVERHEARD, PeerReset
 
 BUFFER = 128 * 1024
 """Bytes that are received at once."""
@@ -92,12 +92,21 @@ class AsyncioWire(asyncio.BaseProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """The socket is closed, or is about to be: a write that failed makes the loop give up what is still unread."""
+        if exc is not None and not self._is_over:
+            self._keep_unread()
         self._is_over = True
         self._failure = self._failure or exc
         self._tell()
         self._incoming.stop()
         self._room.stop()
+
+    def _keep_unread(self) -> None:
+        """Take what the peer had sent before it broke off: a refusal, say, of what was being written."""
+        with suppress(OSError):
+            while self._size < OVERHEARD and (data := self._sock.recv(BUFFER)):
+                self._chunks.append(data)
+                self._size += len(data)
 
     def _tell(self) -> None:
         if self._on_news is not None:

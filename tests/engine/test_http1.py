@@ -213,6 +213,24 @@ def test_early_answer_to_a_large_upload_is_read(mode: Mode) -> None:
         mode.run(main)
 
 
+def test_a_refusal_is_heard_though_the_upload_is_reset(mode: Mode) -> None:
+    """An answer that came before the server reset the connection counts, however far writing the request had come."""
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno")
+
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(20):  # where the reset meets the writer is chance
+                response = await engine.send(mode.exchange(server, method="POST", stream=mode.body([b"x" * 4_000_000])))
+                assert response.status_code == 413
+                assert await mode.read(response) == b"no"
+
+        mode.run(main)
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "body", "headers"),
     [
