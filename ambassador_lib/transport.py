@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random as random_module
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -28,6 +27,7 @@ from .options import Options, check_transport
 from .policy import Policy
 from .runtime.blocking import BlockingRuntime, run_sync
 from .runtime.clock import SystemClock
+from .runtime.dice import SystemDice
 from .runtime.once import Once
 from .twins import Twinned, is_closed
 
@@ -91,7 +91,7 @@ class _Ambassador(Twinned):
             breaker_listeners=breaker_listeners,
             breaker_storage=breaker_storage,
             clock=SystemClock() if clock is None else clock,
-            random=random_module.Random() if random is None else random,
+            random=SystemDice() if random is None else random,
         )
         self._prepare(self._options)
         if (around := world.installed) is not None:

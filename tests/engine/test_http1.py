@@ -652,7 +652,7 @@ def test_deadline_within_the_body_of_a_blocking_call() -> None:
     with serving(once(LENGTH, until_closed)) as server:
 
         async def main(engine: Any) -> None:
-            response = await engine.send(mode.exchange(server, deadline=mode.after(0.05)))
+            response = await engine.send(mode.exchange(server, deadline=mode.after(0.3)))
             with pytest.raises(DeadlineExpired):
                 response.read()
             response.close()

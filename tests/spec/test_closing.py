@@ -158,3 +158,28 @@ def test_a_child_process_goes_on_calling() -> None:
     assert 0 == os.waitstatus_to_exitcode(status)
     assert 200 == spec.get().status_code
     spec.assert_nothing_held()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_workers_draw_otherwise_than_their_parent() -> None:
+    """Children forked from one process, and it itself, send different request ids."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=request.headers["x-request-id"])
+
+    with httpx.Client(transport=AmbassadorTransport(policy(), inner=httpx.MockTransport(answer))) as client:
+        client.get(BASE)
+        reading, writing = os.pipe()
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.write(writing, client.get(BASE).text.encode() + b"\n")
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+        os.close(writing)
+        with open(reading) as told:
+            drawn = [*told.read().split(), client.get(BASE).text]
+    assert len(drawn) == 3
+    assert len(set(drawn)) == 3
