@@ -18,7 +18,7 @@ from typing import Any
 from ..call import Deadline
 from .asyncio_listening import Listening
 from .blocking_wire import socket_info
-from .readiness import has_hung_up, has_input
+from .readiness import READABLE, has_hung_up, waiting_for
 from .waiting import Waiting
 from .wire import OVERHEARD, PeerReset
 
@@ -41,7 +41,7 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     __slots__ = (
         "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_over", "_is_paused",
-        "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
+        "_is_readable", "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class AsyncioWire(asyncio.BaseProtocol):
     ) -> None:
         self.alpn: str | None = None
         self._sock = sock
+        self._is_readable = waiting_for(sock, READABLE)
         self._transport: Any = None
         self._incoming = Waiting(loop, now, patience)
         self._room = Waiting(loop, now, patience)
@@ -227,7 +228,7 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     def has_input(self) -> bool:
         """Whether the loop has told of anything, or the system does."""
-        return bool(self._chunks) or self._is_over or has_input(self._sock)
+        return bool(self._chunks) or self._is_over or bool(self._is_readable(0.0))
 
     def has_hung_up(self) -> bool:
         """Whether the loop has told of the peer's end, or the system does."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..call import Deadline
 from ..errors import DeadlineExpired
-from .readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready, waiting_for
+from .readiness import READABLE, WRITABLE, has_hung_up, is_ready, waiting_for
 from .wire import OVERHEARD, READ_SIZE, PeerReset
 
 
@@ -144,8 +144,8 @@ class BlockingWire:
         os.close(self._sock.detach())
 
     def has_input(self) -> bool:
-        """Poll for anything at all."""
-        return has_input(self._sock)
+        """Poll for anything at all; an idle connection's, which nobody waits for."""
+        return bool(self._is_readable(0.0))
 
     def has_hung_up(self) -> bool:
         """Poll for the peer's end behind what is still to be read."""
