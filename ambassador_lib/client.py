@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache, partial
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
 
 import httpx
 
@@ -186,11 +186,10 @@ class Client(SyncPolicyClient):
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
             response: httpx.Response = otherwise.handle_request(request)
             return response
-        try:
-            return ambassador.handle_over(request, otherwise)
-        except httpx.UnsupportedProtocol as error:
-            _explain_relative(error, request.url, self.current_policy)
-            raise
+        return ambassador.handle_over(request, otherwise)
+
+    def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
+        _explain_relative(error, url, self.current_policy)
 
 
 class AsyncClient(AsyncPolicyClient):
@@ -305,17 +304,16 @@ class AsyncClient(AsyncPolicyClient):
             self._is_rewired(self._constructed, self._given) or (self._given is None and not pristine())
         )
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
+    def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
-            response: httpx.Response = await otherwise.handle_async_request(request)
-            return response
-        try:
-            return await ambassador.handle_over(request, otherwise)
-        except httpx.UnsupportedProtocol as error:
-            _explain_relative(error, request.url, self.current_policy)
-            raise
+            past: Coroutine[Any, Any, httpx.Response] = otherwise.handle_async_request(request)
+            return past
+        return ambassador.handle_over(request, otherwise)
+
+    def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
+        _explain_relative(error, url, self.current_policy)
 
 
 class _Ambassadors(Generic[Ambassador]):
@@ -358,7 +356,7 @@ class _Ambassadors(Generic[Ambassador]):
             raise RuntimeError("The client has been closed.")
         ambassador = make()
         ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
-        ambassador.marks_timeouts = True
+        ambassador.is_of_client = True
         return ambassador
 
     def drain(self) -> list[Ambassador]:

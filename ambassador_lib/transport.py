@@ -22,7 +22,7 @@ from ._httpx import (
     pristine,
     target_of,
 )
-from .call import INFINITY, Call
+from .call import INFINITY, Answer, Call
 from .options import Options, check_transport
 from .policy import Policy
 from .runtime.blocking import BlockingRuntime, run_sync
@@ -56,8 +56,9 @@ class _Ambassador(Twinned):
 
     closes_inner = True
     """False where somebody else closes `inner`: a client closes its own transports."""
-    marks_timeouts = False
-    """True under a client that marks a timeout nobody set; else httpx's default is known by its value alone."""
+    is_of_client = False
+    """True under a client of ours. It has seen to whoever patches httpx, and marks a timeout that nobody set; elsewhere
+    httpx's default is known by its value alone."""
 
     def __init__(
         self,
@@ -194,7 +195,7 @@ class _Ambassador(Twinned):
                 return None
             at_work = self._begin()
         entry = at_work.find(url)
-        if entry is None or self._inner is not None or pristine():
+        if entry is None or self._inner is not None or self.is_of_client or pristine():
             return entry
         return self._watched[passes_on()].get()[0].find(url)
 
@@ -216,7 +217,7 @@ class _Ambassador(Twinned):
         if (
             timeout is None
             or isinstance(timeout, DefaultTimeout)
-            or (timeout == _HTTPX_DEFAULT and not self.marks_timeouts)
+            or (timeout == _HTTPX_DEFAULT and not self.is_of_client)
         ):
             timeout = self._timeout
         if timeout is not None:
@@ -376,20 +377,20 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         """Carry one request out. Raises the contract's errors, or httpx's own for what the policy does not claim."""
         return await self.handle_over(request, None)
 
-    async def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> httpx.Response:
+    def handle_over(self, request: httpx.Request, passthrough: httpx.AsyncBaseTransport | None) -> Answer:
         """As `handle_async_request`, with the transport to use for what the policy does not claim."""
         around = world.installed
         if around is not None and self._options.surroundings is None:
             around.check_loop()
-            return await self._twin(around).handle_over(request, passthrough)
+            return self._twin(around).handle_over(request, passthrough)
         entry = self._entry(request.url) or self._refusal()
         if entry is not None:
-            return await entry.handle(self._call(request))
+            return entry.handle(self._call(request))
         transport = self._way_past(request, passthrough)
         if self.policy is not None:
-            response: httpx.Response = await transport.handle_async_request(request)
-            return response
-        return await self._plain.get().handle(self._call(request), transport)
+            past: Answer = transport.handle_async_request(request)
+            return past
+        return self._plain.get().handle(self._call(request), transport)
 
     async def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait, as Envoy's start-up does, for first resolutions and first health checks.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Coroutine
 from http.cookiejar import CookieJar
 from typing import Any, ClassVar
 
@@ -125,6 +126,15 @@ class PolicyClient(RequestBuilder):
         stand_before_pool(self._transport)
         return self._transport if type(self)._transport_for_url is type(self)._choice else self._transport_for_url(url)
 
+    def _tell(self, error: httpx.RequestError, request: httpx.Request) -> None:
+        """Tell an error whose it is, as httpx does, and what would help where that is known."""
+        error.request = request
+        if isinstance(error, httpx.UnsupportedProtocol):
+            self._explain(error, request.url)
+
+    def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
+        raise NotImplementedError
+
     def _receive(
         self, request: httpx.Request, response: httpx.Response, stream: SyncByteStream | AsyncByteStream
     ) -> httpx.Response:
@@ -213,7 +223,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         try:
             response = self._handle(request)
         except httpx.RequestError as error:
-            error.request = request
+            self._tell(error, request)
             raise
         assert isinstance(response.stream, SyncByteStream)
         return self._receive(request, response, BoundSyncStream(response.stream, response=response, start=start))
@@ -270,7 +280,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
             raise
         return await self._send_handling_redirects(following, follow_redirects=True, history=[response])
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
+    def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         raise NotImplementedError
 
     async def _send_single_request(self, request: httpx.Request) -> httpx.Response:
@@ -280,7 +290,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         try:
             response = await self._handle(request)
         except httpx.RequestError as error:
-            error.request = request
+            self._tell(error, request)
             raise
         assert isinstance(response.stream, AsyncByteStream)
         return self._receive(request, response, BoundAsyncStream(response.stream, response=response, start=start))
