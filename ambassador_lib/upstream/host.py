@@ -7,7 +7,6 @@ survive refreshes; only `Upstream` changes its flags and its description.
 from __future__ import annotations
 
 import enum
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -104,7 +103,6 @@ class Host:
     """One address at work. The fields of its `spec` can be read as attributes of the host."""
 
     __slots__ = (
-        "_lock",
         "active",
         "address",
         "alternates",
@@ -134,12 +132,12 @@ class Host:
         """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""
         self.flags = NO_FLAGS
         self.active = 0
-        """Requests in flight; changed by `begin` and `end` only."""
+        """Requests in flight; changed by `begin` and `end` only, within which the interpreter lets no other thread in
+        (as in `statistics.Counters`)."""
         self.outlier: HostMonitor | None = None
         """What the outlier detector knows of this host."""
         self.destinations = Destinations()
         """The engine's parts made ready for this host, by whatever key their maker likes."""
-        self._lock = threading.Lock()
         self.describe(spec)
 
     def describe(self, spec: HostSpec) -> None:
@@ -171,18 +169,15 @@ class Host:
 
     def begin(self) -> None:
         """Count a request in flight."""
-        with self._lock:
-            self.active += 1
+        self.active += 1
 
     def end(self) -> None:
         """Count it no longer."""
-        with self._lock:
-            if self.active:  # one that began before a fork is counted no longer
-                self.active -= 1
+        if self.active:  # one that began before a fork is counted no longer
+            self.active -= 1
 
     def start_afresh(self) -> None:
         """In a forked child: what was in flight ends in the parent."""
-        self._lock = threading.Lock()
         self.active = 0
         self.destinations.clear()
 

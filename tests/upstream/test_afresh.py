@@ -74,7 +74,6 @@ def test_no_lock_of_the_parent_is_met_again(upstream: Upstream) -> None:
         upstream.outlier._lock,
         upstream.breaker._lock,
         upstream.breaker._machine._lock,
-        host._lock,
     )
     with held_elsewhere(*locks, upstream.limits["DEFAULT"].mailbox._lock):
         upstream.start_afresh()
