@@ -355,8 +355,10 @@ class Call:
         if self.request_ended is not None and self.per_try_timeout != INFINITY:
             had_none = attempt.try_at == INFINITY
             attempt.try_at = at = now + self.per_try_timeout
-            if not had_none or at < self.deadline.at:  # the other bounds stand
+            if not had_none:
                 self._rearm()
+            elif at < self.deadline.at:  # all other bounds stand
+                self.deadline.set(at)
         if self.has_rare_bounds:
             attempt.over_at = now + self.max_stream_duration
             if self.request_ended is not None:

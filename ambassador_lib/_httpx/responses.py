@@ -22,21 +22,21 @@ def take_whole(response: httpx.Response) -> bool:
     bound = response.stream
     if type(bound) is not BoundSyncStream and type(bound) is not BoundAsyncStream:
         return False
-    stream = bound._stream
+    stream, known = bound._stream, response.__dict__
     if (
         type(stream) is not httpx.ByteStream
-        or type(stream._stream) is not bytes
+        or type(body := stream._stream) is not bytes
+        or type(response) is not httpx.Response
         or response.is_stream_consumed
         or response.is_closed
-        or type(response) is not httpx.Response
-        or hasattr(response, "_content")
-        or hasattr(response, "_decoder")
+        or "_content" in known
+        or "_decoder" in known
         or b"content-encoding" in [name for _, name, _ in response.headers._list]
         or not _reading.are_as_written(httpx.Response)
     ):
         return False
-    response._content = stream._stream
-    response._num_bytes_downloaded = len(stream._stream)
+    response._content = body
+    response._num_bytes_downloaded = len(body)
     response.is_stream_consumed = True
     response.is_closed = True
     response._elapsed = timedelta(0, time.perf_counter() - bound._start)

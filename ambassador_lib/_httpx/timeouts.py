@@ -22,7 +22,7 @@ class UnsetTimeout(httpx.Timeout):
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the timeouts by phase, in seconds."""
-        return DefaultTimeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
+        return DefaultTimeout(vars(self))
 
     def __eq__(self, other: object) -> bool:
         return httpx.Timeout(self) == (httpx.Timeout(other) if isinstance(other, UnsetTimeout) else other)
