@@ -78,9 +78,13 @@ def test_commands_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link is a file of the repository."""
+    """Every relative link is a file of the repository, and what follows its `#` a heading in there."""
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        name, _, anchor = target.partition("#")
+        assert (ROOT / name).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
 
 
 def test_the_table_of_failures_is_true() -> None:
