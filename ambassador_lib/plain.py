@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .runtime.base import Runtime
     from .runtime.control import Watch
-    from .telemetry.tracing import TrySpan
+    from .telemetry.spans import Recording
 
 HOSTS = 1024
 """Breakers are kept for this many hosts, the least recently called one is forgotten first."""
@@ -174,7 +174,7 @@ class PlainStack:
                 counted.end(attempt.status or type(attempt.error), attempt.duration)
             self._tracing.end_try(span, attempt.status, attempt.error)
 
-    def _traced(self, call: Call, attempt: Attempt) -> tuple[httpx.Request, TrySpan | None]:
+    def _traced(self, call: Call, attempt: Attempt) -> tuple[httpx.Request, Recording | None]:
         """Start the try's span and return the request that carries its identity, otherwise as it was written."""
         headers = call.headers.copy()
         span = self._tracing.start_try(call, attempt, headers)

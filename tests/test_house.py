@@ -26,7 +26,7 @@ ORDER: dict[str, set[str]] = {
     "runtime": {"_httpx", "call", "errors"},
     "engine": {"_httpx", "call", "errors", "policy", "runtime"},
     "routing": {"algorithms", "call", "policy", "runtime"},
-    "telemetry": {"call", "policy", "routing", "runtime"},
+    "telemetry": {"_httpx", "call", "policy", "routing", "runtime"},
     "upstream": {"algorithms", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "engine", "errors", "policy", "runtime", "upstream"},
     "filters": {"_httpx", "algorithms", "call", "engine", "errors", "policy", "routing", "runtime"},

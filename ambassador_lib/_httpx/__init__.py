@@ -9,7 +9,7 @@ from .options import AsyncClientOptions, ClientOptions
 from .parts import content_of, lower_case, make_headers, make_request, make_response, with_headers
 from .patched import connects, passes_on, pristine
 from .timeouts import DefaultTimeout, UnsetTimeout
-from .urls import origin_of, target_of, with_target
+from .urls import origin_of, parts_of, target_of, with_target
 from .watched import AsyncWatchedTransport, WatchedTransport
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "make_request",
     "make_response",
     "origin_of",
+    "parts_of",
     "passes_on",
     "pristine",
     "target_of",

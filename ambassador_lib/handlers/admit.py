@@ -135,7 +135,7 @@ class Admit:
             self._do_more(call)
         if self._manager.tracing is not None:
             self._trace(call, self._manager.tracing)
-        elif self._tracing.enabled:
+        else:
             self._tracing.start_call(call)
         return next(call)
 

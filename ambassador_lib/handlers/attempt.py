@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from ..runtime.base import Runtime
     from ..telemetry.instruments import Line
     from ..telemetry.metrics import Metrics
-    from ..telemetry.tracing import Tracing, TrySpan
+    from ..telemetry.spans import Recording
+    from ..telemetry.tracing import Tracing
     from ..upstream.upstream import Upstream
 
 
@@ -114,7 +115,7 @@ class SendAttempt:
             self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
         return response
 
-    def _failed(self, call: Call, error: BaseException, span: TrySpan | None, counted: Line | None) -> BaseException:
+    def _failed(self, call: Call, error: BaseException, span: Recording | None, counted: Line | None) -> BaseException:
         """Tell how the try failed, and return what it is called."""
         attempt = call.attempt
         failure = attempt.error = self._failure(call, error)

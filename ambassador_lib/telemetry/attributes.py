@@ -6,7 +6,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .._httpx import parts_of
+
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     import httpx
 
     from ..call import Call
@@ -16,42 +20,44 @@ Outcome = int | type[object]
 """How a request ended: with a status, or with an exception of this type."""
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+SPAN_NAMES = {method: method for method in KNOWN_METHODS}
+OTHER_NAME = "HTTP"
+"""Of spans whose method the conventions do not know."""
 FIRST_ERROR_STATUS = 400
 """HTTP semantic conventions: for a client, 4xx are errors too."""
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+KEPT = 1024
+KEPT_LENGTH = 2048
+"""Descriptions of requests that are kept, and characters of the longest URL in them: 5 MB at most, usually a tenth."""
+_kept: dict[Hashable, Attributes] = {}
 
 # `url.full`: "query string values for these keys SHOULD be redacted by default".
 _SECRET = re.compile(r"([?&](?:AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-\w+)=)[^&#]*")
 _USERINFO = re.compile(r"^([^:/?#]+://)([^/?#]*)@")
 
 
-def method_name(method: str) -> str:
-    """Return a span's name: the method, `HTTP` for one that the conventions do not know."""
-    return method if method in KNOWN_METHODS else "HTTP"
-
-
 def call_attributes(method: str, url: httpx.URL) -> Attributes:
     """Describe the logical request as the application made it."""
-    return _attributes(method, redacted(str(url)), url.host, url.port, url.scheme)
+    key = (method, parts_of(url))
+    found = _kept.get(key) or _keep(key, _attributes(method, str(url), url.host, url.port, url.scheme))
+    return found.copy()
 
 
 def try_attributes(
     method: str, scheme: str, authority: str, target: str, number: int, cluster: str | None
 ) -> Attributes:
     """Describe one try as the upstream sees it: rewritten host and path."""
-    host, port = split_address(authority.rpartition("@")[2] if "@" in authority else authority)
-    found = _attributes(method, redacted(f"{scheme}://{authority}{target}"), host, port, scheme)
+    key = (method, scheme, authority, target, cluster)
+    found = (_kept.get(key) or _keep(key, _upstream_attributes(*key))).copy()
     if number > 1:
         found["http.request.resend_count"] = number - 1
-    if cluster:
-        found["upstream_cluster.name"] = cluster
     return found
 
 
-def story_attributes(call: Call) -> Attributes:
-    """Tell what became of the logical request, under the names of Envoy's span tags."""
+def tell_story(call: Call, found: Attributes) -> None:
+    """Add what became of the logical request, under the names of Envoy's span tags."""
     report = call.report
-    found: Attributes = {}
     if report.flags:
         found["response_flags"] = ",".join(report.flags)
     if report.cluster:
@@ -59,11 +65,11 @@ def story_attributes(call: Call) -> Attributes:
     request_id = call.header(b"x-request-id")
     if request_id is not None:
         found["guid:x-request-id"] = request_id.decode("latin-1")
-    return found
 
 
+@lru_cache(maxsize=1024)
 def peer_attributes(peer: str) -> Attributes:
-    """Describe the other end of a connection, `address:port`."""
+    """Describe the other end of a connection, `address:port`; shared, so never changed."""
     address, port = split_address(peer)
     found: Attributes = {"network.peer.address": address}
     if port is not None:
@@ -120,18 +126,31 @@ def split_address(text: str) -> tuple[str, int | None]:
     return host.strip("[]"), int(port)
 
 
+def _upstream_attributes(method: str, scheme: str, authority: str, target: str, cluster: str | None) -> Attributes:
+    host, port = split_address(authority.rpartition("@")[2])
+    found = _attributes(method, f"{scheme}://{authority}{target}", host, port, scheme)
+    if cluster:
+        found["upstream_cluster.name"] = cluster
+    return found
+
+
 def _attributes(method: str, url: str, host: str, port: int | None, scheme: str) -> Attributes:
-    found: Attributes
-    if method in KNOWN_METHODS:
-        found = {"http.request.method": method, "url.full": url, "server.address": host}
-    else:
-        found = {
-            "http.request.method": "_OTHER",
-            "http.request.method_original": method,
-            "url.full": url,
-            "server.address": host,
-        }
+    found: Attributes = {"http.request.method": method}
+    if method not in KNOWN_METHODS:
+        found = {"http.request.method": "_OTHER", "http.request.method_original": method}
+    found["url.full"] = redacted(url)
+    found["server.address"] = host
     port = _PORTS.get(scheme) if port is None else port
     if port is not None:
         found["server.port"] = port
+    return found
+
+
+def _keep(key: Hashable, found: Attributes) -> Attributes:
+    """Keep what most calls will say again: of a long URL, or one that comes with its signature, few will."""
+    url = str(found["url.full"])
+    if len(url) <= KEPT_LENGTH and "REDACTED" not in url:
+        if len(_kept) >= KEPT:
+            _kept.clear()
+        _kept[key] = found
     return found

@@ -45,8 +45,8 @@ class _LateTracing:
 
     def start_call(self, call: Call) -> None:
         """Start the span of a call, if there is to be one."""
-        if self.enabled:
-            cast("Tracing", self).start_call(call)
+        if API in sys.modules:
+            _real(self).start_call(call)
 
     def follow(self, *_: object, **__: object) -> None:
         """A call without a span has none for others to follow."""

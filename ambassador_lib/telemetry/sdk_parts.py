@@ -5,10 +5,12 @@ Where anything is not as it is known to be (`known`), the public way is taken.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import export, sampling
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from .known import is_known
 
@@ -53,6 +55,10 @@ _DO_NOTHING = tuple(
 )
 """What processors do with a span that starts, or is about to end; the latter is younger than the SDK's version 1.26."""
 
+_PLACES = """self name context parent resource attributes events links kind instrumentation_info status start_time
+    end_time instrumentation_scope"""
+"""What `ReadableSpan` is made of, in this order."""
+
 _MOST_ATTRIBUTES = 32
 """More than any span of ours has."""
 
@@ -65,6 +71,8 @@ def is_plain(provider: TracerProvider, tracer: Tracer) -> bool:
         and "start_span" not in vars(tracer)
         and all(is_known(owner, name, names) for (owner, name), names in _KNOWN.items())
         and type(tracer.span_processor) is sdk.SynchronousMultiSpanProcessor
+        and list(inspect.signature(sdk.ReadableSpan.__init__).parameters) == _PLACES.split()
+        and _is_tuple(SpanContext)
         and _has_room(tracer._span_limits)  # noqa: SLF001
     )
 
@@ -79,6 +87,12 @@ def ignores_starts(processors: Iterable[sdk.SpanProcessor]) -> bool:
 def uses(function: Any, name: str) -> bool:
     """Whether a function of the SDK's uses a name."""
     return name in function.__code__.co_names
+
+
+def _is_tuple(kind: type[SpanContext]) -> bool:
+    """Whether a context is a tuple of what it is made of, and of whether it is valid."""
+    fields = (1, 2, False, TraceFlags(1), TraceState([("a", "b")]))
+    return tuple(kind(*fields)) == (*fields, True)
 
 
 def _has_room(limits: sdk.SpanLimits) -> bool:

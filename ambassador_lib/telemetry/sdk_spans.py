@@ -18,14 +18,14 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, StaticSample
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from .sdk_parts import ignores_starts, is_plain, uses
-from .spans import FLAGS, NO_LINKS, Identity, PublicSpans
+from .spans import FLAGS, NANOSECONDS, NO_LINKS, Identity, PublicSpans, Recording, Unrecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace.sampling import Sampler
-    from opentelemetry.trace import SpanKind, TracerProvider
+    from opentelemetry.trace import SpanKind, TracerProvider, TraceState
 
     from .attributes import Attributes
 
@@ -34,28 +34,31 @@ _LOCAL = 1
 """The place (`_place`) below a local span that is not sampled."""
 _SAMPLED = 1
 _RANDOM = 2
+_LAST_TRACE_ID = 2**128 - 1
+_LAST_SPAN_ID = 2**64 - 1
+_new_tuple = tuple.__new__
 
 
-def sdk_spans(provider: TracerProvider, tracer: trace.Tracer, now: Callable[[], int]) -> SdkSpans | None:
+def sdk_spans(provider: TracerProvider, tracer: trace.Tracer, time: Callable[[], float]) -> SdkSpans | None:
     """Return the fast way to make a tracer's spans, `None` where only the public one is sure to be right."""
-    return SdkSpans(tracer, now) if isinstance(tracer, Tracer) and is_plain(provider, tracer) else None
+    return SdkSpans(tracer, time) if isinstance(tracer, Tracer) and is_plain(provider, tracer) else None
 
 
 class SdkSpans:
     """Makes the spans of one tracer of the SDK."""
 
-    def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
+    def __init__(self, tracer: Tracer, time: Callable[[], float]) -> None:
         self.tracer = tracer
-        self._now = now
-        self._public = PublicSpans(tracer, now)
+        self._time = time
+        self._public = PublicSpans(tracer, time)
         self._processors: tuple[Any, ...] | None = None
-        self._ignore_starts = False
+        self._ignores_starts = False
         # Later than 1.26: tracers that are switched off, metrics of the SDK's own, the flag of random trace ids.
         self._is_enabled: Callable[[], bool] | None = getattr(tracer, "_is_enabled", None)
         metrics = getattr(tracer, "_tracer_metrics", None)
         self._metrics = None if type(metrics).__name__ == "NoOpTracerMetrics" else metrics
         self._flags_random = uses(Tracer.start_span, "is_trace_id_random")
-        self._inherits_random = uses(Tracer.start_span, "random_trace_id")
+        self._inherits_random = self._flags_random and uses(Tracer.start_span, "random_trace_id")
         self._sampler: Sampler | None = None
         self._fixed: tuple[Decision | None, ...] = ()
 
@@ -64,54 +67,57 @@ class SdkSpans:
         name: str,
         kind: SpanKind,
         above: Context,
-        below: Identity | None,
+        parent: Identity,
         describe: Callable[..., Attributes],
         *facts: Any,
     ) -> Identity:
-        if not self._may_build():
-            return self._public.start(name, kind, above, below, describe, *facts)
         tracer = self.tracer
-        parent: SpanContext | None = trace.get_current_span(above).get_span_context() if below is None else below.told
-        if parent is None or not parent.is_valid:
-            parent, trace_id, state = None, tracer.id_generator.generate_trace_id(), None
+        if tracer.span_processor._span_processors is not self._processors or tracer.sampler is not self._sampler:
+            self._look_again()
+        if not self._ignores_starts or (self._is_enabled is not None and not self._is_enabled()):
+            return self._public.start(name, kind, above, parent, describe, *facts)
+        trace_id, _, _, parent_flags, state, has_parent = told = parent.told
+        outer = told if has_parent else None
+        if not has_parent:
+            trace_id, state = tracer.id_generator.generate_trace_id(), trace.DEFAULT_TRACE_STATE
+        attributes: Attributes | BoundedAttributes | None = None
+        decision = self._fixed[_place(outer)] or decide(tracer.sampler, outer, trace_id)
+        if decision is None:
+            decision, state, attributes = self._ask(parent.placed(above), trace_id, name, kind, describe(*facts))
+        if has_parent and self._inherits_random:
+            flags = parent_flags & _RANDOM
         else:
-            trace_id, state = parent.trace_id, parent.trace_state
-        if tracer.sampler is not self._sampler:
-            self._fixed = fixed_decisions(tracer.sampler)
-            self._sampler = tracer.sampler
-        checked: BoundedAttributes | None = None
-        decision = self._fixed[_place(parent)]
-        if decision is None:
-            decision = decide(tracer.sampler, parent, trace_id)
-        if decision is None:
-            context = above if below is None else below.placed(above)
-            result = tracer.sampler.should_sample(context, trace_id, name, kind, describe(*facts), NO_LINKS)
-            decision, state = result.decision, result.trace_state
-            checked = BoundedAttributes(tracer._span_limits.max_span_attributes, result.attributes, immutable=False)
-        flags = self._random_flag(parent)
+            flags = _RANDOM if self._flags_random and tracer.id_generator.is_trace_id_random() else 0
         if decision is Decision.RECORD_AND_SAMPLE:
             flags |= _SAMPLED
-        on_end = self._metrics.start_span(parent, decision) if self._metrics is not None else None
-        identity = SpanContext(trace_id, tracer.id_generator.generate_span_id(), False, FLAGS[flags], state)
-        if decision is Decision.DROP:
-            below_are_dropped = self._fixed[_LOCAL] is Decision.DROP and on_end is None and identity.is_valid
-            return Identity(identity, tracer.id_generator.generate_span_id if below_are_dropped else None)
-        return _Recorded(identity, (tracer, name, kind, parent, describe, facts, checked, self._now(), on_end))
+        on_end = self._metrics.start_span(outer, decision) if self._metrics is not None else None
+        span_id = tracer.id_generator.generate_span_id()
+        is_valid = 0 < trace_id <= _LAST_TRACE_ID and 0 < span_id <= _LAST_SPAN_ID
+        identity = _new_tuple(SpanContext, (trace_id, span_id, False, FLAGS[flags], state, is_valid))
+        if decision is not Decision.DROP:
+            if attributes is None:
+                attributes = describe(*facts)
+            return _Recorded(identity, attributes, (tracer, name, kind, outer, self._time(), on_end))
+        if self._fixed[_LOCAL] is Decision.DROP and on_end is None and is_valid:
+            return Unrecorded(identity, tracer.id_generator.generate_span_id)
+        return Identity(identity)
 
-    def _may_build(self) -> bool:
-        """Whether nobody looks at spans before their end; asked anew, since processors may be added."""
-        processors = self.tracer.span_processor._span_processors
-        if processors is not self._processors:
-            self._ignore_starts = ignores_starts(processors)
-            self._processors = processors
-        return self._ignore_starts and (self._is_enabled is None or self._is_enabled())
+    def _ask(
+        self, above: Context, trace_id: int, name: str, kind: SpanKind, attributes: Attributes
+    ) -> tuple[Decision, TraceState, BoundedAttributes]:
+        """Ask a sampler of somebody else's, which may add attributes, and a `tracestate`."""
+        tracer = self.tracer
+        result = tracer.sampler.should_sample(above, trace_id, name, kind, attributes, NO_LINKS)
+        state = trace.DEFAULT_TRACE_STATE if result.trace_state is None else result.trace_state
+        found = BoundedAttributes(tracer._span_limits.max_span_attributes, result.attributes, immutable=False)
+        return result.decision, state, found
 
-    def _random_flag(self, parent: SpanContext | None) -> int:
-        if not self._flags_random:
-            return 0
-        if parent is not None and self._inherits_random:
-            return parent.trace_flags & _RANDOM
-        return _RANDOM if self.tracer.id_generator.is_trace_id_random() else 0
+    def _look_again(self) -> None:
+        """Learn what is to be known of the processors, to which some may be added, and of the sampler."""
+        self._processors = self.tracer.span_processor._span_processors
+        self._ignores_starts = ignores_starts(self._processors)
+        self._sampler = self.tracer.sampler
+        self._fixed = fixed_decisions(self._sampler)
 
 
 _Made = tuple[
@@ -119,51 +125,47 @@ _Made = tuple[
     str,  # its name
     "SpanKind",
     "SpanContext | None",  # its parent
-    "Callable[..., Attributes]",
-    tuple[Any, ...],  # what to describe
-    "BoundedAttributes | None",  # the attributes as a sampler of somebody else's would have them instead
-    int,  # when it started
+    float,  # when it started
     "Callable[[], None] | None",  # for the SDK's own metrics
 ]
 """What a span is made of; a tuple, since a call pays for each attribute that is set."""
 
 
-class _Recorded(Identity):
+class _Recorded(Recording):
     """A span that is built at its end."""
 
     __slots__ = ("_made",)
 
-    recording = True
-
-    def __init__(self, told: SpanContext, made: _Made) -> None:
+    def __init__(self, told: SpanContext, attributes: Any, made: _Made) -> None:
         self.told = told
-        self.below = None
+        self.attributes = attributes
+        self.is_open = True
         self._made = made
 
     def placed(self, above: Context) -> Context:
         return trace.set_span_in_context(_UnderWay(self.told), above)
 
-    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
-        tracer, first_name, kind, parent, describe, facts, checked, started, on_end = self._made
-        found: Any = describe(*facts) if checked is None else checked
-        found.update(attributes)
+    def end(self, name: str, status: Status | None, now: float) -> None:
+        tracer, first_name, kind, parent, started, on_end = self._made
         if on_end is not None:
             on_end()
-        tracer.span_processor.on_end(
-            ReadableSpan(
-                name or first_name,
-                self.told,
-                parent,
-                tracer.resource,
-                found,
-                kind=kind,
-                status=_UNSET if status is None else status,
-                start_time=started,
-                end_time=now,
-                instrumentation_info=tracer.instrumentation_info,
-                instrumentation_scope=tracer._instrumentation_scope,
-            )
+        span = ReadableSpan(  # by place, as `sdk_parts` knows them: names cost twice as much
+            name or first_name,
+            self.told,
+            parent,
+            tracer.resource,
+            self.attributes,
+            (),
+            NO_LINKS,
+            kind,
+            tracer.instrumentation_info,
+            _UNSET if status is None else status,
+            int(started * NANOSECONDS),
+            int(now * NANOSECONDS),
+            tracer._instrumentation_scope,
         )
+        for processor in tracer.span_processor._span_processors:
+            processor.on_end(span)
 
 
 class _UnderWay(trace.NonRecordingSpan):
@@ -194,7 +196,8 @@ def _place(parent: SpanContext | None) -> int:
     """Number what samplers tell apart: no parent, a local one, not sampled and sampled, a remote one likewise."""
     if parent is None:
         return 0
-    return (3 if parent.is_remote else _LOCAL) + (parent.trace_flags & _SAMPLED)
+    _, _, is_remote, flags, *_ = parent
+    return (3 if is_remote else _LOCAL) + (flags & _SAMPLED)
 
 
 def _responsible(sampler: Sampler, place: int) -> Sampler:

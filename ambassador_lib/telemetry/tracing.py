@@ -8,6 +8,7 @@ hand and never attached, so nothing can leak into the caller's context at a susp
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +19,17 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ..runtime.clock import SystemClock
 from .attributes import (
     FIRST_ERROR_STATUS,
+    OTHER_NAME,
+    SPAN_NAMES,
     call_attributes,
     error_description,
     error_type,
-    method_name,
     peer_attributes,
-    story_attributes,
+    tell_story,
     try_attributes,
 )
-from .propagation import Propagation, write_w3c
-from .spans import Identity, PublicSpans
+from .propagation import Propagation, inject, write_w3c
+from .spans import Identity, PublicSpans, Recording, Unrecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,37 +40,38 @@ if TYPE_CHECKING:
 
     from ..call import Attempt, Call, Header
     from ..runtime.base import Clock, Random
-    from .attributes import Attributes
     from .spans import Spans
 
 SCOPE: Final = "ambassador_lib"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.30.0"
+
+_AROUND_TRIES = SpanKind.INTERNAL
+"""The conventions forbid a CLIENT span around the CLIENT spans of the single tries."""
 
 
 class CallSpan:
     """The span of the logical request, and what the spans of its tries are made from.
 
     `above` is the context around it. `spans` is `None` where the policy decided against tracing this request:
-    identities travel on, marked as not sampled, and nothing is recorded (semantics 11.2). `below`: as the span's.
+    identities travel on, marked as not sampled, and nothing is recorded (semantics 11.2). `wire` is the policy's own
+    format; `is_plain`: tries are told their identity in the W3C's alone.
     """
 
-    __slots__ = ("above", "below", "span", "spans", "wire")
+    __slots__ = ("above", "is_plain", "span", "spans", "wire")
 
-    def __init__(self, span: Identity, above: Context, spans: Spans | None, wire: TextMapPropagator | None) -> None:
+    def __init__(
+        self,
+        span: Identity,
+        above: Context,
+        spans: Spans | None,
+        wire: TextMapPropagator | None,
+        is_plain: bool,  # noqa: FBT001 - by place: a call pays for names
+    ) -> None:
         self.span = span
         self.above = above
         self.spans = spans
         self.wire = wire
-        self.below = span.below
-
-
-class TrySpan:
-    """The span of one try; `span` is `None` once it has ended."""
-
-    __slots__ = ("span",)
-
-    def __init__(self, span: Identity) -> None:
-        self.span: Identity | None = span
+        self.is_plain = is_plain
 
 
 class Tracing:
@@ -103,26 +106,27 @@ class Tracing:
         `provider` is the listener's `tracing.provider`, which decides the format of the headers besides the
         configured propagator; `sampled` is False where the listener's `tracing` decided against this request.
         """
-        spans = self._spans()
+        known, spans = self._known
+        if self._provider() is not known:
+            spans = self._spans()
         if spans is None:
             return
         wire = None if provider is None else self._format(provider)
-        above = self._propagation.above(call.headers, wire)
+        above, around, is_plain = self._propagation.around(call.headers, wire)
         if sampled:
-            # INTERNAL: the conventions forbid a CLIENT span around the CLIENT spans of the single tries.
-            name, url = method_name(call.method), call.request.url
-            span = spans.start(name, SpanKind.INTERNAL, above, None, call_attributes, call.method, url)
+            name = SPAN_NAMES.get(call.method, OTHER_NAME)
+            span = spans.start(name, _AROUND_TRIES, above, around, call_attributes, call.method, call.request.url)
         else:
-            span = self._unrecorded(trace.get_current_span(above).get_span_context())
-        call.span = CallSpan(span, above, spans if sampled else None, wire)
+            span = self._unrecorded(around.told)
+        call.span = CallSpan(span, above, spans if sampled else None, wire, is_plain)
 
     def follow(self, call: Call, copy: Call, *, sampled: bool | None) -> None:
         """Let the tries of a mirrored copy have spans below the call's; `sampled` False: identities only."""
         held: CallSpan | None = call.span
         if held is not None:
-            copy.span = followed = CallSpan(held.span, held.above, held.spans, held.wire)
+            copy.span = followed = CallSpan(held.span, held.above, held.spans, held.wire, held.is_plain)
             if sampled is False and held.spans is not None:
-                followed.spans = followed.below = None
+                followed.spans, followed.span = None, Identity(held.span.told)
 
     def end_call(self, call: Call, response_status: int | None, error: BaseException | None) -> None:
         """End the logical request's span, once; call it when the body has ended, whichever way."""
@@ -130,46 +134,51 @@ class Tracing:
         if held is None:
             return
         call.span = None
-        if held.span.recording:
-            self._end(held.span, _operation(call), story_attributes(call), response_status, error)
+        span = held.span
+        if isinstance(span, Recording):
+            tell_story(call, span.attributes)
+            self._end(span, _operation(call), response_status, error)
 
-    def start_try(self, call: Call, attempt: Attempt, headers: list[Header]) -> TrySpan | None:
+    def start_try(self, call: Call, attempt: Attempt, headers: list[Header]) -> Recording | None:
         """Start the span of one try and put its identity into `headers`, in place of what stood there.
 
-        `None` where there is nothing to end: the call has no span, or none below it is recorded.
+        `None` where there is nothing to end: the call has no span, or the try's is not recorded.
         """
         held: CallSpan | None = call.span
         if held is None:
             return None
-        next_id = held.below
-        if next_id is not None and self._propagation.is_plain(held.above, held.wire):
+        next_id = held.span.below
+        if next_id is not None and held.is_plain:
             write_w3c(headers, held.span.told, next_id(), always_state=held.wire is not None)
             return None
         if held.spans is None:
-            span = self._unrecorded(held.span.told)
+            span: Identity = self._unrecorded(held.span.told)
         else:
-            # What it is made from may have changed at its end: the next try's host, a redirect's cluster.
+            name = SPAN_NAMES.get(call.method, OTHER_NAME)
             span = held.spans.start(
-                method_name(call.method), SpanKind.CLIENT, held.above, held.span, try_attributes,
+                name, SpanKind.CLIENT, held.above, held.span, try_attributes,
                 call.method, call.scheme, call.authority, call.target, attempt.number, call.report.cluster,
             )  # fmt: skip
-        self._propagation.write(headers, span, held.above, held.wire)
-        return TrySpan(span)
+        _, span_id, *_, is_valid = span.told
+        if held.is_plain and is_valid:
+            write_w3c(headers, span.told, span_id, always_state=held.wire is not None)
+        else:
+            inject(headers, span.placed(held.above), held.wire)
+        return span if isinstance(span, Recording) else None
 
     def end_try(
-        self, span: TrySpan | None, status: int | None, error: BaseException | None, peer: str | None = None
+        self, span: Recording | None, status: int | None, error: BaseException | None, peer: str | None = None
     ) -> None:
         """End a try's span, once. `peer` is the `address:port` at the other end of its connection."""
-        if span is None or span.span is None:
-            return
-        ended, span.span = span.span, None
-        if ended.recording:
-            self._end(ended, "", peer_attributes(peer) if peer else {}, status, error)
+        if span is not None and span.is_open:
+            if peer:
+                span.attributes.update(peer_attributes(peer))
+            self._end(span, "", status, error)
 
-    def _end(
-        self, span: Identity, name: str, attributes: Attributes, status: int | None, error: BaseException | None
-    ) -> None:
+    def _end(self, span: Recording, name: str, status: int | None, error: BaseException | None) -> None:
         """Say how it went, by the HTTP semantic conventions for clients, and end the span."""
+        span.is_open = False
+        attributes = span.attributes
         verdict = None
         if status is not None:
             attributes["http.response.status_code"] = status
@@ -179,7 +188,7 @@ class Tracing:
         elif status is not None and status >= FIRST_ERROR_STATUS:
             attributes["error.type"] = str(status)
             verdict = Status(StatusCode.ERROR)
-        span.end(name, attributes, verdict, self._now())
+        span.end(name, verdict, self._time())
 
     def _spans(self) -> Spans | None:
         provider = self._provider()
@@ -187,7 +196,7 @@ class Tracing:
             return None
         known, spans = self._known
         if provider is not known:
-            spans = _spans_of(provider, self._now)
+            spans = _spans_of(provider, self._time)
             self._known = (provider, spans)
         return spans
 
@@ -199,15 +208,11 @@ class Tracing:
     def _unrecorded(self, above: SpanContext) -> Identity:
         """Make a span that is only an identity: of the trace of the one above or a new one, and not sampled."""
         trace_id = above.trace_id if above.is_valid else self._random.getrandbits(128) | 1
-        return Identity(
-            SpanContext(trace_id, self._own_id(), is_remote=False, trace_state=above.trace_state), self._own_id
-        )
+        told = SpanContext(trace_id, self._own_id(), is_remote=False, trace_state=above.trace_state)
+        return Unrecorded(told, self._own_id)
 
     def _own_id(self) -> int:
         return self._random.getrandbits(64) | 1
-
-    def _now(self) -> int:
-        return int(self._time() * 1e9)
 
 
 def _lookup(given: TracerProvider | None) -> Callable[[], TracerProvider | None]:
@@ -218,18 +223,18 @@ def _lookup(given: TracerProvider | None) -> Callable[[], TracerProvider | None]
     if not hasattr(trace, "_TRACER_PROVIDER"):
         return trace.get_tracer_provider
     # The public function asks the environment each time while no SDK is set up: 0.57 µs against 0.03.
-    return lambda: trace._TRACER_PROVIDER  # noqa: SLF001
+    return partial(getattr, trace, "_TRACER_PROVIDER")
 
 
-def _spans_of(provider: TracerProvider, now: Callable[[], int]) -> Spans | None:
+def _spans_of(provider: TracerProvider, time: Callable[[], float]) -> Spans | None:
     if isinstance(provider, (trace.NoOpTracerProvider, trace.ProxyTracerProvider)):
         return None
     tracer = provider.get_tracer(SCOPE, schema_url=SCHEMA_URL)
     if type(provider).__module__ == "opentelemetry.sdk.trace":  # whose import others need not pay for
         from .sdk_spans import sdk_spans
 
-        return sdk_spans(provider, tracer, now) or PublicSpans(tracer, now)
-    return PublicSpans(tracer, now)
+        return sdk_spans(provider, tracer, time) or PublicSpans(tracer, time)
+    return PublicSpans(tracer, time)
 
 
 def _operation(call: Call) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import httpx
 import pytest
 
 from ambassador_lib.call import Call
 from ambassador_lib.errors import route_timeout
+from ambassador_lib.telemetry import attributes
 from ambassador_lib.telemetry.attributes import (
+    OTHER_NAME,
+    SPAN_NAMES,
+    Attributes,
     call_attributes,
     error_description,
     error_type,
-    method_name,
     peer_attributes,
     redacted,
     split_address,
@@ -89,7 +92,7 @@ def test_an_unknown_method_is_kept_apart() -> None:
     """A method that the conventions do not know must not widen a span's name or its attribute's values."""
     found = call_attributes("BREW", httpx.URL("http://a/"))
     assert (found["http.request.method"], found["http.request.method_original"]) == ("_OTHER", "BREW")
-    assert (method_name("BREW"), method_name("POST")) == ("HTTP", "POST")
+    assert [SPAN_NAMES.get(method, OTHER_NAME) for method in ("BREW", "POST")] == ["HTTP", "POST"]
 
 
 def test_a_peer_is_an_address_and_a_port() -> None:
@@ -111,3 +114,28 @@ def test_a_description_is_the_message_alone(make_call: MakeCall) -> None:
     error.call = make_call("http://me:secret@a/").report
     assert error_description(error) == "upstream request timeout"
     assert error_description(OSError()) is None
+
+
+def test_a_description_is_the_spans_own() -> None:
+    """What is added to one span's attributes is not seen in those of the next one of the same request."""
+    for _ in range(2):
+        for found in (
+            call_attributes("GET", httpx.URL("http://own/a")),
+            try_attributes("GET", "http", "own", "/a", 1, None),
+        ):
+            assert list(found) == ["http.request.method", "url.full", "server.address", "server.port"]
+            found["added"] = 1
+
+
+def test_descriptions_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many are kept, none of a long URL, and none that was redacted."""
+    kept: dict[Hashable, Attributes] = {}
+    monkeypatch.setattr(attributes, "_kept", kept)
+    monkeypatch.setattr(attributes, "KEPT", 2)
+    for path in "abcde":
+        call_attributes("GET", httpx.URL(f"http://a/{path}"))
+    assert [found["url.full"] for found in kept.values()] == ["http://a/e"]
+    call_attributes("GET", httpx.URL("http://me:secret@a/"))
+    try_attributes("GET", "http", "a", "/?sig=1", 1, None)
+    try_attributes("GET", "http", "a", "/" + "x" * attributes.KEPT_LENGTH, 1, None)
+    assert len(kept) == 1

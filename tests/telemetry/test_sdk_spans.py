@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ambassador_lib.call import Attempt, Call, Header
 from ambassador_lib.errors import connect_failure
+from ambassador_lib.telemetry import sdk_parts
 from ambassador_lib.telemetry.sdk_spans import SdkSpans, decide
 from ambassador_lib.telemetry.tracing import Tracing
 from ambassador_lib.testing.clock import FakeClock
@@ -338,6 +340,20 @@ def _replace(name: str) -> Callable[[pytest.MonkeyPatch], TracerProvider]:
     return replace
 
 
+def _exchange_places(monkeypatch: pytest.MonkeyPatch) -> TracerProvider:
+    function = sdk.ReadableSpan.__init__
+    exchanged = {"kind": "status", "status": "kind"}
+    names = tuple(exchanged.get(name, name) for name in function.__code__.co_varnames)
+    code = function.__code__.replace(co_varnames=names)
+    monkeypatch.setattr(sdk.ReadableSpan, "__init__", FunctionType(code, function.__globals__))
+    return TracerProvider()
+
+
+def _lengthen_contexts(monkeypatch: pytest.MonkeyPatch) -> TracerProvider:
+    monkeypatch.setattr(sdk_parts, "SpanContext", lambda *fields: (*fields, True, None))
+    return TracerProvider()
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -348,8 +364,20 @@ def _replace(name: str) -> Callable[[pytest.MonkeyPatch], TracerProvider]:
         _patch_start_span,
         _replace("end"),
         _replace("_readable_span"),
+        _exchange_places,
+        _lengthen_contexts,
     ],
-    ids=["subclass", "few attributes", "short attributes", "concurrent", "start_span", "end", "_readable_span"],
+    ids=[
+        "subclass",
+        "few attributes",
+        "short attributes",
+        "concurrent",
+        "start_span",
+        "end",
+        "_readable_span",
+        "other places",
+        "longer contexts",
+    ],
 )
 def test_what_is_not_plain_is_left_to_the_sdk(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[pytest.MonkeyPatch], TracerProvider]

@@ -20,7 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ambassador_lib.call import Attempt, Call, Header
 from ambassador_lib.errors import connect_failure
 from ambassador_lib.policy.model.route import Decorator, Route, RouteMatch
-from ambassador_lib.telemetry.tracing import Tracing, TrySpan
+from ambassador_lib.telemetry.spans import Recording
+from ambassador_lib.telemetry.tracing import Tracing
 from ambassador_lib.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -289,13 +290,14 @@ def test_spans_end_once(
     call = make_call()
     tracing.start_call(call)
     span = tracing.start_try(call, Attempt(1), [])
-    assert isinstance(span, TrySpan)
+    assert isinstance(span, Recording)
     tracing.end_try(span, 200, None)
     tracing.end_try(span, None, OSError())
     tracing.end_try(None, None, None)
     tracing.end_call(call, 200, None)
     tracing.end_call(call, None, OSError())
     assert [attributes(span)["http.response.status_code"] for span in exporter.get_finished_spans()] == [200, 200]
+    assert not any("error.type" in attributes(span) for span in exporter.get_finished_spans())
     assert caplog.records == []
 
 
