@@ -10,9 +10,11 @@ from datetime import timedelta
 import httpx
 from httpx._client import BoundAsyncStream, BoundSyncStream
 
+from .parts import has_any
 from .patched import AsWritten
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ENCODED = frozenset({b"content-encoding"})
 
 _reading = AsWritten(httpx.Response, "read", "aread")
 
@@ -31,7 +33,7 @@ def take_whole(response: httpx.Response) -> bool:
         or response.is_closed
         or "_content" in known
         or "_decoder" in known
-        or b"content-encoding" in [name for _, name, _ in response.headers._list]
+        or has_any(response.headers, _ENCODED)
         or not _reading.are_as_written(httpx.Response)
     ):
         return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .._httpx import lower_case
+from .._httpx import has_any
 from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 EXPECTED = b"x-envoy-expected-rq-timeout-ms"
+GRPC_STATUS = frozenset((b"grpc-status",))
 LEAST_REDIRECT = 300
 """What a route follows itself (`internal_redirect_policy`) is dropped with its body."""
 
@@ -241,10 +242,7 @@ def _error(is_error: ResponseMatch, _call: Call, response: httpx.Response) -> Ou
 
 def _status(call: Call, response: httpx.Response) -> Outcome:
     """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
-    for _, name, _ in lower_case(response.headers):
-        if name == b"grpc-status":
-            break
-    else:
+    if not has_any(response.headers, GRPC_STATUS):
         return response.status_code
     grpc_status = natural(response.headers["grpc-status"]) if is_grpc(call.header(b"content-type")) else None
     return response.status_code if grpc_status is None else grpc_outcome(grpc_status)

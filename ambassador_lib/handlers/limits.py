@@ -23,7 +23,7 @@ class CircuitBreakers:
 
     def __init__(self, limits: dict[str, Limits], runtime: Runtime, *, multiplexed: bool, accounts: bool) -> None:
         self._limits = limits
-        self._runtime = runtime
+        self._ticket = runtime.ticket
         self._multiplexed = multiplexed
         self._accounts = accounts
 
@@ -33,7 +33,7 @@ class CircuitBreakers:
             limits.host(call.endpoint.key),
             multiplexed=self._multiplexed,
             accounts=self._accounts,
-            ticket_factory=self._runtime.ticket,
+            ticket_factory=self._ticket,
         )
         call.attempt.releases.append(grant.release)
         verdict = grant.verdict

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .._httpx import lower_case, make_headers
+from .._httpx import has_any, make_headers
 from ..algorithms.overrides import strict_fault, take_overrides
 from ..call import Call, Next
 from ..errors import AmbassadorError, LocalReply, LocalReplyError
@@ -92,8 +92,7 @@ class Router:
 
     def _leaves(self, response: httpx.Response) -> bool:
         """Whether the response has nothing of what is removed, where no more is done to it."""
-        only_removes = self._only_removes
-        return bool(only_removes) and only_removes.isdisjoint([name for _, name, _ in lower_case(response.headers)])
+        return bool(self._only_removes) and not has_any(response.headers, self._only_removes)
 
     def _check_cluster(self, call: Call) -> None:
         if call.cluster is None:

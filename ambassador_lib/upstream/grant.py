@@ -42,8 +42,8 @@ class Verdict(enum.Enum):
     """Released."""
 
 
-GO, ENDED = Verdict.GO, Verdict.ENDED
-"""The two that nearly every request has; an enum's members are slow to look up."""
+GO, WAIT, ENDED = Verdict.GO, Verdict.WAIT, Verdict.ENDED
+"""Those that nearly every request has; an enum's members are slow to look up."""
 
 
 class HostLimits:
@@ -118,7 +118,7 @@ class Grant:
     __slots__ = ("_limits", "counted", "failure", "host", "multiplexed", "number", "ticket", "verdict")
 
     def __init__(self, limits: Limits, host: HostLimits, *, multiplexed: bool, counted: bool) -> None:
-        self.verdict = Verdict.WAIT
+        self.verdict = WAIT
         self.ticket: Ticket | None = None
         """To wait for while the verdict is WAIT."""
         self.failure: BaseException | None = None
