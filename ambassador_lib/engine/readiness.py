@@ -18,9 +18,9 @@ HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 def waiting_for(sock: socket.socket, events: int) -> Callable[[float], object]:
-    """Return what waits, for so many seconds at most, until any of `events` has come; for one thread at a time.
+    """Return what waits, for so many seconds at most, until any of `events` has come.
 
-    As `is_ready`, for who asks again and again.
+    As `is_ready`, for who asks again and again: cheaper for one thread at a time, and no dearer for those beside it.
     """
     if not hasattr(select, "poll"):
         return partial(is_ready, sock, events)
@@ -29,7 +29,10 @@ def waiting_for(sock: socket.socket, events: int) -> Callable[[float], object]:
     wait = poll.poll
 
     def until(seconds: float) -> object:
-        return wait(ceil(seconds * 1000) if seconds > 0 else 0)  # none at all would be for ever
+        try:
+            return wait(ceil(seconds * 1000) if seconds > 0 else 0)  # none at all would be for ever
+        except RuntimeError:  # another thread waits by it: one looks at a connection of HTTP/2 where the other reads
+            return is_ready(sock, events, max(0.0, seconds))
 
     return until
 
