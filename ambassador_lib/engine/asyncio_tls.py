@@ -17,6 +17,7 @@ from .dialling import handshake_failed
 from .wire import PeerReset
 
 if TYPE_CHECKING:
+    from .allowance import Allowance
     from .base import Destination
     from .tls import TlsMaterial
 
@@ -26,11 +27,11 @@ PIECE = 4 * RECORD
 """Bytes that are encrypted before the first of them are sent."""
 
 
-async def secured(wire: AsyncioWire, destination: Destination, material: TlsMaterial) -> TlsWire:
-    """Do the handshake and check the certificate; the caller bounds it."""
+async def secured(wire: AsyncioWire, destination: Destination, material: TlsMaterial, allowance: Allowance) -> TlsWire:
+    """Do the handshake and check the certificate; `allowance` bounds it."""
     try:
         tls = TlsWire(wire, material.context, destination.sni)
-        await tls.shake_hands()
+        await tls.shake_hands(allowance)
         material.check(tls.object, destination.san)
     except BaseException as error:
         wire.drop()
@@ -69,14 +70,15 @@ class TlsWire:
         self.object = context.wrap_bio(self._to_decrypt, self._encrypted, server_hostname=server_name)
         self.alpn: str | None = None
 
-    async def shake_hands(self) -> None:
-        """Do the handshake."""
+    async def shake_hands(self, allowance: Allowance) -> None:
+        """Do the handshake; the peer's answers are waited for on its `allowance`."""
         while True:
             try:
                 self.object.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
-                await self._fetch(Deadline())
+                with allowance.waiting(self._wire.has_input):
+                    await self._fetch(Deadline())
             except ssl.SSLError:
                 self._flush()  # it tells the peer why
                 raise

@@ -66,10 +66,10 @@ class LoopNetwork:
     async def _connected(
         self, destination: Destination, material: TlsMaterial | None
     ) -> LoopWire | AsyncioWire | TlsWire:
-        with anyio.move_on_after(destination.connect_timeout):
-            if self._is_trio():
-                return LoopWire(await _connected_stream(destination, material), self._patience)
+        if not self._is_trio():
             return await asyncio_connected(destination, material, self._now, self._patience)
+        with anyio.move_on_after(destination.connect_timeout):
+            return LoopWire(await _connected_stream(destination, material), self._patience)
         raise connect_timeout()
 
     @staticmethod
