@@ -61,6 +61,7 @@ def destination(check: HealthCheck, host: Host, cluster: Cluster, tls: TlsSettin
         alternates=host.alternates if (address, port) == (host.address, host.port) else (),
         connect_timeout=check.timeout + 1,  # never the first to pass: the check's own timeout spans connecting, too
         protocol="http2" if _speaks_http2(check) else "http1",
+        tcp_keepalive=cluster.tcp_keepalive,
         idle_timeout=None,  # the interval between two checks may be long, and the connection is to last
     )
     if tls is None:

@@ -14,6 +14,7 @@ from .asyncio_wire import BufferedWire, PlainWire
 from .dialling import refused
 from .loop_race import first_connected
 from .readiness import WRITABLE, is_ready
+from .socket_options import tune
 
 if TYPE_CHECKING:
     from .asyncio_wire import AsyncioWire
@@ -25,80 +26,75 @@ async def connected(
     destination: Destination, material: TlsMaterial | None, now: Callable[[], float], patience: float
 ) -> AsyncioWire | TlsWire:
     """Connect and do TLS, within `connect_timeout`."""
-    loop = asyncio.get_running_loop()
-    allowance = Allowance(loop, destination.connect_timeout)
-    return await allowance.of(_dialled(loop, destination, material, now, patience, allowance))
+    dial = _Dial(asyncio.get_running_loop(), destination)
+    return await dial.allowance.of(dial.wire(material, now, patience))
 
 
-async def _dialled(
-    loop: asyncio.AbstractEventLoop,
-    destination: Destination,
-    material: TlsMaterial | None,
-    now: Callable[[], float],
-    patience: float,
-    allowance: Allowance,
-) -> AsyncioWire | TlsWire:
-    try:
-        sock = await _connected_socket(loop, destination, allowance)
-    except OSError as error:
-        raise refused(error) from error
-    kind = PlainWire if _is_proactor(loop) else BufferedWire
-    wire = kind(loop, sock, now, patience)
-    dial = loop.create_unix_connection if destination.is_pipe else loop.create_connection
-    try:
-        await dial(lambda: wire, sock=sock)
-    except OSError as error:
-        raise refused(error) from error
-    return wire if material is None else await secured(wire, destination, material, allowance)
+class _Dial:
+    """One way to one destination; its waits for the upstream are on the upstream's allowance."""
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, destination: Destination) -> None:
+        self._loop = loop
+        self._destination = destination
+        self.allowance = Allowance(loop, destination.connect_timeout)
 
-async def _connected_socket(
-    loop: asyncio.AbstractEventLoop, destination: Destination, allowance: Allowance
-) -> socket.socket:
-    if destination.is_pipe:
-        return await _attempt(loop, socket.AF_UNIX, destination.socket_path, allowance)
+    async def wire(
+        self, material: TlsMaterial | None, now: Callable[[], float], patience: float
+    ) -> AsyncioWire | TlsWire:
+        """Connect, give the socket to the loop, and do TLS."""
+        loop, destination = self._loop, self._destination
+        kind = PlainWire if _is_proactor(loop) else BufferedWire
+        hand_over = loop.create_unix_connection if destination.is_pipe else loop.create_connection
+        try:
+            sock = await self._socket()
+            wire = kind(loop, sock, now, patience)
+            await hand_over(lambda: wire, sock=sock)
+        except OSError as error:
+            raise refused(error) from error
+        return wire if material is None else await secured(wire, destination, material, self.allowance)
 
-    async def connect(host: str, port: int) -> socket.socket:
+    async def _socket(self) -> socket.socket:
+        destination = self._destination
+        if destination.is_pipe:
+            return await self._attempt(socket.AF_UNIX, destination.socket_path)
+        if not destination.alternates:
+            return await self._connect(destination.address, destination.port)
+        addresses = ((destination.address, destination.port), *destination.alternates)
+        return await first_connected(addresses, self._connect, _discard)
+
+    async def _connect(self, host: str, port: int) -> socket.socket:
         failure = OSError(f"{host}: no address")
-        for family, address in await _addresses(loop, host, port, allowance):
+        for family, address in await self._addresses(host, port):
             try:
-                return await _attempt(loop, family, address, allowance)
+                return await self._attempt(family, address)
             except OSError as error:
                 failure = error
         raise failure
 
-    async def discard(sock: socket.socket) -> None:
-        sock.close()
+    async def _addresses(self, host: str, port: int) -> list[tuple[int, Any]]:
+        try:
+            found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:  # a name, then: asked for in a thread
+            asking = asyncio.ensure_future(self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            with self.allowance.waiting(asking.done):
+                found = await asking
+        return [(family, address) for family, _, _, _, address in found]
 
-    if not destination.alternates:
-        return await connect(destination.address, destination.port)
-    return await first_connected(((destination.address, destination.port), *destination.alternates), connect, discard)
+    async def _attempt(self, family: int, address: Any) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            tune(sock, self._destination.tcp_keepalive)
+            sock.setblocking(False)
+            with self.allowance.waiting(partial(is_ready, sock, WRITABLE)):
+                await self._loop.sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
-async def _addresses(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, allowance: Allowance
-) -> list[tuple[int, Any]]:
-    try:
-        found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # a name, then: asked for in a thread
-        asking = asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        with allowance.waiting(asking.done):
-            found = await asking
-    return [(family, address) for family, _, _, _, address in found]
-
-
-async def _attempt(loop: asyncio.AbstractEventLoop, family: int, address: Any, allowance: Allowance) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if family != getattr(socket, "AF_UNIX", None):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setblocking(False)
-        with allowance.waiting(partial(is_ready, sock, WRITABLE)):
-            await loop.sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+async def _discard(sock: socket.socket) -> None:
+    sock.close()
 
 
 def _is_proactor(loop: asyncio.AbstractEventLoop) -> bool:

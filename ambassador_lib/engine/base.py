@@ -15,6 +15,7 @@ from ..call import Deadline, Header
 if TYPE_CHECKING:
     import httpx
 
+    from ..policy.model.cluster import TcpKeepalive
     from .tls import TlsSettings
 
 
@@ -55,7 +56,8 @@ class Destination:
     A connection is closed after `max_requests` exchanges (Envoy's `max_requests_per_connection`; 0 for no limit), and
     begins none when it is `max_age` seconds old (`max_connection_duration`). `max_headers` lines and `max_head_size`
     bytes bound a response's head; `proper_case` writes the names of headers as `X-Foo` over HTTP/1.1. An HTTP/2
-    connection carries `max_streams` exchanges at once, or as many as its peer allows.
+    connection carries `max_streams` exchanges at once, or as many as its peer allows. With `tcp_keepalive` the system
+    probes idle connections.
     """
 
     pool: str
@@ -74,6 +76,7 @@ class Destination:
     max_head_size: int = field(default=MAX_HEAD_SIZE, compare=False)
     proper_case: bool = field(default=False, compare=False)
     max_age: float | None = field(default=None, compare=False)
+    tcp_keepalive: TcpKeepalive | None = None
     max_streams: int = field(default=MAX_STREAMS, compare=False)
     gauge: ConnectionGauge | None = field(default=None, compare=False)
     endpoint: str = field(init=False, compare=False)

@@ -17,6 +17,7 @@ from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .blocking_race import Race
 from .blocking_wire import BlockingTlsWire, BlockingWire, shut_down
 from .dialling import handshake_failed, refused
+from .socket_options import tune
 from .wire import CLEANING_UP, PATIENCE
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class BlockingNetwork:
 
     def _connect(self, exchange: Exchange, until: float) -> socket.socket:
         if exchange.destination.alternates:
-            race = Race(_addresses(exchange.destination), partial(self._left, until))
+            options = partial(tune, keepalive=exchange.destination.tcp_keepalive)
+            race = Race(_addresses(exchange.destination), partial(self._left, until), options)
             exchange.abortable(race.abort)
             sock = race.run()
             exchange.abortable(partial(shut_down, sock))
@@ -76,8 +78,7 @@ class BlockingNetwork:
             sock = socket.socket(family, socket.SOCK_STREAM)
             exchange.abortable(partial(shut_down, sock))
             try:
-                if family != socket.AF_UNIX:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                tune(sock, exchange.destination.tcp_keepalive)
                 sock.settimeout(self._left(until))
                 sock.connect(address)
             except TimeoutError:

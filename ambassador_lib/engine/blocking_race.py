@@ -20,10 +20,19 @@ _UNDER_WAY = {0, errno.EINPROGRESS, errno.EWOULDBLOCK}
 class Race:
     """Starts with the first address; the next one joins when that has failed, or has not answered for a moment."""
 
-    def __init__(self, addresses: Iterable[tuple[int, Any]], left: Callable[[], float]) -> None:
-        """`left` returns the seconds that are left, and raises `TimeoutError` when there are none."""
+    def __init__(
+        self,
+        addresses: Iterable[tuple[int, Any]],
+        left: Callable[[], float],
+        tune: Callable[[socket.socket], None],
+    ) -> None:
+        """`left` returns the seconds that are left, and raises `TimeoutError` when there are none.
+
+        `tune` sets the options of a socket before it is connected.
+        """
         self._waiting = deque(addresses)
         self._left = left
+        self._tune = tune
         self._racing: set[socket.socket] = set()
         self._failure: UpstreamConnectError = connect_failure("no address")
 
@@ -53,7 +62,11 @@ class Race:
         family, address = self._waiting.popleft()
         sock = socket.socket(family, socket.SOCK_STREAM)
         self._racing.add(sock)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._tune(sock)
+        except OSError as error:
+            self._failed(sock, error.errno or 0)
+            return
         sock.setblocking(False)
         code = sock.connect_ex(address)
         if code in _UNDER_WAY:

@@ -29,6 +29,7 @@ from .dialling import handshake_failed, refused
 from .loop_listening import listening
 from .loop_race import first_connected
 from .readiness import has_hung_up, has_input
+from .socket_options import keep_alive
 from .wire import CLEANING_UP, PATIENCE, READ_SIZE, PeerReset, Wire
 
 if TYPE_CHECKING:
@@ -265,6 +266,12 @@ async def _connected_stream(destination: Destination, material: TlsMaterial | No
     except OSError as error:
         cause = error.__cause__
         raise refused(cause if isinstance(cause, OSError) else error) from error
+    if destination.tcp_keepalive is not None:
+        try:
+            keep_alive(stream.extra(SocketAttribute.raw_socket), destination.tcp_keepalive)
+        except OSError as error:
+            await anyio.aclose_forcefully(stream)
+            raise refused(error) from error
     return stream if material is None else await _secured(stream, destination, material)
 
 

@@ -87,6 +87,7 @@ class EndpointRewrite:
             max_head_size=self._max_head_size,
             proper_case=self._proper_case,
             max_streams=self._max_streams,
+            tcp_keepalive=cluster.tcp_keepalive,
             idle_timeout=3600.0 if self._idle_timeout is None else self._idle_timeout or None,
             gauge=self._limits[priority].host(host.key),
         )

@@ -89,8 +89,11 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.cluster.v3.Cluster": {
         "alt_stat_name track_timeout_budgets track_cluster_stats lrs_server lrs_report_endpoint_metrics": _STATS,
         "preconnect_policy connection_pool_per_downstream_connection": "connections are made when they are needed",
-        "upstream_connection_options": "the connection engine sets socket options",
         "close_connections_on_host_health_failure": "HTTP connections to a failed host are given up either way",
+    },
+    "envoy.config.cluster.v3.UpstreamConnectionOptions": {
+        "set_local_interface_name_on_upstream_connections": "no filter here asks for the interface",
+        "happy_eyeballs_config": "the connection engine decides which of several addresses is tried next",
     },
     "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": {
         "enable_oob_load_report oob_reporting_period blackout_period weight_expiration_period weight_update_period "

@@ -9,6 +9,7 @@ _LABEL = "a name for stats, logs and Envoy's admin interface"
 _TYPE_DECIDES = "what the entry is, is decided by the type of its configuration, not by its name"
 _CHOICE = "it has no value: it stands for itself where nothing else of its oneof is set"
 _EXTENSIONS = "envoy.extensions."
+_KEEPALIVE = "a socket's option: the system's probes carry nothing, and are never answered by an application"
 _HCM = f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 UNSEEN = {
@@ -28,6 +29,11 @@ UNSEEN = {
     "envoy.config.cluster.v3.Cluster.CustomClusterType.name": _TYPE_DECIDES,
     "envoy.config.cluster.v3.Cluster.TransportSocketMatch.name": _LABEL,
     "envoy.config.cluster.v3.Cluster.per_connection_buffer_limit_bytes": "it bounds memory, by slowing the upstream",
+    "envoy.config.cluster.v3.Cluster.upstream_connection_options": _KEEPALIVE,
+    "envoy.config.cluster.v3.UpstreamConnectionOptions.tcp_keepalive": _KEEPALIVE,
+    "envoy.config.core.v3.TcpKeepalive.keepalive_probes": _KEEPALIVE,
+    "envoy.config.core.v3.TcpKeepalive.keepalive_time": _KEEPALIVE,
+    "envoy.config.core.v3.TcpKeepalive.keepalive_interval": _KEEPALIVE,
     "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload.category": _LABEL,
     "envoy.config.accesslog.v3.AccessLog.name": _TYPE_DECIDES,
     "envoy.config.accesslog.v3.AccessLogFilter.not_health_check_filter": "no call of an application is a health check",

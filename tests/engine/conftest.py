@@ -79,7 +79,7 @@ class Mode:
         }
         for name in (
             "tls", "sni", "san", "protocol", "connect_timeout", "idle_timeout", "max_requests", "max_age", "address",
-            "alternates",
+            "alternates", "tcp_keepalive",
         ):  # fmt: skip
             if name in changes:
                 destination[name] = changes.pop(name)

@@ -86,7 +86,16 @@ def test_what_would_change_calls_is_refused_by_name(text: str, words: str) -> No
         (document(top="stats_flush_interval: 5s"), "stats_flush_interval", "no stats sink"),
         (document(hcm="stat_prefix: p, codec_type: HTTP1"), "codec_type", "no connection between the application"),
         (document(hcm="stat_prefix: p, access_log_options: {}"), "access_log_options", "logged once"),
-        (document(cluster="upstream_connection_options: {}"), "upstream_connection_options", "socket options"),
+        (
+            document(cluster="upstream_connection_options: {happy_eyeballs_config: {}}"),
+            "upstream_connection_options.happy_eyeballs_config",
+            "which of several addresses",
+        ),
+        (
+            document(cluster="upstream_connection_options: {set_local_interface_name_on_upstream_connections: true}"),
+            "upstream_connection_options.set_local_interface_name_on_upstream_connections",
+            "the interface",
+        ),
         (document(hcm="stat_prefix: p, common_http_protocol_options: {idle_timeout: 5s}"), "idle_timeout", "no effect"),
         (document(cluster="least_request_lb_config: {choice_count: 3}"), "least_request_lb_config", "ROUND_ROBIN"),
         (document(filters=""), "http_filters", "nothing sends requests on"),

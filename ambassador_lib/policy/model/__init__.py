@@ -44,7 +44,9 @@ from .cluster import (
     LocalityLbEndpoints,
     OutlierDetection,
     RefreshRate,
+    TcpKeepalive,
     TransportSocket,
+    UpstreamConnectionOptions,
 )
 from .core import (
     Address,
@@ -250,6 +252,7 @@ __all__ = [
     "StringMatcher",
     "SubjectAltNameMatcher",
     "SubstitutionFormatString",
+    "TcpKeepalive",
     "TlsCertificate",
     "TlsParameters",
     "TokenBucket",
@@ -258,6 +261,7 @@ __all__ = [
     "TransportSocket",
     "TypedExtensionConfig",
     "UpstreamCodec",
+    "UpstreamConnectionOptions",
     "UpstreamTlsContext",
     "VirtualHost",
     "WeightedCluster",

@@ -354,6 +354,29 @@ class AggregateClusterConfig:
 
 
 @message
+class TcpKeepalive:
+    """Probes of idle connections, so that a peer that is gone is noticed. Source: `envoy.config.core.v3.TcpKeepalive`.
+
+    After `keepalive_time` seconds without traffic one is sent each `keepalive_interval` seconds; with
+    `keepalive_probes` of them unanswered the connection is broken. Unset is the system's own.
+    """
+
+    PROTO: ClassVar[str] = "envoy.config.core.v3.TcpKeepalive"
+    keepalive_probes: int | None = None
+    keepalive_time: int | None = None
+    keepalive_interval: int | None = None
+
+
+@message
+class UpstreamConnectionOptions:
+    """Of a cluster's sockets; with `tcp_keepalive`, the system probes idle connections.
+    Source: `envoy.config.cluster.v3.UpstreamConnectionOptions`."""
+
+    PROTO: ClassVar[str] = "envoy.config.cluster.v3.UpstreamConnectionOptions"
+    tcp_keepalive: TcpKeepalive | None = None
+
+
+@message
 class Cluster:
     """An upstream service. Source: `envoy.config.cluster.v3.Cluster`.
 
@@ -382,6 +405,7 @@ class Cluster:
     health_checks: tuple[HealthCheck, ...] = ()
     circuit_breakers: CircuitBreakers | None = None
     http_protocol_options: HttpProtocolOptions | None = None
+    upstream_connection_options: UpstreamConnectionOptions | None = None
     dns_refresh_rate: float | None = None
     dns_jitter: float | None = None
     dns_failure_refresh_rate: RefreshRate | None = None
@@ -403,3 +427,9 @@ class Cluster:
     ignore_health_on_host_removal: bool = False
     per_connection_buffer_limit_bytes: int | None = None
     circuit_breaker: CircuitBreaker | None = None
+
+    @property
+    def tcp_keepalive(self) -> TcpKeepalive | None:
+        """How idle connections are probed, if they are."""
+        options = self.upstream_connection_options
+        return options.tcp_keepalive if options is not None else None
