@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import export, sampling
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from .known import is_known
@@ -17,6 +18,7 @@ from .known import is_known
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.trace import Tracer, TracerProvider
 
 _FIELDS = """_attributes _context _end_time _events _instrumentation_info _instrumentation_scope _kind _links _name
@@ -81,6 +83,15 @@ def ignores_starts(processors: Iterable[sdk.SpanProcessor]) -> bool:
     """Whether no processor would do anything with a span that starts, or that is about to end."""
     return all(
         _method(processor, name) in _DO_NOTHING for processor in processors for name in ("on_start", "_on_ending")
+    )
+
+
+def is_random(generator: IdGenerator) -> bool:
+    """Whether ids are the SDK's own: random bits, drawn again should all of them be 0, which they never are."""
+    return type(generator) is RandomIdGenerator and all(
+        is_known(RandomIdGenerator, name, "INVALID_SPAN_ID INVALID_TRACE_ID getrandbits random trace")
+        and name not in vars(generator)
+        for name in ("generate_trace_id", "generate_span_id")
     )
 
 

@@ -9,6 +9,8 @@ Where that cannot be known (`sdk_parts`) the public way is taken.
 
 from __future__ import annotations
 
+import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -17,13 +19,14 @@ from opentelemetry.sdk.trace import ReadableSpan, Tracer
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, StaticSampler, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
-from .sdk_parts import ignores_starts, is_plain, uses
+from .sdk_parts import ignores_starts, is_plain, is_random, uses
 from .spans import FLAGS, NANOSECONDS, NO_LINKS, Identity, PublicSpans, Recording, Unrecorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import SpanKind, TracerProvider, TraceState
 
@@ -59,6 +62,10 @@ class SdkSpans:
         self._metrics = None if type(metrics).__name__ == "NoOpTracerMetrics" else metrics
         self._flags_random = uses(Tracer.start_span, "is_trace_id_random")
         self._inherits_random = self._flags_random and uses(Tracer.start_span, "random_trace_id")
+        self._generator: IdGenerator | None = None
+        self._flag = 0
+        self._trace_id: Callable[[], int] = tracer.id_generator.generate_trace_id
+        self._span_id: Callable[[], int] = tracer.id_generator.generate_span_id
         self._sampler: Sampler | None = None
         self._fixed: tuple[Decision | None, ...] = ()
 
@@ -72,26 +79,27 @@ class SdkSpans:
         *facts: Any,
     ) -> Identity:
         tracer = self.tracer
-        if tracer.span_processor._span_processors is not self._processors or tracer.sampler is not self._sampler:
+        if (
+            tracer.span_processor._span_processors is not self._processors
+            or tracer.sampler is not self._sampler
+            or tracer.id_generator is not self._generator
+        ):
             self._look_again()
         if not self._ignores_starts or (self._is_enabled is not None and not self._is_enabled()):
             return self._public.start(name, kind, above, parent, describe, *facts)
         trace_id, _, _, parent_flags, state, has_parent = told = parent.told
         outer = told if has_parent else None
         if not has_parent:
-            trace_id, state = tracer.id_generator.generate_trace_id(), trace.DEFAULT_TRACE_STATE
+            trace_id, state = self._trace_id(), trace.DEFAULT_TRACE_STATE
         attributes: Attributes | BoundedAttributes | None = None
         decision = self._fixed[_place(outer)] or decide(tracer.sampler, outer, trace_id)
         if decision is None:
             decision, state, attributes = self._ask(parent.placed(above), trace_id, name, kind, describe(*facts))
-        if has_parent and self._inherits_random:
-            flags = parent_flags & _RANDOM
-        else:
-            flags = _RANDOM if self._flags_random and tracer.id_generator.is_trace_id_random() else 0
+        flags = parent_flags & _RANDOM if has_parent and self._inherits_random else self._flag
         if decision is Decision.RECORD_AND_SAMPLE:
             flags |= _SAMPLED
         on_end = self._metrics.start_span(outer, decision) if self._metrics is not None else None
-        span_id = tracer.id_generator.generate_span_id()
+        span_id = self._span_id()
         is_valid = 0 < trace_id <= _LAST_TRACE_ID and 0 < span_id <= _LAST_SPAN_ID
         identity = _new_tuple(SpanContext, (trace_id, span_id, False, FLAGS[flags], state, is_valid))
         if decision is not Decision.DROP:
@@ -99,7 +107,7 @@ class SdkSpans:
                 attributes = describe(*facts)
             return _Recorded(identity, attributes, (tracer, name, kind, outer, self._time(), on_end))
         if self._fixed[_LOCAL] is Decision.DROP and on_end is None and is_valid:
-            return Unrecorded(identity, tracer.id_generator.generate_span_id)
+            return Unrecorded(identity, self._span_id)
         return Identity(identity)
 
     def _ask(
@@ -113,11 +121,17 @@ class SdkSpans:
         return result.decision, state, found
 
     def _look_again(self) -> None:
-        """Learn what is to be known of the processors, to which some may be added, and of the sampler."""
-        self._processors = self.tracer.span_processor._span_processors
-        self._ignores_starts = ignores_starts(self._processors)
-        self._sampler = self.tracer.sampler
-        self._fixed = fixed_decisions(self._sampler)
+        """Learn what is to be known of the processors, to which some may be added, of the sampler and the ids."""
+        tracer = self.tracer
+        generator, processors = tracer.id_generator, tracer.span_processor._span_processors
+        self._flag = _RANDOM if self._flags_random and generator.is_trace_id_random() else 0
+        if is_random(generator):
+            self._trace_id, self._span_id = partial(random.getrandbits, 128), partial(random.getrandbits, 64)
+        else:
+            self._trace_id, self._span_id = generator.generate_trace_id, generator.generate_span_id
+        self._fixed = fixed_decisions(tracer.sampler)
+        self._ignores_starts = ignores_starts(processors)
+        self._processors, self._sampler, self._generator = processors, tracer.sampler, generator
 
 
 _Made = tuple[

@@ -472,6 +472,22 @@ def test_ids_come_from_the_providers_generator(kind: type[TracerProvider]) -> No
     assert [(found.trace_id, found.trace_flags) for found in contexts] == [(1, 1), (2, 1)]
 
 
+@pytest.mark.parametrize("kind", [TracerProvider, Subclass])
+def test_the_source_of_ids_may_be_exchanged(kind: type[TracerProvider]) -> None:
+    """Whoever sets another method on the SDK's generator, or another generator on the tracer, gives the next ids."""
+    generator = RandomIdGenerator()
+    generator.generate_trace_id = lambda: 7  # type: ignore[method-assign]
+    keep = Keep()
+    provider = kind(id_generator=generator, shutdown_on_exit=False)
+    provider.add_span_processor(keep)
+    tracing = Tracing(tracer_provider=provider)
+    tracing.end_call(a_call(tracing), 200, None)
+    spans: Any = tracing._known[1]
+    (spans.tracer if isinstance(spans, SdkSpans) else spans._tracer).id_generator = Counting()
+    tracing.end_call(a_call(tracing), 200, None)
+    assert [found.context.trace_id for found in keep.spans if found.context is not None] == [7, 1]
+
+
 def test_a_tracer_that_is_switched_off_makes_no_spans() -> None:
     """A tracer may be switched off while it is used (later SDKs): what is around travels on instead."""
     provider, keep = TracerProvider(shutdown_on_exit=False), Keep()
