@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from .asyncio_wire import AsyncioWire
     from .base import Destination
     from .tls import TlsMaterial
+
+
+AT_ONCE = sys.platform == "linux"
+"""Whether a connect that is under way may be asked for once more, by the loop, whatever has become of it meanwhile."""
+_UNDER_WAY = {errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, errno.EINTR}
 
 
 async def connected(
@@ -85,12 +93,25 @@ class _Dial:
         try:
             tune(sock, self._destination.tcp_keepalive)
             sock.setblocking(False)
-            with self.allowance.waiting(partial(is_ready, sock, WRITABLE)):
-                await self._loop.sock_connect(sock, address)
+            if not (AT_ONCE and _is_connected_at_once(sock, address)):
+                with self.allowance.waiting(partial(is_ready, sock, WRITABLE)):
+                    await self._loop.sock_connect(sock, address)
         except BaseException:
             sock.close()
             raise
         return sock
+
+
+def _is_connected_at_once(sock: socket.socket, address: Any) -> bool:
+    """Begin to connect; tell whether that is done already, as with peers on the same machine. `OSError`: refused."""
+    code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS and is_ready(sock, WRITABLE):
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    elif code in _UNDER_WAY:
+        return False
+    if code:
+        raise OSError(code, os.strerror(code))
+    return True
 
 
 async def _discard(sock: socket.socket) -> None:

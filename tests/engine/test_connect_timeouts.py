@@ -14,6 +14,7 @@ import anyio
 import pytest
 import trustme
 
+from ambassador_lib.engine import asyncio_dial
 from ambassador_lib.engine.allowance import EXCUSES, LOOKS, Allowance
 from ambassador_lib.errors import UpstreamConnectError
 
@@ -34,6 +35,12 @@ def wires(request: pytest.FixtureRequest) -> Wires:
     return Wires(request.param)
 
 
+@pytest.fixture(params=["at once", "by the loop"])
+def connects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How connects to this machine are made, which the system has done by the time that they return."""
+    monkeypatch.setattr(asyncio_dial, "AT_ONCE", asyncio_dial.AT_ONCE and request.param == "at once")
+
+
 def keep_busy(turns: int) -> None:
     """Take the loop longer than the timeout, at each of so many turns."""
     time.sleep(BUSY)
@@ -41,6 +48,7 @@ def keep_busy(turns: int) -> None:
         asyncio.get_running_loop().call_soon(keep_busy, turns - 1)
 
 
+@pytest.mark.usefixtures("connects")
 def test_a_connection_that_the_system_has_made_is_in_time(wires: Wires) -> None:
     """However many turns the loop needs for the rest, and however long they take."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -53,6 +61,7 @@ def test_a_connection_that_the_system_has_made_is_in_time(wires: Wires) -> None:
         wires.run(main)
 
 
+@pytest.mark.usefixtures("connects")
 def test_the_first_address_may_fail_on_a_busy_loop(wires: Wires) -> None:
     """The next one has not had its time yet."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -66,6 +75,7 @@ def test_the_first_address_may_fail_on_a_busy_loop(wires: Wires) -> None:
         wires.run(main)
 
 
+@pytest.mark.usefixtures("connects")
 def test_a_refusal_on_a_busy_loop_is_a_refusal(wires: Wires) -> None:
     """And no timeout: the system knew it in time."""
 
@@ -219,6 +229,7 @@ def test_no_limit_is_no_timer(name: str) -> None:
     on_loop(name, main)
 
 
+@pytest.mark.usefixtures("connects")
 def test_many_at_once_are_connected(wires: Wires) -> None:
     """Each of their dials takes the loop a while, and all together take it longer than the timeout."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
@@ -234,3 +245,18 @@ def test_many_at_once_are_connected(wires: Wires) -> None:
             await asyncio.sleep(0)
 
         wires.run(main)
+
+
+@pytest.mark.skipif(not asyncio_dial.AT_ONCE, reason="only where a connect may be asked for twice")
+def test_a_peer_on_the_same_machine_is_connected_to_without_waiting() -> None:
+    """The loop is not asked for what the system has done."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop, "sock_connect", None)
+                wire = await Wires("asyncio").dial(listener.getsockname()[1])
+            await wire.close()
+
+        on_loop("asyncio", main)
