@@ -47,6 +47,8 @@ class Actor:
 
     def __init__(self, thread: threading.Thread | None, *, holds_baton: bool = False) -> None:
         self.thread = thread
+        self.has_begun = thread is not None
+        """Whether its thread runs, or has run: one that is just starting is not alive yet."""
         self.holds_baton = holds_baton
         self.waits = False
         self.is_starting = False
@@ -65,7 +67,7 @@ class Actor:
     def is_gone(self) -> bool:
         """Whether its thread has ended."""
         thread = self.thread
-        return thread is not None and thread.ident is not None and not thread.is_alive()
+        return thread is not None and self.has_begun and not thread.is_alive()
 
 
 class Turns:
@@ -112,6 +114,7 @@ class Turns:
 
         def body() -> None:
             self._local.actor = actor
+            actor.has_begun = True
             try:
                 self._stay(actor, "")
                 run()

@@ -10,6 +10,7 @@ import pytest
 
 from ambassador_lib import CircuitOpenError
 from ambassador_lib.testing.latency import uniform
+from ambassador_lib.testing.turns import Actor
 from ambassador_lib.testing.virtual_time import VirtualTime
 from tests.spec import documents
 from tests.spec.documents import bootstrap
@@ -180,3 +181,19 @@ def test_the_same_seed_gives_the_same_trace(mode: str) -> None:
     assert len(first[1]) > 48
     assert first == again
     assert first != other
+
+
+def test_a_thread_that_is_just_starting_is_not_gone() -> None:
+    """Between its start and its first step a thread has an identity and is not alive: its turn is still to come."""
+
+    class Starting(threading.Thread):
+        ident = 1
+
+        def is_alive(self) -> bool:
+            return False
+
+    actor = Actor(None, holds_baton=True)
+    actor.thread = Starting()
+    assert not actor.is_gone
+    actor.has_begun = True
+    assert actor.is_gone
