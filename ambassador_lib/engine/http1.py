@@ -5,6 +5,7 @@ What is sent is written by `http1_request`, what comes is read by `http1_reader`
 
 from __future__ import annotations
 
+import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ class Http1Connection:
     def __init__(self, wire: Wire, network: Network) -> None:
         self.wire = wire
         self.network = network
+        self.guard = threading.RLock()
+        """Between whoever breaks an exchange off and its end: after it the connection is somebody else's."""
         self.known: AnswerHead | None = None
         """The head of the last answer, which the next one may repeat."""
         self._stream: Http1Stream | None = None
@@ -234,8 +237,10 @@ class Http1Stream:
 
     def abort(self) -> None:
         """Break the exchange off, from any thread; its connection serves others when it is over."""
-        if not self._closed:
-            self._wire.abort()
+        with self._connection.guard:
+            if not self._closed:
+                self._is_kept = False
+                self._wire.abort()
 
     def drop(self) -> None:
         """Nobody will read the body: if there is one, the connection ends with it, as in Envoy (semantics 3.7)."""
@@ -245,9 +250,10 @@ class Http1Stream:
 
     def end(self) -> None:
         """End the exchange; what has already come of a body that nobody read does not spoil the connection."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._connection.guard:
+            if self._closed:
+                return
+            self._closed = True
         self._exchange.abortable(_nothing)  # else each would hold on to the other until the garbage collector comes
         is_kept = self._is_kept
         reader = self._reader

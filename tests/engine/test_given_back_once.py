@@ -6,11 +6,13 @@ import asyncio
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
+from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pooled import AsyncPooledEngine
 
 from .conftest import Mode
@@ -115,3 +117,33 @@ def test_engines_of_loops_that_end_keep_no_tasks() -> None:
 
         asyncio.run(main())
     assert mode.gauge.now == 0
+
+
+def test_breaking_off_and_the_end_do_not_overlap() -> None:
+    """Both hold the connection's guard: what is broken off is not kept, and what is over is not broken off."""
+    told: list[str] = []
+
+    class Guard:
+        def __enter__(self) -> None:
+            told.append("guarded")
+
+        def __exit__(self, *_: object) -> None:
+            told.append("free")
+
+    wire: Any = SimpleNamespace(keeps_deadlines=True, abort=lambda: told.append("broken off"))
+    connection = Http1Connection(wire, SimpleNamespace())  # type: ignore[arg-type]  # neither is used
+    connection.guard = Guard()  # type: ignore[assignment]
+    broken, over = (SimpleNamespace(stream=b"", abortable=lambda _: None) for _ in range(2))
+
+    stream = connection.open(broken)  # type: ignore[arg-type]
+    stream.abort()
+    assert told == ["guarded", "broken off", "free"]
+    stream.end()
+    assert told[3:] == ["guarded", "free"]
+    assert not connection.is_usable()
+
+    stream = connection.open(over)  # type: ignore[arg-type]
+    stream.end()
+    del told[:]
+    stream.abort()
+    assert told == ["guarded", "free"]
