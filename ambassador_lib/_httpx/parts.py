@@ -32,11 +32,14 @@ def has_any(headers: httpx.Headers, names: AbstractSet[bytes]) -> bool:
 
 def make_headers(headers: list[tuple[bytes, bytes]], *, lower: bool = False) -> httpx.Headers:
     """Make httpx's headers of a list; `lower`: all names in it are in lower case."""
-    made = httpx.Headers.__new__(httpx.Headers)
     if lower:
-        made._list = [(name, name, value) for name, value in headers]
-    else:
-        made._list = [(name, name.lower(), value) for name, value in headers]
+        return _headers_of([(name, name, value) for name, value in headers])
+    return _headers_of([(name, name.lower(), value) for name, value in headers])
+
+
+def _headers_of(lines: list[HeaderLine]) -> httpx.Headers:
+    made = httpx.Headers.__new__(httpx.Headers)
+    made._list = lines
     made._encoding = None
     return made
 
@@ -67,14 +70,11 @@ def request_of(
     content: bytes | None,
 ) -> httpx.Request:
     """As `make_request`, with headers as httpx keeps them; the request keeps `lines` and `extensions` themselves."""
-    headers = httpx.Headers.__new__(httpx.Headers)
-    headers._list = lines
-    headers._encoding = None
     request = httpx.Request.__new__(httpx.Request)
     # In the constructor's order, so that CPython lets all requests share their keys.
     request.method = method
     request.url = url
-    request.headers = headers
+    request.headers = _headers_of(lines)
     request.extensions = extensions
     request.stream = stream
     if content is not None:  # mocks look at `request.content`
@@ -100,13 +100,10 @@ def make_response(
 
     The response keeps `lines` and `extensions` themselves; its body has still to be read.
     """
-    headers = httpx.Headers.__new__(httpx.Headers)
-    headers._list = lines
-    headers._encoding = None
     response = httpx.Response.__new__(httpx.Response)
     # In the constructor's order, so that CPython lets all responses share their keys.
     response.status_code = status
-    response.headers = headers
+    response.headers = _headers_of(lines)
     response._request = None
     response.next_request = None
     response.extensions = extensions
