@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,9 +58,13 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], object]) -> None:
-        """Run `function` on the loop; nothing happens when the loop has ended."""
+        """Run `function` on the loop; nothing happens when the loop has ended.
+
+        In a context of its own: what is watched belongs to no call. With the caller's, anyio and sniffio would take the
+        loop for the caller's trio, and a health check would be a child of whichever span was open.
+        """
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function)
+            self._loop.call_soon_threadsafe(function, context=contextvars.Context())
 
     def wait_for(self, ended: threading.Event, timeout: float) -> bool:
         return ended.wait(timeout)

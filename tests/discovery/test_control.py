@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 import os
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,24 @@ def watch(control: ControlThread, make: Any, name: str = "w", clock: Any = None)
 
 def control_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "ambassador_lib-control"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_is_watched_belongs_to_no_call(control: ControlThread, backend: str) -> None:
+    """Neither the caller's event loop nor its context variables reach the watch: it may sleep, whoever started it."""
+    caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
+    seen: queue.Queue[str] = queue.Queue()
+
+    async def nap() -> None:
+        await SystemClock().sleep_async(0)
+        seen.put(caller.get())
+
+    async def main() -> None:
+        caller.set("a call")
+        watch(control, nap)
+
+    anyio.run(main, backend=backend)
+    assert seen.get(timeout=PATIENCE) == "nobody"
 
 
 def test_one_thread_for_all_watches_and_none_without(control: ControlThread) -> None:
