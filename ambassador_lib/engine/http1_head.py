@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
 from ..errors import protocol_error
 from .framing import excess
+
+try:
+    from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+except ImportError:  # compiled, and nobody has done so for this Python
+    from .http1_lines import HttpParserError, HttpParserUpgrade, HttpResponseParser  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from .base import Destination
