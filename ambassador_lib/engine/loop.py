@@ -21,11 +21,12 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ..call import Deadline
-from ..errors import DeadlineExpired, connect_timeout
+from ..errors import DeadlineExpired
 from ..runtime.loop import Bounded
 from .asyncio_dial import connected as asyncio_connected
 from .blocking_wire import socket_info
 from .dialling import handshake_failed, refused
+from .loop_allowance import allowed
 from .loop_listening import listening
 from .loop_race import first_connected
 from .readiness import has_hung_up, has_input
@@ -69,9 +70,9 @@ class LoopNetwork:
     ) -> LoopWire | AsyncioWire | TlsWire:
         if not self._is_trio():
             return await asyncio_connected(destination, material, self._now, self._patience)
-        with anyio.move_on_after(destination.connect_timeout):
-            return LoopWire(await _connected_stream(destination, material), self._patience)
-        raise connect_timeout()
+        dialling = _connected_stream(destination, material)
+        stream = await allowed(destination.connect_timeout, dialling, anyio.aclose_forcefully)
+        return LoopWire(stream, self._patience)
 
     @staticmethod
     def _is_trio() -> bool:
