@@ -16,7 +16,7 @@ from .discovery import start as start_discovery
 from .engine.transport_sockets import TransportSockets
 from .errors import LocalReply, NoRouteError, PolicyError
 from .filters.chain import FilterChain, TableFilters
-from .handlers.route import Chains, ChooseRoute, route_not_found
+from .handlers.route import ChooseRoute, Way, Ways, route_not_found
 from .live import ClusterAtWork, Ends, ListenerAtWork, LiveClusters, LiveListeners
 from .parts import Parts
 from .policy.model import Cluster, Listener, RouteConfiguration
@@ -186,7 +186,7 @@ class PolicyAtWork:
     def _start_listener(self, listener: Listener, rule: int) -> ListenerAtWork:
         manager = listener.http_connection_manager
         filters = FilterChain(manager, self.parts.filter_context(listener), idle_timeout(manager))
-        unrouted = compose(filters.unrouted, route_not_found)
+        unrouted = Way(compose(filters.unrouted, route_not_found))
         made = ListenerAtWork(
             listener,
             rule,
@@ -201,7 +201,7 @@ class PolicyAtWork:
 
     def _compile_routes(
         self, listener: Listener, chain: FilterChain, config: RouteConfiguration
-    ) -> tuple[RouteTable, Chains]:
+    ) -> tuple[RouteTable, Ways]:
         manager = listener.http_connection_manager
         table = RouteTable(
             config,
@@ -212,7 +212,7 @@ class PolicyAtWork:
             clock=self._options.clock,
         )
         filters, stack = TableFilters(chain, config), self._stack
-        return table, Chains(lambda route: stack.route_chain(route, listener, filters))
+        return table, Ways(lambda route: stack.route_way(route, listener, filters))
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from .call import Deadline
 from .claims import Entry, ListenerEntries
 from .errors import NotReadyError
-from .handlers.route import ChooseRoute, Routes
+from .handlers.route import ChooseRoute, Routes, Way
 from .policy.model import RouteConfiguration
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class _WhenOpen:
         self._do()
 
 
-CompileRoutes = Callable[[RouteConfiguration], tuple["RouteTable", Mapping["CompiledRoute", "Next"]]]
+CompileRoutes = Callable[[RouteConfiguration], tuple["RouteTable", Mapping["CompiledRoute", Way]]]
 
 
 class ListenerAtWork:
@@ -243,10 +243,10 @@ class ListenerAtWork:
 
     def use(self, config: RouteConfiguration) -> None:
         """Send new calls by these routes; the layers above them stay as they are."""
-        table, chains = self._compile(config)
+        table, ways = self._compile(config)
         self.config = config
-        self._choose.routes = Routes(table, chains)
-        self._choose_by_host.routes = Routes(table.ignoring_port(), chains)
+        self._choose.routes = Routes(table, ways)
+        self._choose_by_host.routes = Routes(table.ignoring_port(), ways)
         self.entries = ListenerEntries(table, self._entry, self._by_host)
 
     @property

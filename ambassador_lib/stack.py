@@ -6,7 +6,7 @@ are not in the stack.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -27,6 +27,7 @@ from .handlers.observe import Observe
 from .handlers.redirect import InternalRedirect
 from .handlers.retry import Retry
 from .handlers.rewrite import EndpointRewrite
+from .handlers.route import Way
 from .handlers.router import Router
 from .handlers.stream_timeouts import StreamTimeouts
 from .handlers.timeout import RouteTimeout
@@ -36,6 +37,7 @@ from .routing.mirrors import compile_mirrors
 from .routing.response_match import cluster_errors
 from .routing.retry_rules import compile_rules
 from .routing.table import shadow_route
+from .straight import straight
 
 if TYPE_CHECKING:
     import tenacity
@@ -75,8 +77,22 @@ async def _end(_call: Call) -> httpx.Response:
     raise AssertionError("the innermost handler never goes on")
 
 
+def _by_weight(chains: Mapping[int, Next]) -> Next:
+    """Go on with the chain of the weighted cluster that was chosen, which are told by their ids."""
+    unweighted = chains[id(None)]
+
+    def chosen(call: Call) -> Answer:
+        return unweighted(call) if call.choice is None else chains[id(call.choice.weight)](call)
+
+    return chosen
+
+
 class Stack:
     """Makes the chains of a policy's listeners, routes and clusters; a route's goes on with its cluster's by name."""
+
+    joins = True
+    """Whether layers that every call passes once are one coroutine where no filter stands between them; else each has
+    its own, as a stopwatch wants it."""
 
     def __init__(self, parts: Parts, clusters: LiveClusters) -> None:
         self._parts = parts
@@ -94,27 +110,23 @@ class Stack:
     def listener_chain(
         self, listener: Listener, filters: FilterChain, logs: AccessLogs | None, choose_route: ChooseRoute
     ) -> Next:
-        """Return the way in, down to the choice of a route, which has the next chain."""
+        """Return the way in, down to the choice of a route, which knows the next chain."""
+        # Outermost, then above all that may refuse.
         observe, local_replies = self.outermost(listener.http_connection_manager, logs)
-        return compose(
-            [
-                observe,
-                local_replies,
-                # Above all that answers in the upstream's place: filters change such replies, too.
-                *([FilterReplies(filters.unrouted_responds, local_replies.shape)] if filters else ()),
-                # Before routing: what the route may match on is settled here (control headers, path, host).
-                Admit(
-                    listener,
-                    random=self._options.random,
-                    tracing=self._parts.tracing,
-                    node=self._policy.node,
-                    sampling=choose_route.sampling,
-                ),
-                # Chooses only; goes on with the route's own chain, filters first: they see the original path.
-                choose_route,
-            ],
-            _end,
+        # Before routing: what the route may match on is settled here (control headers, path, host).
+        admit = Admit(
+            listener,
+            random=self._options.random,
+            tracing=self._parts.tracing,
+            node=self._policy.node,
+            sampling=choose_route.sampling,
         )
+        # Last, the choice of a route: it goes on with that route's own way, filters first, which see the original path.
+        if self.joins and not filters:
+            return straight(observe, local_replies, admit, choose_route)
+        # Above all that answers in the upstream's place: filters change such replies, too.
+        replies = [FilterReplies(filters.unrouted_responds, local_replies.shape)] if filters else []
+        return compose([observe, local_replies, *replies, admit, choose_route], _end)
 
     def outermost(self, manager: HttpConnectionManager, logs: AccessLogs | None = None) -> tuple[Observe, LocalReplies]:
         """Return the two layers that every call passes, be it claimed by anything or not."""
@@ -134,23 +146,22 @@ class Stack:
 
     # --- once a request: a route's chain ----------------------------------------------------------------------------
 
-    def route_chain(self, route: CompiledRoute, listener: Listener, filters: TableFilters) -> Next:
+    def route_way(self, route: CompiledRoute, listener: Listener, filters: TableFilters) -> Way:
         """Return the way from the choice of a route to that of a cluster: the filters, then the router."""
-        idle = idle_timeout(listener.http_connection_manager, route)
+        manager, runtime = listener.http_connection_manager, self._runtime
+        idle = idle_timeout(manager, route)
         # Above the filters, whose delays count.
-        bounds = self._stream_timeouts(route, listener.http_connection_manager, idle)
-        router = self._router_chain(route, listener, idle)
-        chains = {
-            weight: compose([*bounds, *handlers], router) for weight, handlers in filters.handlers(route, idle).items()
-        }
-        unweighted = chains[id(None)]
-        if len(chains) == 1:
-            return unweighted
-
-        def by_weight(call: Call) -> Answer:
-            return unweighted(call) if call.choice is None else chains[id(call.choice.weight)](call)
-
-        return by_weight
+        bounds = self._stream_timeouts(route, manager, idle)
+        by_weight = filters.handlers(route, idle)
+        # Below the filters, which see the original path; above the timeout, whose headers it consumes.
+        router = Router(route, manager, runtime=runtime, as_response=self._options.as_response)
+        # Below the router, whose changes of the response are for the last answer; above the timeout, which starts anew.
+        redirect = [InternalRedirect(route.redirects, runtime)] if route.redirects is not None else []
+        below = compose(redirect, self._shared_tries(route, listener, idle))
+        if self.joins and not bounds and not any(by_weight.values()):
+            return Way(below, router)
+        chains = {weight: compose([*bounds, *handlers, router], below) for weight, handlers in by_weight.items()}
+        return Way(chains[id(None)] if len(chains) == 1 else _by_weight(chains))
 
     def _stream_timeouts(
         self, route: CompiledRoute, manager: HttpConnectionManager, idle: float | None
@@ -160,19 +171,6 @@ class Stack:
         if not (duration.is_told or duration.maximum or request_timeout):
             return []
         return [StreamTimeouts(self._runtime, duration, idle_timeout=idle, request_timeout=request_timeout)]
-
-    def _router_chain(self, route: CompiledRoute, listener: Listener, idle: float | None) -> Next:
-        manager, runtime = listener.http_connection_manager, self._runtime
-        return compose(
-            [
-                # Below the filters, which see the original path; above the timeout, whose headers it consumes.
-                Router(route, manager, runtime=runtime, as_response=self._options.as_response),
-                # Below the router, whose changes of the response are for the last answer; above the timeout, which
-                # starts anew.
-                *([InternalRedirect(route.redirects, runtime)] if route.redirects is not None else ()),
-            ],
-            self._shared_tries(route, listener, idle),
-        )
 
     def _shared_tries(self, route: CompiledRoute, listener: Listener, idle: float | None) -> Next:
         """Return the way of the tries, the same for all routes that say the same of them.

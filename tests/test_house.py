@@ -41,9 +41,10 @@ ORDER: dict[str, set[str]] = {
     "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry", "upstream"},
     "live": {"call", "claims", "discovery", "errors", "handlers", "policy", "routing", "runtime", "upstream"},
     "discovered": {"discovery", "errors", "live", "policy"},
+    "straight": {"call", "errors", "handlers"},
     "stack": {
         "call", "claims", "engine", "errors", "filters", "handlers", "live", "parts", "policy", "routing", "runtime",
-        "telemetry", "upstream",
+        "straight", "telemetry", "upstream",
     },
     "at_work": {
         "call", "claims", "discovered", "discovery", "engine", "errors", "filters", "handlers", "live", "options",

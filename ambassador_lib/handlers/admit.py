@@ -112,6 +112,11 @@ class Admit:
         """By scheme and header lines: an application sends the same few lists again and again."""
 
     def handle(self, call: Call, next: Next) -> Answer:
+        self.prepare(call)
+        return next(call)
+
+    def prepare(self, call: Call) -> None:
+        """Take one request over; raises what refuses it."""
         method = call.method
         if method not in METHODS and not self._any_method:
             raise _bad_request(f"{method} is no method that Envoy knows", "http1.codec_error")
@@ -137,7 +142,6 @@ class Admit:
             self._trace(call, self._manager.tracing)
         else:
             self._tracing.start_call(call)
-        return next(call)
 
     def _do_more(self, call: Call) -> None:
         """What few connection managers ask for."""

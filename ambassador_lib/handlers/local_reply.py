@@ -53,19 +53,19 @@ class LocalReplies:
         self._grpc_deadline_exceeded = runtime.get(GRPC_DEADLINE_EXCEEDED) is True
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        report = call.report
         try:
             response = await next(call)
         except AmbassadorError as error:
-            reply = error.reply
-            call.flag(reply.flag)
-            report.details = reply.details
-            response = error.response = self._respond(call, reply)
-            if self._as_response:
-                call.unbound()
-                return response
-            response.read()
-            raise
+            reply = self.failed(call, error)
+            if reply is None:
+                raise
+            return reply
+        self.response(call, response)
+        return response
+
+    def response(self, call: Call, response: httpx.Response) -> None:
+        """Note what came of the call, and dress it as a sidecar would."""
+        report = call.report
         report.status = response.status_code
         if not report.details:
             report.details = "via_upstream"
@@ -76,7 +76,18 @@ class LocalReplies:
             if call.is_last or _is_unfinished(call):
                 headers.append(CLOSE)
             response.headers = make_headers(headers)
-        return response
+
+    def failed(self, call: Call, error: AmbassadorError) -> httpx.Response | None:
+        """Give the error its response, and return that if it is to be given in place of the error."""
+        reply = error.reply
+        call.flag(reply.flag)
+        call.report.details = reply.details
+        response = error.response = self._respond(call, reply)
+        if self._as_response:
+            call.unbound()
+            return response
+        response.read()
+        return None
 
     def shape(self, call: Call, reply: LocalReply) -> None:
         """Give a reply the form that the application gets, but for what every response is dressed with."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import content_of
 from ..call import NO_TRY, Call, Deadline, Next
 from ..errors import (
     JUDGED_TIMEOUTS,
@@ -36,36 +37,71 @@ class Observe:
         self.logs = logs
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        watch = CallWatch(call, self)
         try:
             response = await next(call)
         except RequestBodyFailed as signal:
-            if call.attempt is not NO_TRY:  # a filter may read the body before the first try
-                call.attempt.error = signal.error
-            watch.broke_off(signal.error)
+            self.request_failed(call, signal)
             raise signal.error from signal.error.__cause__
         except BaseException as error:
-            watch.broke_off(error)
+            self.broke_off(call, error)
             raise
-        response.extensions["ambassador"] = call.report
-        if self.logs is not None:
-            watch.response = response
-        self.runtime.watch_body(response, watch)
+        self.response(call, response)
         return response
+
+    def response(self, call: Call, response: httpx.Response) -> None:
+        """The application is given this: the call ends with its body, which may be there already."""
+        response.extensions["ambassador"] = call.report
+        content = content_of(response.stream)
+        if content is None:
+            self.runtime.watch_body(response, CallWatch(call, self, response))
+            return
+        call.bytes_sent += len(content)
+        self.end(call, response, None)
+
+    def request_failed(self, call: Call, signal: RequestBodyFailed) -> None:
+        """The application's own body has failed, which is nobody else's fault."""
+        if call.attempt is not NO_TRY:  # a filter may read the body before the first try
+            call.attempt.error = signal.error
+        self.broke_off(call, signal.error)
+
+    def broke_off(self, call: Call, error: BaseException) -> None:
+        """No response came of the call."""
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
+            _caller_left(call)
+        call.is_complete = isinstance(error, AmbassadorError)
+        if isinstance(error, Exception):
+            _tell(error, call)
+        response = error.response if isinstance(error, AmbassadorError) else None
+        if response is not None:
+            call.bytes_sent = len(response.content)
+        self.end(call, response, error)
+
+    def end(self, call: Call, response: httpx.Response | None, error: BaseException | None) -> None:
+        """Give everything back and tell of the call, once: its `response` has ended, or there is none; or it failed."""
+        report = call.report
+        report.duration = self.runtime.now() - call.started
+        try:
+            call.finish()
+        finally:
+            if report.status is not None and call.attempt is not NO_TRY:
+                call.cluster.counters.upstream_rq_completed += 1
+            if self.logs is not None:
+                _log(self.logs, call, response)
+            if call.span is not None:
+                self.tracing.end_call(call, report.status, error)
 
 
 class CallWatch:
     """Follows a call to its end; the body of its response is read under what is left of the call's bounds."""
 
-    response: httpx.Response | None = None
-    """What the application is given; kept where it is to be logged."""
     _error: BaseException | None = None
     _done = False
     _judges = True
 
-    def __init__(self, call: Call, observe: Observe) -> None:
+    def __init__(self, call: Call, observe: Observe, response: httpx.Response) -> None:
         self._call = call
         self._observe = observe
+        self._response = response if observe.logs is not None else None  # which else could not be freed with its body
         self._now = observe.runtime.now
 
     def reading(self) -> Deadline:
@@ -112,42 +148,18 @@ class CallWatch:
             return httpx.RemoteProtocolError(f"response body broken off: {error.reply.details}", request=call.request)
         return error
 
-    def broke_off(self, error: BaseException) -> None:
-        """No response came of the call."""
-        self._error = error
-        if isinstance(error, httpx.TimeoutException) and not isinstance(error, AmbassadorError):
-            _caller_left(self._call)
-        self._call.is_complete = isinstance(error, AmbassadorError)
-        if isinstance(error, Exception):
-            _tell(error, self._call)
-        if isinstance(error, AmbassadorError) and error.response is not None:
-            self.response = error.response
-            self._call.bytes_sent = len(error.response.content)
-        self.ended()
-
     def ended(self) -> None:
-        """Give everything back; runs once."""
-        if self._done:
-            return
-        self._done = True
-        call = self._call
-        call.report.duration = self._now() - call.started
-        try:
-            call.finish()
-        finally:
-            if call.report.status is not None and call.attempt is not NO_TRY:
-                call.cluster.counters.upstream_rq_completed += 1
-            if self._observe.logs is not None:
-                self._log(self._observe.logs)
-            if call.span is not None:
-                self._observe.tracing.end_call(call, call.report.status, self._error)
+        """End the call, once."""
+        if not self._done:
+            self._done = True
+            self._observe.end(self._call, self._response, self._error)
 
-    def _log(self, logs: AccessLogs) -> None:
-        response = self.response
-        if response is None and not self._call.report.flags:  # nobody waited for the answer
-            _caller_left(self._call)
-        self._call.code = 0 if response is None else response.status_code
-        logs.write(self._call, () if response is None else response.headers.raw)
+
+def _log(logs: AccessLogs, call: Call, response: httpx.Response | None) -> None:
+    if response is None and not call.report.flags:  # nobody waited for the answer
+        _caller_left(call)
+    call.code = 0 if response is None else response.status_code
+    logs.write(call, () if response is None else response.headers.raw)
 
 
 def _caller_left(call: Call) -> None:

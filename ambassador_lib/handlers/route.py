@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from ..call import Answer, Call, Next
-from ..errors import LocalReply, NoRouteError, Redirected
+from ..call import Answer, Call, Handler, Next
+from ..errors import AmbassadorError, LocalReply, NoRouteError, Redirected
 from ..routing.redirects import Redirection
 
 if TYPE_CHECKING:
@@ -20,46 +21,81 @@ if TYPE_CHECKING:
     from ..upstream.upstream import Upstream
 
 
-class Chains(dict["CompiledRoute", Next]):
-    """Each route's own chain, made with its first call: a policy may have a thousand that nobody calls."""
+class Halves(Handler, Protocol):
+    """A layer whose `handle` does nothing but this in turn: whoever does it himself saves a coroutine."""
 
-    def __init__(self, make: Callable[[CompiledRoute], Next]) -> None:
+    def answer(self, call: Call) -> httpx.Response | None:
+        """Answer in place of all that is below, or not."""
+
+    def request(self, call: Call) -> None:
+        """Do what is done on the way down."""
+
+    def failed(self, call: Call, error: AmbassadorError) -> None:
+        """Look at an error of the way down, or of what is below."""
+
+    def response(self, call: Call, response: httpx.Response) -> None:
+        """Do what is done on the way back."""
+
+
+class Way:
+    """What comes after the choice of a route: a chain and, where nothing stands between the two, the layer above it
+    apart, so that whoever chooses can run its halves without a coroutine of its own."""
+
+    __slots__ = ("above", "chain")
+
+    def __init__(self, chain: Next, above: Halves | None = None) -> None:
+        self.chain = chain
+        self.above = above
+
+    def go(self, call: Call) -> Answer:
+        """Go that way."""
+        return self.chain(call) if self.above is None else self.above.handle(call, self.chain)
+
+
+class Ways(dict["CompiledRoute", Way]):
+    """Each route's own way, made with its first call: a policy may have a thousand that nobody calls."""
+
+    def __init__(self, make: Callable[[CompiledRoute], Way]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, route: CompiledRoute) -> Next:
+    def __missing__(self, route: CompiledRoute) -> Way:
         return self.setdefault(route, self._make(route))  # of two threads, the first one's counts
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """A route table and each route's own chain."""
+    """A route table and each route's own way."""
 
     table: RouteTable
-    chains: Mapping[CompiledRoute, Next]
+    ways: Mapping[CompiledRoute, Way]
 
 
 class ChooseRoute:
-    """Listener -> virtual host -> route -> cluster; goes on with that route's own chain, or with `unrouted`.
+    """Listener -> virtual host -> route -> cluster; goes on with that route's own way, or with `unrouted`.
 
     `routes` may be exchanged at any time, by one assignment: a call reads it once.
     """
 
     routes: Routes
 
-    def __init__(self, clusters: Mapping[str, Upstream], unrouted: Next, *, random: Random) -> None:
+    def __init__(self, clusters: Mapping[str, Upstream], unrouted: Way, *, random: Random) -> None:
         self._clusters = clusters
         self._unrouted = unrouted
         self._random = random
 
     def handle(self, call: Call, next: Next) -> Answer:
+        return self.way_of(call).go(call)
+
+    def way_of(self, call: Call) -> Way:
+        """Choose the route and the cluster, and return the way there."""
         routes = self.routes
         call.virtual_host, route = routes.table.find(call)
         if route is None:
-            return self._unrouted(call)
+            return self._unrouted
         if route.redirects is not None:
-            return self._follow_redirects(call, route, routes)
-        return self._go(call, route, routes)
+            return Way(partial(self._follow_redirects, route=route, routes=routes))
+        return self._take(call, route, routes)
 
     def sampling(self, call: Call) -> Tracing | None:
         """Return what the call's route has to say of tracing, before the route is chosen."""
@@ -75,12 +111,12 @@ class ChooseRoute:
         call.find_route = routes.table.find
         while True:
             try:
-                return await self._go(call, route, routes)
+                return await self._take(call, route, routes).go(call)
             except Redirected:
                 route = call.route
                 call.start_again()
 
-    def _go(self, call: Call, route: CompiledRoute, routes: Routes) -> Answer:
+    def _take(self, call: Call, route: CompiledRoute, routes: Routes) -> Way:
         call.route = route
         report = call.report
         report.route = route.name or None
@@ -90,7 +126,7 @@ class ChooseRoute:
             cluster = call.cluster = self._clusters.get(choice.cluster)
             if cluster is not None:
                 report.cluster = cluster.name
-        return routes.chains[route](call)
+        return routes.ways[route]
 
 
 async def route_not_found(call: Call) -> httpx.Response:

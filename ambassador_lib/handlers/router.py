@@ -53,30 +53,50 @@ class Router:
         self._respects_expected = manager.router.respect_expected_rq_timeout
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        if self._answers and (local := self._route.local_response(call)) is not None:
-            status, headers, body = local  # direct responses and redirects are never exceptions (contract)
-            return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
-        call.suppress_envoy_headers = self._route.suppress_envoy_headers
+        answer = self.answer(call)
+        if answer is not None:
+            return answer
         try:
-            if call.cluster is None or call.cluster.shedding is not None:
-                self._check_cluster(call)
-            if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
-                self._check_strictly(call)
-                call.overrides = take_overrides(call.headers, respect_expected=self._respects_expected)
-            if self._is_traced:
-                self._name_operation(call)
-            if self._changes_request:
-                self._route.apply_request(call, call.choice)
+            self.request(call)
             response = await next(call)
         except AmbassadorError as error:
-            reply = error.reply
-            if reply.flag == "UT" and call.overrides is not None and call.overrides.alt_response:
-                reply.status, reply.body = 204, ""  # x-envoy-upstream-rq-timeout-alt-response (semantics 2)
-            call.flag(reply.flag)  # before the mutations, which may name them
-            call.report.details = reply.details
-            self._mutate(call, reply.status, reply.headers)
-            reply.mutated = True
+            self.failed(call, error)
             raise
+        self.response(call, response)
+        return response
+
+    def answer(self, call: Call) -> httpx.Response | None:
+        """Return the route's own answer, where it has one: direct responses and redirects are never exceptions."""
+        if not self._answers or (local := self._route.local_response(call)) is None:
+            return None
+        status, headers, body = local
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+    def request(self, call: Call) -> None:
+        """Do what the route says to the request; raises what refuses it."""
+        call.suppress_envoy_headers = self._route.suppress_envoy_headers
+        if call.cluster is None or call.cluster.shedding is not None:
+            self._check_cluster(call)
+        if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
+            self._check_strictly(call)
+            call.overrides = take_overrides(call.headers, respect_expected=self._respects_expected)
+        if self._is_traced:
+            self._name_operation(call)
+        if self._changes_request:
+            self._route.apply_request(call, call.choice)
+
+    def failed(self, call: Call, error: AmbassadorError) -> None:
+        """Change the reply in the upstream's place as its response would have been."""
+        reply = error.reply
+        if reply.flag == "UT" and call.overrides is not None and call.overrides.alt_response:
+            reply.status, reply.body = 204, ""  # x-envoy-upstream-rq-timeout-alt-response (semantics 2)
+        call.flag(reply.flag)  # before the mutations, which may name them
+        call.report.details = reply.details
+        self._mutate(call, reply.status, reply.headers)
+        reply.mutated = True
+
+    def response(self, call: Call, response: httpx.Response) -> None:
+        """Change the upstream's response."""
         if self._service_time or call.set_cookies or (self._changes_response and not self._leaves(response)):
             headers = response.headers.raw
             before = headers.copy()
@@ -88,7 +108,6 @@ class Router:
             self._mutate(call, response.status_code, headers)
             if headers != before:
                 response.headers = make_headers(headers)
-        return response
 
     def _leaves(self, response: httpx.Response) -> bool:
         """Whether the response has nothing of what is removed, where no more is done to it."""

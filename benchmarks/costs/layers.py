@@ -2,6 +2,7 @@
 
 A stack is built for each layer in which this layer alone has a stopwatch around it; what it costs is what passes there,
 less what passes at the layer below. Each stack has one stopwatch, so that its own cost goes out in the difference.
+Where layers would run as one coroutine they are taken apart for that; what the joined stack saves is told beside them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import statistics
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 TOTAL = "the whole call"
 NULL = "null transport"
+JOINED = "all, joined"
+"""The whole call as it runs: layers without a filter between them share a coroutine."""
 OUTSIDE = "transport and body"
 """Above the outermost layer: the request taken in, and the body read to its end."""
 
@@ -52,7 +55,7 @@ class StopWatch:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Have it in every chain that is composed meanwhile."""
-        with mock.patch.object(stack, "_bind", self._bind):
+        with mock.patch.object(stack, "_bind", self._bind), mock.patch.object(stack.Stack, "joins", False):
             yield
 
     def _bind(self, handler: Handler, next: Next) -> Next:
@@ -90,18 +93,18 @@ class Loops:
         self._loop = loop
 
     def lanes(self, layers: list[str]) -> list[Lane]:
-        """Return a lane for each layer of each kind, and one for the whole call and the transport alone."""
+        """Return a lane for each layer of each kind, and those for the whole call, joined or not, and the transport."""
         lanes = []
-        for name in [TOTAL, NULL, *layers]:
+        for name in [TOTAL, JOINED, NULL, *layers]:
             watch = StopWatch(name)
             null = NullTransport(streamed=True)
-            with watch.installed():
+            with nullcontext() if name == JOINED else watch.installed():
                 sync = null if name == NULL else AmbassadorTransport(all_layers(), inner=null)
                 other = null if name == NULL else AsyncAmbassadorTransport(all_layers(), inner=null)
                 # A route's chain is made with its first call.
                 self._sync(sync, watch, inside=False)(1)
                 self._async(other, watch, inside=False)(1)
-                inside = name not in (TOTAL, NULL)
+                inside = name not in (TOTAL, JOINED, NULL)
                 batches: tuple[tuple[Kind, Batch], ...] = (
                     ("sync", self._sync(sync, watch, inside=inside)),
                     ("async", self._async(other, watch, inside=inside)),
@@ -145,7 +148,7 @@ class Loops:
 
 
 def evaluate(lanes: list[Lane], layers: list[str]) -> list[Cost]:
-    """Subtract from each layer what is below it, the transport from the last one."""
+    """Subtract from each layer what is below it, the transport from the last one; last, what all take when joined."""
     costs = []
     for kind in ("sync", "async"):
         by_name = {lane.name: lane for lane in lanes if lane.kind == kind}
@@ -162,6 +165,17 @@ def evaluate(lanes: list[Lane], layers: list[str]) -> list[Cost]:
                     share=spread([seconds / whole for seconds in own]),
                 )
             )
+        joined = less(by_name[JOINED], by_name[NULL])
+        costs.append(
+            Cost(
+                group="layers",
+                name=JOINED,
+                kind=kind,
+                total=spread(by_name[JOINED].seconds),
+                over=spread(joined),
+                share=spread([seconds / whole for seconds in joined]),
+            )
+        )
     return costs
 
 

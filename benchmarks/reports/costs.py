@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "layers": "Microseconds a call that pass in each layer itself, outermost first, over a transport that answers at "
-    "once; in brackets the spread over rounds (10 % to 90 %).",
+    "once; in brackets the spread over rounds (10 % to 90 %). One by one: the last line is for the layers as they run, "
+    "those that every call passes joined to one coroutine.",
     "peers": "Microseconds of CPU a call over a transport that answers at once, less the same call on that transport "
     "alone. They do not do the same work: a breaker counts, a retry looks at an outcome, the library does both, and "
     "routes, balances, times, watches and reports.",

@@ -51,12 +51,15 @@ def test_a_layer_costs_what_the_one_below_does_not() -> None:
         return lanes.Lane("sync", "layers", name, lambda _: 0.0, [seconds])
 
     measured = [lane(layers.TOTAL, 10.0), lane(layers.NULL, 1.0), lane("Upper", 7.0), lane("Lower", 3.0)]
+    measured.append(lane(layers.JOINED, 7.3))
     measured += [lanes.Lane("async", one.group, one.name, one.batch, one.seconds) for one in measured]
     costs = [cost for cost in layers.evaluate(measured, ["Upper", "Lower"]) if cost.kind == "sync"]
     assert [(cost.name, cost.over and cost.over.median) for cost in costs] == [
-        (layers.OUTSIDE, 3.0), ("Upper", 4.0), ("Lower", 2.0),
+        (layers.OUTSIDE, 3.0), ("Upper", 4.0), ("Lower", 2.0), (layers.JOINED, 6.3),
     ]  # fmt: skip
-    assert sum(cost.share.median for cost in costs if cost.share) == pytest.approx(1)
+    *shares, joined = [cost.share.median for cost in costs if cost.share]
+    assert sum(shares) == pytest.approx(1)
+    assert joined == pytest.approx(0.7)
 
 
 def test_only_the_chosen_layer_is_timed() -> None:
@@ -64,7 +67,7 @@ def test_only_the_chosen_layer_is_timed() -> None:
     with asyncio.Runner() as loop:
         found = layers.Loops(loop).lanes(["Retry"])
         assert {(lane.kind, lane.name) for lane in found} == {
-            (kind, name) for kind in ("sync", "async") for name in (layers.TOTAL, layers.NULL, "Retry")
+            (kind, name) for kind in ("sync", "async") for name in (layers.TOTAL, layers.JOINED, layers.NULL, "Retry")
         }
         assert all(lane.batch(3) > 0 for lane in found)
 

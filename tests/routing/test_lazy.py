@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ambassador_lib.handlers.route import Chains
+from ambassador_lib.handlers.route import Ways
 from ambassador_lib.policy.model import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 from ambassador_lib.routing.table import RouteTable
 from ambassador_lib.runtime.clock import SystemClock
@@ -69,8 +69,8 @@ def test_a_chain_is_made_once_though_many_threads_ask() -> None:
         start.wait(10)
         return object()
 
-    chains, found = Chains(make), list[object]()
-    threads = [threading.Thread(target=lambda: found.append(chains[route])) for _ in range(4)]
+    ways, found = Ways(make), list[object]()
+    threads = [threading.Thread(target=lambda: found.append(ways[route])) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
