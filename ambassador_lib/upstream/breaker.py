@@ -33,16 +33,24 @@ HALF_OPEN: str = pybreaker.STATE_HALF_OPEN
 
 
 class Permit:
-    """One try that the breaker let through; exactly one of its verbs counts, the first."""
+    """One try that the breaker let through: exactly one of its verbs is to be said.
 
-    __slots__ = ("_breaker", "epoch", "probe", "undecided")
+    Of a probe's the first one counts. The tries of a closed breaker, nearly all there are, share one permit.
+    """
+
+    __slots__ = ("_breaker", "_undecided", "epoch", "probe")
 
     def __init__(self, breaker: ClusterBreaker, epoch: int, probe: bool = False) -> None:  # noqa: FBT001, FBT002
         self._breaker = breaker
         self.epoch = epoch
         """Which of the breaker's states it belongs to: a verdict that comes late must not judge the next one."""
         self.probe = probe
-        self.undecided = True
+        self._undecided = True
+
+    def decide(self) -> bool:
+        """Whether this is the first verb; said under the breaker's lock."""
+        undecided, self._undecided = self._undecided, False
+        return undecided
 
     def success(self, now: float) -> None:
         """Say that the upstream answered, and well."""
@@ -85,6 +93,8 @@ class ClusterBreaker:
         """Whether pybreaker's counter may be other than 0."""
         self._state: str = CLOSED
         self._epoch = 0
+        self._usual = Permit(self, 0)
+        """What a closed breaker lets through."""
         self._retry_at = 0.0
         self._probes = 0
         self._successes = 0
@@ -108,7 +118,7 @@ class ClusterBreaker:
         self._lock = threading.RLock()
         self._machine = self._new_machine()  # has a lock of its own
         in_step = self._synced_epoch == self._epoch
-        self._epoch += 1
+        self._next_epoch_locked()
         if in_step:  # nothing has happened that others should know
             self._synced_epoch = self._epoch
         self._probes = 0
@@ -126,7 +136,7 @@ class ClusterBreaker:
     def admit(self, now: float) -> Permit | None:
         """Let one try through, or not: `None` while the breaker is open or its probes are all under way."""
         if self._state == CLOSED:
-            permit = Permit(self, self._epoch)
+            permit = self._usual
         else:
             with self._lock:
                 probe = self._admit_locked(now)
@@ -139,10 +149,10 @@ class ClusterBreaker:
 
     def settle(self, permit: Permit, now: float, error: BaseException | None) -> None:
         """Count a permit's verdict; `error` is `None` for a success."""
-        with self._lock:
-            if not permit.undecided:
+        self._lock.acquire()  # as `with` does at twice the price
+        try:
+            if permit.probe and not permit.decide():
                 return
-            permit.undecided = False
             if error is not None or self._has_counted or self._listeners or self._state != CLOSED:
                 self._tell_locked(error)
             if permit.epoch != self._epoch:
@@ -155,14 +165,16 @@ class ClusterBreaker:
                     self.policy.failure_rate, self.policy.minimum_requests
                 ):
                     self._open_locked(now + self.policy.open_for)
+        finally:
+            self._lock.release()
 
     def abandon(self, permit: Permit) -> None:
         """Forget a permit."""
+        if not permit.probe:
+            return
         with self._lock:
-            if permit.undecided:
-                permit.undecided = False
-                if permit.probe and permit.epoch == self._epoch:
-                    self._probes -= 1
+            if permit.decide() and permit.epoch == self._epoch:
+                self._probes -= 1
 
     def sync_storage(self, now: float) -> None:
         """Tell the user's storage of our changes, or else take over what others wrote there. One caller at a time.
@@ -200,7 +212,7 @@ class ClusterBreaker:
                 return None
             self._probes += 1
             return Permit(self, self._epoch, probe=True)
-        return Permit(self, self._epoch)  # closed in the meantime
+        return self._usual  # closed in the meantime
 
     def _settle_probe_locked(self, now: float, *, failed: bool) -> None:
         self._probes -= 1
@@ -228,10 +240,14 @@ class ClusterBreaker:
 
     def _begin_locked(self, state: str) -> None:
         """Begin a state: permits of the last one count no longer."""
-        self._epoch += 1
+        self._next_epoch_locked()
         self._probes = self._successes = 0
         self._window.clear()
         self._state = state
+
+    def _next_epoch_locked(self) -> None:
+        self._epoch += 1
+        self._usual = Permit(self, self._epoch)
 
     def _adopt_locked(self, state: str, retry_at: float) -> None:
         if state == self._state:

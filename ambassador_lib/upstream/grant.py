@@ -76,6 +76,49 @@ class HostLimits:
         """Count a connection no longer: it was closed."""
         self._limits.mailbox.post(HostLimits._closed_locked, self)
 
+    def take(self, *, multiplexed: bool) -> bool:
+        """Use an established connection, as a `Grant` that says GO does: `release` gives it back.
+
+        False where there is none at hand: then `Limits.admit` decides. Nearly every request takes this way, which
+        makes no object and no call under the lock.
+        """
+        limits = self._limits
+        mailbox = limits.mailbox
+        mailbox.guard.acquire()
+        try:
+            taken = (
+                self.open > (self.reserved if multiplexed else self.busy + self.reserved)
+                and limits.active < limits.max_requests
+                and not mailbox.mail
+                and not self.retired
+            )
+            if taken:
+                limits.active += 1
+                self.busy += 1
+        finally:
+            mailbox.guard.release()
+        if mailbox.mail:
+            mailbox.read_left_mail()
+        return taken
+
+    def release(self) -> None:
+        """Give back what `take` took, from any thread."""
+        limits = self._limits
+        mailbox = limits.mailbox
+        is_told = True
+        if mailbox.guard.acquire(False):
+            try:
+                is_told = bool(mailbox.mail or mailbox.waiting)
+                if not is_told:
+                    limits.active -= 1
+                    self.busy -= 1
+            finally:
+                mailbox.guard.release()
+        if is_told:
+            mailbox.post(HostLimits._release_locked, self)
+        elif mailbox.mail:
+            mailbox.read_left_mail()
+
     @property
     def in_use(self) -> bool:
         """Whether it has connections, or anybody waits for one."""
@@ -90,6 +133,10 @@ class HostLimits:
     def idle(self) -> int:
         """Established connections (HTTP/1.1) that nobody uses."""
         return self.open - self.busy - self.reserved
+
+    def _release_locked(self) -> None:
+        self._limits.active -= 1
+        self.busy -= 1
 
     def _opened_locked(self) -> None:
         self.change_locked(open=1, reserved=1)

@@ -24,14 +24,16 @@ class Mailbox(Generic[T]):
     with `afterwards` inside a locked section is done as soon as the lock is free.
     """
 
-    __slots__ = ("_afterwards", "_lock", "_mail", "_settle", "_waiting")
+    __slots__ = ("_afterwards", "_settle", "guard", "mail", "waiting")
 
     def __init__(self, settle: Callable[[], None], waiting: Sized) -> None:
         self._settle = settle
-        self._waiting = waiting
-        self._mail: deque[tuple[Callable[[T], None], T]] = deque()
+        self.waiting = waiting
+        self.mail: deque[tuple[Callable[[T], None], T]] = deque()
         self._afterwards: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self.guard = threading.Lock()
+        """The lock itself, for a section that makes no call: it must see that there is no mail, and nobody waiting
+        where it gives back, and look for mail with `read_left_mail` after letting go."""
 
     def __enter__(self) -> None:
         self.lock()
@@ -41,8 +43,8 @@ class Mailbox(Generic[T]):
 
     def lock(self) -> None:
         """Begin a locked section, as `with` does at twice the price; `unlock` must follow whatever happens."""
-        self._lock.acquire()
-        if self._mail:
+        self.guard.acquire()
+        if self.mail:
             self._read_locked()
 
     def unlock(self) -> None:
@@ -50,21 +52,21 @@ class Mailbox(Generic[T]):
         if self._afterwards:
             self._let_go()
         else:
-            self._lock.release()
-        if self._mail:
-            self._read_left_mail()
+            self.guard.release()
+        if self.mail:
+            self.read_left_mail()
 
     def post(self, change: Callable[[T], None], subject: T) -> None:
         """Have `change(subject)` done under the lock: now, or by whoever holds it."""
-        if not self._lock.acquire(False):
-            self._mail.append((change, subject))
-            self._read_left_mail()
+        if not self.guard.acquire(False):
+            self.mail.append((change, subject))
+            self.read_left_mail()
             return
         try:
-            if self._mail:
+            if self.mail:
                 self._read_locked()
             change(subject)
-            if self._waiting:
+            if self.waiting:
                 self._settle()
         finally:
             self.unlock()
@@ -73,23 +75,24 @@ class Mailbox(Generic[T]):
         """Do `work` after the lock was let go."""
         self._afterwards.append(work)
 
-    def _read_left_mail(self) -> None:
+    def read_left_mail(self) -> None:
+        """Do what was posted while the lock was held."""
         # Whoever fails to get the lock leaves its mail to the holder, who passes here after letting go.
-        while self._mail and self._lock.acquire(False):
+        while self.mail and self.guard.acquire(False):
             try:
                 self._read_locked()
             finally:
                 self._let_go()
 
     def _read_locked(self) -> None:
-        while self._mail:
-            change, subject = self._mail.popleft()
+        while self.mail:
+            change, subject = self.mail.popleft()
             change(subject)
-        if self._waiting:
+        if self.waiting:
             self._settle()
 
     def _let_go(self) -> None:
         afterwards, self._afterwards = self._afterwards, []
-        self._lock.release()
+        self.guard.release()
         for work in afterwards:
             work()

@@ -75,7 +75,7 @@ def test_no_lock_of_the_parent_is_met_again(upstream: Upstream) -> None:
         upstream.breaker._lock,
         upstream.breaker._machine._lock,
     )
-    with held_elsewhere(*locks, upstream.limits["DEFAULT"].mailbox._lock):
+    with held_elsewhere(*locks, upstream.limits["DEFAULT"].mailbox.guard):
         upstream.start_afresh()
         finished = threading.Event()
 

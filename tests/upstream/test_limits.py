@@ -334,10 +334,17 @@ def test_many_threads_leave_nothing_behind(multiplexed: bool) -> None:
     """Threads that go, wait, fail, cancel and close at random keep within the limits, and end with all counts at 0."""
     limits = Limits(Thresholds(max_connections=4, max_requests=6, max_pending_requests=20))
     threads_count, rounds = 32, 60
-    barrier, problems, waited = Barrier(threads_count), [], []
+    barrier, problems, waited, taken = Barrier(threads_count), [], [], []
 
     def once(source: random.Random) -> None:
         host = limits.host(source.choice("ab"))
+        if host.take(multiplexed=multiplexed):
+            taken.append(host)
+            yield_to_others()
+            if limits.active > 6:
+                problems.append(repr(limits))
+            host.release()
+            return
         grant = limits.admit(host, multiplexed=multiplexed, accounts=True, ticket_factory=Waiting)
         try:
             if grant.ticket is not None:
@@ -378,6 +385,7 @@ def test_many_threads_leave_nothing_behind(multiplexed: bool) -> None:
         thread.join(60)
     assert not problems
     assert waited
+    assert taken
     hosts = [limits.host(key) for key in "ab"]
     assert (limits.active, limits.pending) == (0, 0)
     assert [(host.busy, host.connecting, host.reserved, len(host.queue)) for host in hosts] == [(0, 0, 0, 0)] * 2

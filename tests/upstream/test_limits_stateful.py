@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from ambassador_lib.policy.model.cluster import CircuitBreakers
-from ambassador_lib.upstream.limits import Grant, Limits, Verdict
+from ambassador_lib.upstream.limits import Grant, HostLimits, Limits, Verdict
 
 HOSTS = "ab"
 
@@ -18,6 +18,24 @@ class Ticket:
 
     def wake(self) -> None:
         self.woken += 1
+
+
+class Taken:
+    """What a request holds that has taken a connection without a grant."""
+
+    ticket = None
+
+    def __init__(self, host: HostLimits) -> None:
+        self.host = host
+        self.verdict = Verdict.GO
+
+    def release(self) -> None:
+        if self.verdict is Verdict.GO:
+            self.verdict = Verdict.ENDED
+            self.host.release()
+
+    def connect_failed(self, _error: Exception) -> None:
+        self.release()
 
 
 class LimitsMachine(RuleBasedStateMachine):
@@ -33,8 +51,8 @@ class LimitsMachine(RuleBasedStateMachine):
         self.limits = Limits(
             CircuitBreakers.Thresholds(max_connections=connections, max_pending_requests=pending, max_requests=requests)
         )
-        self.live: list[Grant] = []
-        self.holding: set[Grant] = set()
+        self.live: list[Grant | Taken] = []
+        self.holding: set[Grant | Taken] = set()
         self.dialled: set[Grant] = set()
         self.orphans = False  # a connection whose request left before it had it in hand: whose it is, nobody knows
         self.idle = dict.fromkeys(HOSTS, 0)
@@ -47,6 +65,19 @@ class LimitsMachine(RuleBasedStateMachine):
         self.live.append(grant)
         self.take_connections()
         return grant
+
+    @rule(target=grants, key=st.sampled_from(HOSTS))
+    def take(self, key: str):
+        """A connection may be taken without a grant wherever `admit` would give one that says GO, and nowhere else."""
+        host = self.limits.host(key)
+        usable = host.open > host.reserved if self.multiplexed else host.idle > 0
+        fits = usable and self.limits.active < self.limits.max_requests
+        assert host.take(multiplexed=self.multiplexed) == fits
+        if not fits:
+            return multiple()
+        self.live.append(Taken(host))
+        self.take_connections()
+        return self.live[-1]
 
     @rule(grant=grants)
     def dial(self, grant: Grant) -> None:
