@@ -126,12 +126,12 @@ class PolicyAtWork:
             resolver=None if around is None else around.resolver(cluster),
             network=self._probe_network(),
         )
-        chain, below = self._stack.cluster_chain(upstream, discovery.gate, sockets)
+        chain, below, first = self._stack.cluster_chain(upstream, discovery.gate, sockets)
         watches: list[Ends] = [
             *watch_storage(upstream, options.clock, options.random, options.control),
             parts.stats.add(upstream.name, upstream.counters, upstream),
         ]
-        return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), watches, written)
+        return ClusterAtWork(upstream, discovery, chain, below, self._rules_of(cluster), first, watches, written)
 
     def _probe_network(self) -> Callable[[], Network] | None:
         """Return what makes the network of health checks where it is not the usual one."""
@@ -173,7 +173,7 @@ class PolicyAtWork:
             gate.open()  # there is nothing of its own to wait for
         chain, below = self._stack.aggregate_chain(upstream, gate)
         told = self.parts.stats.add(upstream.name, upstream.counters, upstream)
-        return ClusterAtWork(upstream, Discovery(gate), chain, below, self._rules_of(cluster), [told])
+        return ClusterAtWork(upstream, Discovery(gate), chain, below, self._rules_of(cluster), watches=[told])
 
     def _rules_of(self, cluster: Cluster) -> RetryRules | None:
         """Return the cluster's own retry policy, which beats the route's."""

@@ -63,27 +63,42 @@ class Attempt:
     """Whether a 1xx came before the response: nothing is tried again after it."""
     judged = False
     """Whether outlier detection was told already how it went."""
+    line: Any = None
+    """Where the metrics count it while it runs, if anybody reads them."""
+    span: Any = None
+    """Its span while it runs, if it is recorded."""
+
+    # What it took, to be given back when it is over: its body ended, it failed, it was given up or cancelled.
+    place: Any = None
+    """Its place below the cluster's thresholds."""
+    host: Any = None
+    """The host that counts it among its requests in flight."""
+    end_retry: Callable[[], None] | None = None
+    """What gives back its place among the cluster's retries."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.releases: list[Callable[[], None]] = []
-        """What gives back what the try took; each is run when it is over: its body ended, it failed, it was given up or
-        cancelled."""
 
     @property
     def outcome(self) -> int | BaseException | None:
         """The status of the response, or the exception; `None` while the try runs or after a cancellation."""
         return self.status if self.status is not None else self.error
 
-    def interim_received(self) -> None:
-        """Note that a 1xx has come before the response."""
-        self.interim = True
+    def leave(self) -> None:
+        """Give back the place below the cluster's thresholds."""
+        if (place := self.place) is not None:
+            self.place = None
+            place.release()
 
     def finish(self) -> None:
         """Give back all that the try took, last taken first; safe to call again."""
-        releases = self.releases
-        while releases:
-            releases.pop()()
+        self.leave()
+        if (host := self.host) is not None:
+            self.host = None
+            host.end()
+        if (end_retry := self.end_retry) is not None:
+            self.end_retry = None
+            end_retry()
 
     def __repr__(self) -> str:
         return f"Attempt({self})"

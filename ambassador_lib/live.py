@@ -19,8 +19,9 @@ from .handlers.route import ChooseRoute, Routes, Way
 from .policy.model import RouteConfiguration
 
 if TYPE_CHECKING:
-    from .call import Next
+    from .call import Answer, Call, Next
     from .discovery import Discovery
+    from .one_try import Retrying
     from .policy.model import Cluster, Listener
     from .routing.compiled import CompiledRoute
     from .routing.retry_rules import RetryRules
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from .runtime.base import Runtime
     from .runtime.gate import Gate
     from .upstream.upstream import Upstream
+
+
+First = Callable[["Call", float, "Retrying"], "Answer"]
+"""Makes a call's first try at a moment, and what the retries make of it."""
 
 
 class Ends(Protocol):
@@ -46,6 +51,7 @@ class ClusterAtWork:
         chain: Next,
         below: Next,
         rules: RetryRules | None = None,
+        first: First | None = None,
         watches: Iterable[Ends] = (),
         written: Cluster | None = None,
     ) -> None:
@@ -58,6 +64,8 @@ class ClusterAtWork:
         self.below = below
         """The layers below the choice of a host, for a cluster that is part of another."""
         self.rules = rules
+        self.first = first
+        """A call's first try and the retries in one, where nothing lies above the try."""
         self._watches = tuple(watches)
 
     def stop(self, timeout: float = 1.0) -> None:
@@ -76,7 +84,8 @@ class ClusterAtWork:
 
 
 class LiveClusters:
-    """The clusters by name; `upstreams`, `chains` and `rules` (a cluster's own retry policy) are what calls read."""
+    """The clusters by name; `upstreams`, `chains`, `below`, `firsts` and `rules` (a cluster's own retry policy) are
+    what calls read."""
 
     def __init__(self, start: Callable[[Cluster], ClusterAtWork]) -> None:
         self.on_names: Callable[[], None] = _nobody
@@ -85,6 +94,7 @@ class LiveClusters:
         self.chains: dict[str, Next] = {}
         self.below: dict[str, Next] = {}
         self.rules: dict[str, RetryRules] = {}
+        self.firsts: dict[str, First] = {}
         self._start = start
         self._serving: dict[str, ClusterAtWork] = {}
         self._warming: dict[str, ClusterAtWork] = {}
@@ -134,6 +144,7 @@ class LiveClusters:
         self.chains.pop(name, None)
         self.below.pop(name, None)
         self.rules.pop(name, None)
+        self.firsts.pop(name, None)
         gone = self._serving.pop(name, None)
         if gone is not None:
             self.on_names()
@@ -183,6 +194,10 @@ class LiveClusters:
             self.rules[name] = made.rules
         else:
             self.rules.pop(name, None)
+        if made.first is not None:
+            self.firsts[name] = made.first
+        else:
+            self.firsts.pop(name, None)
         self.upstreams[name] = made.upstream
         if before is None:
             self.on_names()

@@ -7,6 +7,7 @@ are not in the stack.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -31,6 +32,7 @@ from .handlers.route import Way
 from .handlers.router import Router
 from .handlers.stream_timeouts import StreamTimeouts
 from .handlers.timeout import RouteTimeout
+from .one_try import OneTry
 from .routing.compiled import DEFAULT_IDLE_TIMEOUT, idle_timeout
 from .routing.hash_policy import cluster_hash
 from .routing.mirrors import compile_mirrors
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
     from .engine.transport_sockets import TransportSockets
     from .filters.chain import FilterChain, TableFilters
     from .filters.upstream import UpstreamFilters
+    from .handlers.breaker import Breaker
     from .handlers.route import ChooseRoute
-    from .live import LiveClusters
+    from .live import First, LiveClusters
     from .parts import Parts
     from .policy.model import Cluster, HttpConnectionManager, Listener, RetryPolicy
     from .routing.compiled import CompiledRoute
@@ -91,8 +94,8 @@ class Stack:
     """Makes the chains of a policy's listeners, routes and clusters; a route's goes on with its cluster's by name."""
 
     joins = True
-    """Whether layers that every call passes once are one coroutine where no filter stands between them; else each has
-    its own, as a stopwatch wants it."""
+    """Whether layers with nothing unusual between them are one coroutine: those that every call passes once, and those
+    of a try. Else each has its own, as a stopwatch wants it."""
 
     def __init__(self, parts: Parts, clusters: LiveClusters) -> None:
         self._parts = parts
@@ -193,20 +196,30 @@ class Stack:
                 body_limit=body_limit,
                 max_grpc_timeout=route.max_grpc_timeout,
             )
-            chain = self._tries_by_settings[key] = compose(
-                [
-                    # Spans all tries and their back-off.
-                    timeout,
-                    # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
-                    *([MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else ()),
-                    # Makes the tries: everything below runs once for each.
-                    self._tries(route, asks_by_header=internal),
-                ],
-                self._to_cluster,
+            chain = self._tries_by_settings[key] = self._tries_chain(
+                # Spans all tries and their back-off.
+                timeout,
+                # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
+                [MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else [],
+                # Makes the tries: everything below runs once for each.
+                self._tries(route, asks_by_header=internal),
             )
         return chain
 
-    def _tries(self, route: CompiledRoute, *, asks_by_header: bool) -> Handler:
+    def _tries_chain(self, timeout: RouteTimeout, between: list[Handler], tries: Handler) -> Next:
+        if between or not isinstance(tries, Retry) or not self.joins:
+            return compose([timeout, *between, tries], self._to_cluster)
+        start, now, firsts, retry = timeout.start, self._runtime.now, self._clusters.firsts, tries
+
+        def joined(call: Call) -> Answer:
+            began = now()
+            start(call, began)
+            first = firsts.get(call.cluster.name)
+            return retry.handle(call, self._to_cluster) if first is None else first(call, began, retry)
+
+        return joined
+
+    def _tries(self, route: CompiledRoute, *, asks_by_header: bool) -> Retry | Hedge:
         options = self._options
         retry = self._retry(route.retry_policy, idempotent_only=options.idempotent_only, application=options.retry)
         # Internal callers may ask for hedging by a header.
@@ -230,15 +243,11 @@ class Stack:
         """What copies of calls go through: no filters, nothing that a route says but its timeout."""
         options, parts, runtime = self._options, self._parts, self._runtime
         route = shadow_route(runtime=self._policy.runtime, random=options.random, clock=options.clock)
-        chain = compose(
-            [
-                RouteTimeout(
-                    runtime, timeout=None, idle_timeout=DEFAULT_IDLE_TIMEOUT, body_limit=route.body_limit(None)
-                ),
-                # The application's own retries are for what it asked for itself.
-                self._retry(None, idempotent_only=options.idempotent_only, application=None),
-            ],
-            self._to_cluster,
+        chain = self._tries_chain(
+            RouteTimeout(runtime, timeout=None, idle_timeout=DEFAULT_IDLE_TIMEOUT, body_limit=route.body_limit(None)),
+            [],
+            # The application's own retries are for what it asked for itself.
+            self._retry(None, idempotent_only=options.idempotent_only, application=None),
         )
         return Shadows(
             chain,
@@ -258,8 +267,11 @@ class Stack:
             raise no_healthy_upstream()
         return chain(call)
 
-    def cluster_chain(self, upstream: Upstream, gate: Gate, sockets: TransportSockets) -> tuple[Next, Next]:
-        """Return the whole chain, and that of a cluster that is part of another, which chooses the host."""
+    def cluster_chain(
+        self, upstream: Upstream, gate: Gate, sockets: TransportSockets
+    ) -> tuple[Next, Next, First | None]:
+        """Return the whole chain, that of a cluster that is part of another, which chooses the host, and what makes a
+        call's first try."""
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
         protocol = cluster.http_protocol_options.protocol if cluster.http_protocol_options is not None else "http1"
         engine.prepare(protocol)
@@ -269,22 +281,27 @@ class Stack:
         breaker = self._breaker(upstream)
         # Above the limits: no host (UH) is told before overflow (UO).
         balance = Balance(upstream, gate, runtime, hash_of=cluster_hash(cluster, self._options.random))
-        below: list[Handler] = [
-            # Below the pick, on which it depends; above the limits, which count per destination.
-            EndpointRewrite(cluster, sockets, upstream.limits),
-            # Right above the try: a place is held while bytes move and no longer.
-            CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials),
-            SendAttempt(
-                upstream,
-                engine,
-                runtime,
-                self._parts.tracing,
-                self._parts.metrics,
-                is_error=cluster_errors(cluster),
-                filters=self._upstream_filters(cluster),
-            ),
-        ]
-        return compose([*mirror, *breaker, balance, *below], _end), compose([*breaker, *below], _end)
+        # Below the pick, on which it depends; above the limits, which count per destination.
+        rewrite = EndpointRewrite(cluster, sockets, upstream.limits)
+        # Right above the try: a place is held while bytes move and no longer.
+        limits = CircuitBreakers(upstream.limits, runtime, multiplexed=protocol == "http2", accounts=engine.dials)
+        attempt = SendAttempt(
+            upstream,
+            engine,
+            runtime,
+            self._parts.tracing,
+            self._parts.metrics,
+            is_error=cluster_errors(cluster),
+            filters=self._upstream_filters(cluster),
+        )
+        joined = partial(OneTry, attempt, runtime=runtime, again=self._to_cluster)
+        if not self.joins:
+            above: list[Handler] = [] if breaker is None else [breaker]
+            last: list[Handler] = [rewrite, limits, joined()]
+            return compose([*mirror, *above, balance, *last], _end), compose([*above, *last], _end), None
+        below = joined(limits=limits, rewrite=rewrite, breaker=breaker)
+        whole = joined(limits=limits, rewrite=rewrite, breaker=breaker, balance=balance)
+        return compose(mirror, whole.handle), below.handle, None if mirror else whole.make
 
     def _cluster_mirror(self, cluster: Cluster) -> list[Handler]:
         options = cluster.http_protocol_options
@@ -293,12 +310,12 @@ class Stack:
         mirrors = compile_mirrors(options.request_mirror_policies, self._policy.runtime, self._options.clock)
         return [MirrorRequests(self._shadows, mirrors)]
 
-    def _breaker(self, upstream: Upstream) -> list[Handler]:
+    def _breaker(self, upstream: Upstream) -> Breaker | None:
         if upstream.breaker is None:
-            return []
+            return None
         from .handlers.breaker import Breaker  # pybreaker is slow to import, and few clusters have a breaker
 
-        return [Breaker(upstream.breaker, self._runtime)]
+        return Breaker(upstream.breaker, self._runtime)
 
     def _upstream_filters(self, cluster: Cluster) -> UpstreamFilters | None:
         """Return what runs once a try; `None` where the router's own filters may."""

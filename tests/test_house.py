@@ -39,12 +39,15 @@ ORDER: dict[str, set[str]] = {
     "twins": {"call", "engine", "options", "surroundings"},
     "claims": {"_httpx", "call", "policy", "routing"},
     "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry", "upstream"},
-    "live": {"call", "claims", "discovery", "errors", "handlers", "policy", "routing", "runtime", "upstream"},
+    "one_try": {"call", "errors", "handlers", "runtime"},
+    "live": {
+        "call", "claims", "discovery", "errors", "handlers", "one_try", "policy", "routing", "runtime", "upstream",
+    },
     "discovered": {"discovery", "errors", "live", "policy"},
     "straight": {"call", "errors", "handlers"},
     "stack": {
-        "call", "claims", "engine", "errors", "filters", "handlers", "live", "parts", "policy", "routing", "runtime",
-        "straight", "telemetry", "upstream",
+        "call", "claims", "engine", "errors", "filters", "handlers", "live", "one_try", "parts", "policy", "routing",
+        "runtime", "straight", "telemetry", "upstream",
     },
     "at_work": {
         "call", "claims", "discovered", "discovery", "engine", "errors", "filters", "handlers", "live", "options",

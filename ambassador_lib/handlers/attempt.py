@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import httpx
 
@@ -12,7 +12,7 @@ from .._httpx import has_any
 from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
-from ..call import INFINITY, Call, Header, Next
+from ..call import INFINITY, Attempt, Call, Header
 from ..engine.base import Engine, Exchange
 from ..errors import (
     JUDGED_TIMEOUTS,
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from ..routing.response_match import ResponseMatch
     from ..routing.retry_rules import RetryRules
     from ..runtime.base import Runtime
-    from ..telemetry.instruments import Line
     from ..telemetry.metrics import Metrics
-    from ..telemetry.spans import Recording
     from ..telemetry.tracing import Tracing
     from ..upstream.upstream import Upstream
 
@@ -59,10 +57,11 @@ class SendAttempt:
         filters: UpstreamFilters | None = None,
     ) -> None:
         """`is_error` says which responses are errors for outlier detection, where the cluster does."""
-        self._upstream = upstream
+        self.upstream = upstream
         self._filters = filters
         self._engine = engine
         self._runtime = runtime
+        self.now = runtime.now
         self._tracing = tracing
         self._metrics = metrics
         self._judged = upstream.outlier is not None
@@ -76,98 +75,73 @@ class SendAttempt:
         self._milliseconds: dict[float, bytes] = {}
         self._keeps_deadlines: bool = getattr(engine, "keeps_deadlines", False)
 
-    async def handle(self, call: Call, next: Next) -> httpx.Response:
+    def begin(self, call: Call) -> list[Header]:
+        """Begin what follows the try, and return the headers to send; `answered` or `failed` must end it."""
         attempt = call.attempt
         filters = self._filters or call.upstream_filters
         headers = self._headers(call)
         if filters is not None:
             headers = _filtered(call, filters, headers)
-        span = self._tracing.start_try(call, attempt, headers) if call.span is not None else None
-        self._upstream.counters.upstream_rq_total += 1
-        counted = self._metrics.begin(call)
-        try:
-            work = self._engine.send(self._exchange(call, headers))
-            response = await (work if self._keeps_deadlines else self._runtime.within(call.deadline, work))
-            now = self._runtime.now()
-            if now >= call.deadline.at:  # an engine that could not be interrupted answered too late
-                await self._runtime.discard(response)
-                raise DeadlineExpired  # noqa: TRY301 - told like any other
-        except BaseException as error:
-            failure = self._failed(call, error, span, counted)
-            if failure is error:
-                raise
-            raise failure from None
+        if call.span is not None:
+            attempt.span = self._tracing.start_try(call, attempt, headers)
+        self.upstream.counters.upstream_rq_total += 1
+        attempt.line = self._metrics.begin(call)
+        return headers
+
+    def send(self, call: Call, headers: list[Header]) -> Awaitable[httpx.Response]:
+        """Return what sends the try and brings its answer."""
+        exchange = _Exchange(call, headers, self)
+        if call.on_exchange is not None:
+            call.on_exchange(exchange)
+        work = self._engine.send(exchange)
+        return work if self._keeps_deadlines else self._runtime.within(call.deadline, work)
+
+    async def refuse_late(self, response: httpx.Response) -> Never:
+        """Drop an answer that an engine which could not be interrupted gave too late."""
+        await self._runtime.discard(response)
+        raise DeadlineExpired
+
+    def answered(self, call: Call, response: httpx.Response, now: float) -> None:
+        """Tell of the answer, whose head has come."""
+        attempt = call.attempt
+        filters = self._filters or call.upstream_filters
         if filters is not None:
             filters.respond(call, response)
         attempt.status = response.status_code
         attempt.duration = now - call.started - attempt.started
-        if counted is not None:
-            counted.end(attempt.status, attempt.duration)
+        if attempt.line is not None:
+            attempt.line.end(attempt.status, attempt.duration)
         if self._judged and not attempt.judged:
             if self._judged_by_origin:
                 self._tell_connected(call, now)
-            self._upstream.record(call.endpoint, self._verdict(call, response), now)
+            self.upstream.record(call.endpoint, self._verdict(call, response), now)
             if self._detects_degraded and "x-envoy-degraded" in response.headers:
-                self._upstream.degraded(call.endpoint, now)
+                self.upstream.degraded(call.endpoint, now)
         if self._health_checked and "x-envoy-immediate-health-check-fail" in response.headers:
-            self._upstream.immediate_health_check_fail(call.endpoint)
+            self.upstream.immediate_health_check_fail(call.endpoint)
         call.head_received()
-        if span is not None:
-            self._tracing.end_try(span, attempt.status, None, attempt.endpoint)
-        return response
+        if attempt.span is not None:
+            self._end_span(attempt)
 
-    def _failed(self, call: Call, error: BaseException, span: Recording | None, counted: Line | None) -> BaseException:
+    def failed(self, call: Call, error: BaseException) -> BaseException:
         """Tell how the try failed, and return what it is called."""
         attempt = call.attempt
         failure = attempt.error = self._failure(call, error)
-        attempt.duration = self._runtime.now() - call.started - attempt.started
-        if counted is not None:
-            counted.end(type(failure), attempt.duration)
-        if span is not None:
-            self._tracing.end_try(span, None, failure, attempt.endpoint)
+        attempt.duration = self.now() - call.started - attempt.started
+        if attempt.line is not None:
+            attempt.line.end(type(failure), attempt.duration)
+        if attempt.span is not None:
+            self._end_span(attempt)
         return failure
 
-    def _exchange(self, call: Call, headers: list[Header]) -> Exchange:
-        runtime, upstream = self._runtime, self._upstream
-
-        def on_connected() -> None:
-            call.connected(runtime.now())
-            grant = call.grant
-            if grant.verdict is not GO and not grant.connected():
-                raise overflow()
-            upstream.traffic_seen = True
-
-        request = call.request
-        exchange = Exchange(
-            call.method,
-            call.scheme,
-            call.authority,
-            call.target,
-            headers,
-            call.body,
-            call.destination,
-            call.deadline,
-            on_connected,
-            request.url,
-            request.extensions,
-        )
-        rules = call.retry_rules
-        if rules.conditions:
-            exchange.dropped_from = rules.least_status
-            exchange.on_interim = call.attempt.interim_received
-            if not isinstance(call.body, httpx.ByteStream):
-                exchange.is_retried = partial(_is_retried, rules)
-        if call.redirection is not None:
-            exchange.dropped_from = min(exchange.dropped_from, LEAST_REDIRECT)
-        if call.on_exchange is not None:  # it runs beside others, of which all but one are dropped
-            exchange.dropped_from = 0
-            call.on_exchange(exchange)
-        return exchange
+    def _end_span(self, attempt: Attempt) -> None:
+        span, attempt.span = attempt.span, None
+        self._tracing.end_try(span, attempt.status, attempt.error, attempt.endpoint)
 
     def _tell_connected(self, call: Call, now: float) -> None:
         """Told with the outcome: over a foreign transport nobody knows of the connection before."""
         if self._judged_by_origin and call.attempt.connected:
-            self._upstream.record(call.endpoint, LocalOrigin.CONNECTED, now)
+            self.upstream.record(call.endpoint, LocalOrigin.CONNECTED, now)
 
     def _failure(self, call: Call, error: BaseException) -> BaseException:
         """Name what happened, and tell outlier detection whose fault it was."""
@@ -178,14 +152,17 @@ class SendAttempt:
                 outcome = timeout_outcome(call.overrides)
         elif isinstance(error, UpstreamConnectError):
             outcome = LocalOrigin.CONNECT_FAILURE
-            call.grant.connect_failed(error)
+            if call.grant is None:  # its idle connection was gone
+                call.attempt.leave()
+            else:
+                call.grant.connect_failed(error)
         elif isinstance(error, UpstreamResetError):
             outcome = LocalOrigin.RESET
-        now = self._runtime.now()
+        now = self.now()
         if outcome is not LocalOrigin.CONNECT_FAILURE:
             self._tell_connected(call, now)
         if outcome is not None and not call.attempt.judged:
-            self._upstream.record(call.endpoint, outcome, now)
+            self.upstream.record(call.endpoint, outcome, now)
         return error
 
     def _headers(self, call: Call) -> list[Header]:
@@ -199,7 +176,7 @@ class SendAttempt:
             set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
         expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
         if number > 1 and call.route_at != INFINITY:
-            expected = min(expected, max(0.001, call.route_at - self._runtime.now()))
+            expected = min(expected, max(0.001, call.route_at - self.now()))
         if expected == INFINITY:
             return headers
         if not call.suppress_envoy_headers:
@@ -220,6 +197,46 @@ class SendAttempt:
         if number == 1 and len(self._milliseconds) < 64:  # an internal caller may bring any number of its own
             self._milliseconds[seconds] = text
         return text
+
+
+class _Exchange(Exchange):
+    """A try as the engine sees it, taken from its call: to hand all of it to a constructor would cost twice as much."""
+
+    def __init__(self, call: Call, headers: list[Header], sender: SendAttempt) -> None:
+        request, rules = call.request, call.retry_rules
+        self.method = call.method
+        self.scheme = call.scheme
+        self.authority = call.authority
+        self.target = call.target
+        self.headers = headers
+        self.stream = call.body
+        self.destination = call.destination
+        self.deadline = call.deadline
+        self.url = request.url
+        self.extensions = request.extensions
+        self._call = call
+        self._sender = sender
+        if rules.conditions:
+            self.dropped_from = rules.least_status
+            if not isinstance(call.body, httpx.ByteStream):
+                self.is_retried = partial(_is_retried, rules)
+        if call.redirection is not None:
+            self.dropped_from = min(self.dropped_from, LEAST_REDIRECT)
+        if call.on_exchange is not None:  # it runs beside others, of which all but one are dropped
+            self.dropped_from = 0
+
+    def on_connected(self) -> None:
+        """Start the try's own time; raises where it may not use the connection after all."""
+        call, sender = self._call, self._sender
+        call.connected(sender.now())
+        grant = call.grant
+        if grant is not None and grant.verdict is not GO and not grant.connected():
+            raise overflow()
+        sender.upstream.traffic_seen = True
+
+    def on_interim(self) -> None:
+        """Note that a 1xx has come before the response."""
+        self._call.attempt.interim = True
 
 
 def _filtered(call: Call, filters: UpstreamFilters, headers: list[Header]) -> list[Header]:

@@ -29,17 +29,20 @@ class Balance:
     def __init__(self, upstream: Upstream, gate: Gate, runtime: Runtime, *, hash_of: HashOf | None = None) -> None:
         """`hash_of` is the cluster's own hash policy, which beats the route's."""
         self._upstream = upstream
-        self._gate = gate
+        self.gate = gate
         self._runtime = runtime
         self._hash_of = hash_of
         self._contextual = upstream.hashes or upstream.subsets
 
     def handle(self, call: Call, next: Next) -> Answer:
-        return self._pick(call, next) if self._gate.is_open else self._wait_and_pick(call, next)
+        if not self.gate.is_open:
+            return self._wait_and_pick(call, next)
+        self.pick(call, self._runtime.now())
+        return next(call)
 
-    def _pick(self, call: Call, next: Next) -> Answer:
+    def pick(self, call: Call, now: float) -> None:
+        """Choose the endpoint, once the gate is open; the try begins with it."""
         attempt = call.attempt
-        now = self._runtime.now()
         attempt.started = now - call.started
         chooses_hosts = call.retry_rules.chooses_hosts
         if self._contextual or chooses_hosts:
@@ -59,8 +62,7 @@ class Balance:
             started, call.on_host = call.on_host, None
             started()
         host.begin()
-        attempt.releases.append(host.end)
-        return next(call)
+        attempt.host = host
 
     def _context(self, call: Call) -> LbContext:
         """What this pick depends on beside the hosts; predicates and priorities of the retry policy are for retries."""
@@ -79,18 +81,19 @@ class Balance:
         )
 
     async def _wait_and_pick(self, call: Call, next: Next) -> httpx.Response:
-        await self._first_resolution(call)
-        return await self._pick(call, next)
+        await self.first_resolution(call)
+        self.pick(call, self._runtime.now())
+        return await next(call)
 
-    async def _first_resolution(self, call: Call) -> None:
-        """Wait, within the call's own bounds, for what Envoy waits for before it opens its listeners."""
+    async def first_resolution(self, call: Call) -> None:
+        """Wait, within the call's own bounds, for what Envoy waits for before it opens its listeners: the gate."""
         ticket = self._runtime.ticket()
-        self._gate.add(ticket)
+        self.gate.add(ticket)
         try:
             if not await ticket.wait(call.deadline):
                 raise expired(call)
         finally:
-            self._gate.discard(ticket)
+            self.gate.discard(ticket)
 
 
 def _rejected(reject: Reject, tried: Sequence[Host], host: Host) -> bool:

@@ -9,7 +9,6 @@ import httpx
 from .._circuit_open import circuit_open
 from ..call import Call, Next
 from ..errors import (
-    AmbassadorError,
     PerTryTimeoutError,
     RouteTimeoutError,
     UpstreamConnectError,
@@ -19,7 +18,7 @@ from ..errors import (
 
 if TYPE_CHECKING:
     from ..runtime.base import Runtime
-    from ..upstream.breaker import ClusterBreaker
+    from ..upstream.breaker import ClusterBreaker, Permit
 
 FAILURES = (
     UpstreamConnectError, UpstreamResetError, PerTryTimeoutError, RouteTimeoutError, UpstreamDurationError,
@@ -35,23 +34,33 @@ class Breaker:
         self._now = runtime.now
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        permit = self._breaker.admit(self._now())
-        if permit is None:
-            raise circuit_open(call.cluster.name)
+        permit = self.admit(call, self._now())
         try:
             response = await next(call)
-        except AmbassadorError as error:
-            if isinstance(error, FAILURES):
-                permit.failure(self._now(), error)
-            else:
-                permit.abandon()
+        except BaseException as error:
+            self.failed(permit, error)
             raise
-        except BaseException:
-            permit.abandon()
-            raise
+        self.answered(permit, call, response, self._now())
+        return response
+
+    def admit(self, call: Call, now: float) -> Permit:
+        """Let the try through, or raise."""
+        permit = self._breaker.admit(now)
+        if permit is None:
+            raise circuit_open(call.cluster.name)
+        return permit
+
+    def answered(self, permit: Permit, call: Call, response: httpx.Response, now: float) -> None:
+        """Judge an answer."""
+        error = None
         if response.status_code >= 500:
             message = f"the upstream answered {response.status_code}"
-            permit.failure(self._now(), httpx.HTTPStatusError(message, request=call.request, response=response))
+            error = httpx.HTTPStatusError(message, request=call.request, response=response)
+        self._breaker.settle(permit, now, error)
+
+    def failed(self, permit: Permit, error: BaseException) -> None:
+        """Judge what has come in place of an answer."""
+        if isinstance(error, FAILURES):
+            permit.failure(self._now(), error)
         else:
-            self._breaker.settle(permit, self._now(), None)
-        return response
+            permit.abandon()

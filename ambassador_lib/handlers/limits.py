@@ -28,27 +28,39 @@ class CircuitBreakers:
         self._accounts = accounts
 
     def handle(self, call: Call, next: Next) -> Answer:
+        ticket = self.admit(call)
+        return next(call) if ticket is None else self._wait_and_go(call, ticket, next)
+
+    def admit(self, call: Call) -> Ticket | None:
+        """Take a place, and return what to wait for where it is one in line."""
+        host = call.destination.gauge
+        if self._accounts and host.take(multiplexed=self._multiplexed):
+            call.attempt.place, call.grant = host, None
+            return None
         limits = self._limits[call.route.priority]
-        call.grant = grant = limits.admit(
+        call.grant = call.attempt.place = grant = limits.admit(
             limits.host(call.endpoint.key),
             multiplexed=self._multiplexed,
             accounts=self._accounts,
             ticket_factory=self._ticket,
         )
-        call.attempt.releases.append(grant.release)
         verdict = grant.verdict
         if verdict is GO or verdict is CONNECT:
-            return next(call)
-        if grant.verdict is Verdict.POOLS_OVERFLOW:  # told as if there were no host (verified against Envoy 1.40)
+            return None
+        if verdict is Verdict.POOLS_OVERFLOW:  # told as if there were no host (verified against Envoy 1.40)
             raise no_healthy_upstream()
         if grant.ticket is None:
             raise overflow()
-        return self._wait_in_line(call, grant.ticket, next)
+        return grant.ticket
 
-    async def _wait_in_line(self, call: Call, ticket: Ticket, next: Next) -> httpx.Response:
+    async def wait_in_line(self, call: Call, ticket: Ticket) -> None:
+        """Wait, within the call's own bounds, for what the place in line is for."""
         if not await ticket.wait(call.deadline):
             raise expired(call)
         grant = call.grant
         if grant.verdict is not GO and grant.verdict is not CONNECT:
             raise overflow() if grant.failure is None else again(grant.failure)
+
+    async def _wait_and_go(self, call: Call, ticket: Ticket, next: Next) -> httpx.Response:
+        await self.wait_in_line(call, ticket)
         return await next(call)

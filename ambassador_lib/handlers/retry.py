@@ -63,6 +63,11 @@ class Retry:
         self._retrying = tenacity.Retrying(wait=self._wait)
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
+        self.begin(call)
+        return await self.go_on(call, await _outcome(call, next), next)
+
+    def begin(self, call: Call) -> None:
+        """Begin the first try, under the bounds of a try."""
         rules = self.rules_for(call)
         # A per-try timeout that is not shorter than the route's is ignored (semantics 2).
         if rules.per_try_timeout < call.route_timeout:
@@ -72,18 +77,18 @@ class Retry:
             call.per_try_idle_timeout = rules.per_try_idle_timeout
         call.retry_rules = rules
         call.begin_try(Attempt(1))
+
+    async def go_on(self, call: Call, outcome: Outcome, next: Next) -> httpx.Response:
+        """Return the answer that the application gets, once the first try has ended with `outcome`; `next` makes
+        others."""
+        rules: RetryRules = call.retry_rules
         while True:
-            outcome: Outcome
-            try:
-                outcome = response = await next(call)
-            except AmbassadorError as error:
-                outcome = error  # the try is finished below: a retry budget still counts it (semantics 3.5)
-                if call.attempt.error is None:  # it ended before it was sent
-                    call.attempt.error = error
-                    call.attempt.duration = self._runtime.now() - call.started - call.attempt.started
-            else:
-                if response.status_code < rules.least_status:
-                    return response
+            if isinstance(outcome, httpx.Response):
+                if outcome.status_code < rules.least_status:
+                    return outcome
+            elif call.attempt.error is None:  # it ended before it was sent
+                call.attempt.error = outcome
+                call.attempt.duration = self._runtime.now() - call.started - call.attempt.started
             # A 1xx ends the retries: the upstream has begun to answer (semantics 3.2).
             reason = self.why(rules, outcome) if rules.conditions and not call.attempt.interim else None
             if reason is None:
@@ -98,6 +103,7 @@ class Retry:
             if delay is None:
                 return _final(call, outcome)
             await self._wait_for_next_try(call, outcome, delay)
+            outcome = await _outcome(call, next)
 
     def rules_for(self, call: Call) -> RetryRules:
         """Return the cluster's own rules, else the route's, as they hold for this call."""
@@ -145,7 +151,7 @@ class Retry:
         if call.end_retry is None:
             return False
         call.next_try = Attempt(call.attempt.number + 1)
-        call.next_try.releases.append(call.end_retry)
+        call.next_try.end_retry = call.end_retry
         return True
 
     def _refusal(self, call: Call, outcome: Outcome) -> str | None:
@@ -246,6 +252,14 @@ class LongerWait(wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         return max(float(self._ours(retry_state)), float(self._theirs(retry_state)))
+
+
+async def _outcome(call: Call, next: Next) -> Outcome:
+    """What a try comes to; it is finished later, since a retry budget still counts it (semantics 3.5)."""
+    try:
+        return await next(call)
+    except AmbassadorError as error:
+        return error
 
 
 def _cannot_have_begun(outcome: Outcome) -> bool:

@@ -39,18 +39,22 @@ class EndpointRewrite:
         self._sni_header = options.override_auto_sni_header.lower().encode() if options is not None else b""
 
     def handle(self, call: Call, next: Next) -> Answer:
-        host = call.endpoint
-        if call.route.auto_host_rewrite and host.hostname:
+        self.direct(call)
+        return next(call)
+
+    def direct(self, call: Call) -> None:
+        """Say where the try goes, and by what name."""
+        host, route = call.endpoint, call.route
+        if route.auto_host_rewrite and host.hostname:
             rewrite_host(call, host.hostname)
         tls = sni = san = None
         if self._sockets is not None and (tls := self._sockets.choose(host.metadata)) is not None:
             sni, san = self._server_name(call, host, tls)
-        key = (call.route.priority, tls, sni, san)
+        key = route.priority if tls is None else (route.priority, tls, sni, san)
         destination = host.destinations.get(key)
         if destination is None:
-            destination = host.destinations[key] = self._destination(host, *key)
+            destination = host.destinations[key] = self._destination(host, route.priority, tls, sni, san)
         call.destination = destination
-        return next(call)
 
     def _server_name(self, call: Call, host: Host, tls: TlsSettings) -> tuple[str | None, str | None]:
         """SNI, and the name that the certificate must carry (semantics 10)."""

@@ -40,6 +40,11 @@ class RouteTimeout:
         self._max_grpc_timeout = max_grpc_timeout
 
     def handle(self, call: Call, next: Next) -> Answer:
+        self.start(call, self._runtime.now())
+        return next(call)
+
+    def start(self, call: Call, now: float) -> None:
+        """Put the call under the route's bounds."""
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
         call.body_limit = self._body_limit
@@ -58,14 +63,12 @@ class RouteTimeout:
         if stream_duration != INFINITY:
             call.has_rare_bounds = True
             call.max_stream_duration = stream_duration
-        now = self._runtime.now()
         if isinstance(call.body, httpx.ByteStream):
             call.end_request(now)
         elif (recording := getattr(call.body, "recording", None)) is not None and recording.ended:
             call.end_request(now)  # sent elsewhere by a redirect, with the whole body at hand
         else:
             self._record(call, now)
-        return next(call)
 
     def _record(self, call: Call, now: float) -> None:
         runtime = self._runtime

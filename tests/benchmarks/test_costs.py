@@ -40,7 +40,7 @@ def test_layers_are_told_from_top_to_bottom() -> None:
     """The layers of a call are those of the stack, the outermost first."""
     order = layers.order()
     assert order[0] == "Observe"
-    assert order[-1] == "SendAttempt"
+    assert order[-1] == "OneTry"
     assert order.index("Retry") < order.index("Breaker") < order.index("Balance")
 
 

@@ -1,0 +1,104 @@
+"""The layers of a try in one coroutine: each says its part in its own file, and what is waited for is waited for here.
+
+A layer with a coroutine of its own would cost every try, though few have anything to wait for but the answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+
+from .call import Answer, Call, Next
+from .errors import AmbassadorError
+
+if TYPE_CHECKING:
+    from .handlers.attempt import SendAttempt
+    from .handlers.balance import Balance
+    from .handlers.breaker import Breaker
+    from .handlers.limits import CircuitBreakers
+    from .handlers.rewrite import EndpointRewrite
+    from .runtime.base import Runtime
+
+
+class Retrying(Protocol):
+    """What makes other tries of one that has failed."""
+
+    def begin(self, call: Call) -> None: ...
+    async def go_on(self, call: Call, outcome: httpx.Response | AmbassadorError, next: Next) -> httpx.Response: ...
+
+
+class OneTry:
+    """Makes one try, through those of a cluster's layers that it is given; others may lie above it.
+
+    As a call's first try it is the retries' coroutine as well, which go on where it has failed, by `again`.
+    """
+
+    def __init__(
+        self,
+        attempt: SendAttempt,
+        *,
+        runtime: Runtime,
+        again: Next,
+        limits: CircuitBreakers | None = None,
+        rewrite: EndpointRewrite | None = None,
+        balance: Balance | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._attempt = attempt
+        self._limits = limits
+        self._rewrite = rewrite
+        self._balance = balance
+        self._breaker = breaker
+        self._now = runtime.now
+        self._again = again
+
+    def handle(self, call: Call, _next: Next | None = None) -> Answer:
+        """Make one try; there is nothing below."""
+        return self.make(call, self._now())
+
+    async def make(  # noqa: C901, PLR0912 - a line a layer; each coroutine more would cost every try
+        self, call: Call, now: float, retry: Retrying | None = None
+    ) -> httpx.Response:
+        """Make a try at `now`; `retry` is given with a call's first one."""
+        breaker, balance, attempt = self._breaker, self._balance, self._attempt
+        permit = None
+        if retry is not None:
+            retry.begin(call)
+        try:
+            if breaker is not None:
+                permit = breaker.admit(call, now)
+            if balance is not None:
+                if not balance.gate.is_open:
+                    await balance.first_resolution(call)
+                    now = self._now()
+                balance.pick(call, now)
+            if self._rewrite is not None:
+                self._rewrite.direct(call)
+            if self._limits is not None and (ticket := self._limits.admit(call)) is not None:
+                await self._limits.wait_in_line(call, ticket)
+            headers = attempt.begin(call)
+            try:
+                response = await attempt.send(call, headers)
+                now = self._now()
+                if now >= call.deadline.at:
+                    await attempt.refuse_late(response)
+            except BaseException as error:
+                failure = attempt.failed(call, error)
+                if failure is error:
+                    raise
+                raise failure from None
+            attempt.answered(call, response, now)
+        except BaseException as error:
+            if breaker is not None and permit is not None:
+                breaker.failed(permit, error)
+            if retry is None or not isinstance(error, AmbassadorError):
+                raise
+            outcome: httpx.Response | AmbassadorError = error
+        else:
+            if breaker is not None and permit is not None:
+                breaker.answered(permit, call, response, now)
+            if retry is None or response.status_code < call.retry_rules.least_status:
+                return response
+            outcome = response
+        return await retry.go_on(call, outcome, self._again)
