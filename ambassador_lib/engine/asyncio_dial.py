@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .allowance import Allowance
 from .asyncio_tls import TlsWire, secured
 from .asyncio_wire import BufferedWire, PlainWire
-from .dialling import refused
+from .dialling import refused, unix_sockets
 from .loop_race import first_connected
 from .readiness import WRITABLE, is_ready
 from .socket_options import tune
@@ -51,7 +51,7 @@ class _Dial:
     ) -> AsyncioWire | TlsWire:
         """Connect, give the socket to the loop, and do TLS."""
         loop, destination = self._loop, self._destination
-        kind = PlainWire if _is_proactor(loop) else BufferedWire
+        kind = BufferedWire if watches_sockets(loop) else PlainWire
         hand_over = loop.create_unix_connection if destination.is_pipe else loop.create_connection
         try:
             sock = await self._socket()
@@ -64,7 +64,7 @@ class _Dial:
     async def _socket(self) -> socket.socket:
         destination = self._destination
         if destination.is_pipe:
-            return await self._attempt(socket.AF_UNIX, destination.socket_path)
+            return await self._attempt(unix_sockets(), destination.socket_path)
         if not destination.alternates:
             return await self._connect(destination.address, destination.port)
         addresses = ((destination.address, destination.port), *destination.alternates)
@@ -118,6 +118,10 @@ async def _discard(sock: socket.socket) -> None:
     sock.close()
 
 
-def _is_proactor(loop: asyncio.AbstractEventLoop) -> bool:
-    proactor = getattr(asyncio, "ProactorEventLoop", None)
-    return proactor is not None and isinstance(loop, proactor)
+def watches_sockets(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop waits for sockets to be ready: then it can receive into one buffer, and be sent past.
+
+    The proactor of Windows does not: it has begun to receive and to send before, and so knows no `add_reader`.
+    """
+    found = getattr(type(loop), "add_reader", None)
+    return found is not None and found is not asyncio.AbstractEventLoop.add_reader

@@ -271,6 +271,11 @@ class PlainWire(AsyncioWire, asyncio.Protocol):
         """Keep what has come."""
         self.received(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Close the socket: the proactor's transport shuts open ones down first, and fails where the peer did so."""
+        super().connection_lost(exc)
+        self._sock.close()
+
 
 def close_for_good(transport: Any) -> None:
     """Close the socket of a transport whose loop is closed, and which so cannot do it itself."""

@@ -16,7 +16,7 @@ from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .blocking_race import Race
 from .blocking_wire import BlockingTlsWire, BlockingWire, shut_down
-from .dialling import handshake_failed, refused
+from .dialling import handshake_failed, refused, unix_sockets
 from .socket_options import tune
 from .wire import CLEANING_UP, PATIENCE
 
@@ -57,6 +57,8 @@ class BlockingNetwork:
                 sock = self._secure(sock, destination, material, until)
         except TimeoutError:
             raise (connect_timeout() if timeout_at <= exchange.deadline.at else DeadlineExpired()) from None
+        except OSError as error:  # nothing to dial with: no descriptors, or no such sockets
+            raise refused(error) from error
         if material is None:
             return BlockingWire(sock, self._now, self._patience)
         assert isinstance(sock, ssl.SSLSocket)
@@ -75,24 +77,25 @@ class BlockingNetwork:
             return sock
         failure = connect_failure("no address")
         for family, address in _addresses(exchange.destination):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            exchange.abortable(partial(shut_down, sock))
             try:
-                tune(sock, exchange.destination.tcp_keepalive)
-                sock.settimeout(self._left(until))
-                sock.connect(address)
+                return self._attempt(exchange, family, address, until)
             except TimeoutError:
-                sock.close()
                 raise
             except OSError as error:
-                sock.close()
                 failure = refused(error)
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
         raise failure
+
+    def _attempt(self, exchange: Exchange, family: int, address: Any, until: float) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        exchange.abortable(partial(shut_down, sock))
+        try:
+            tune(sock, exchange.destination.tcp_keepalive)
+            sock.settimeout(self._left(until))
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _secure(
         self, sock: socket.socket, destination: Destination, material: TlsMaterial, until: float
@@ -203,7 +206,7 @@ class BlockingBody(httpx.SyncByteStream):
 
 def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
     if destination.is_pipe:
-        yield socket.AF_UNIX, destination.socket_path
+        yield unix_sockets(), destination.socket_path
         return
     for host, port in ((destination.address, destination.port), *destination.alternates):
         try:

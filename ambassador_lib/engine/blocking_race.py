@@ -60,7 +60,11 @@ class Race:
 
     def _start(self, selector: selectors.BaseSelector) -> None:
         family, address = self._waiting.popleft()
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            self._failure = refused(error)
+            return
         self._racing.add(sock)
         try:
             self._tune(sock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import ssl
 
 from ..errors import UpstreamConnectError, connect_failure
@@ -19,6 +20,14 @@ VERIFY_FAILED = "268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAIL
 """BoringSSL's words, number included: what operators look for in their logs."""
 REVOCATION = {3, 12, 23}
 """`X509_V_ERR_UNABLE_TO_GET_CRL`, `X509_V_ERR_CRL_HAS_EXPIRED`, `X509_V_ERR_CERT_REVOKED`."""
+
+
+def unix_sockets() -> int:
+    """Return the family of unix sockets; `OSError` where the system, or Python on it, has none."""
+    family: int | None = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    return family
 
 
 def refused(error: OSError) -> UpstreamConnectError:

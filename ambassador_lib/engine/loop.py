@@ -25,7 +25,7 @@ from ..errors import DeadlineExpired
 from ..runtime.loop import Bounded
 from .asyncio_dial import connected as asyncio_connected
 from .blocking_wire import socket_info
-from .dialling import handshake_failed, refused
+from .dialling import handshake_failed, refused, unix_sockets
 from .loop_allowance import allowed
 from .loop_listening import listening
 from .loop_race import first_connected
@@ -258,6 +258,7 @@ async def _connected_stream(destination: Destination, material: TlsMaterial | No
     stream: ByteStream
     try:
         if destination.is_pipe:
+            unix_sockets()
             stream = await anyio.connect_unix(destination.socket_path)
         elif destination.alternates:
             addresses = ((destination.address, destination.port), *destination.alternates)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import select
+import socket
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import socket
+from typing import Any
 
 READABLE = getattr(select, "POLLIN", 1)
 WRITABLE = getattr(select, "POLLOUT", 4)
@@ -50,8 +48,18 @@ def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:
 
 
 def has_hung_up(sock: socket.socket) -> bool:
-    """Whether the peer has closed its side."""
-    return is_ready(sock, HUNG_UP)
+    """Whether the peer has closed its side; where the system tells of no end behind unread bytes, once those are read.
+
+    `sock` does not block.
+    """
+    if HUNG_UP:
+        return is_ready(sock, HUNG_UP)
+    try:
+        return is_ready(sock, READABLE) and not socket.socket.recv(sock, 1, socket.MSG_PEEK)  # TLS' own has no flags
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def has_input(sock: socket.socket) -> bool:
@@ -63,4 +71,7 @@ def _select(descriptor: int, events: int, seconds: float) -> bool:
     watched: list[Any] = [descriptor]
     readers = watched if events & READABLE else []
     writers = watched if events & WRITABLE else []
-    return bool(readers or writers) and any(select.select(readers, writers, watched, seconds))
+    try:
+        return bool(readers or writers) and any(select.select(readers, writers, watched, max(0.0, seconds)))
+    except OSError:  # closed meanwhile
+        return True

@@ -22,6 +22,7 @@ from ambassador_lib.runtime.blocking import BlockingRuntime
 from ambassador_lib.runtime.clock import SystemClock
 from ambassador_lib.runtime.loop import LoopRuntime
 
+from .proactor import ProactorLoop
 from .servers import Server
 
 
@@ -126,6 +127,8 @@ class Mode:
 
 def loop_of(name: str) -> tuple[str, dict[str, Any]]:
     """Return what `anyio.run` knows a kind of event loop by; without uvloop, its tests are skipped outside of CI."""
+    if name == "proactor":
+        return "asyncio", {"loop_factory": ProactorLoop}
     if name != "uvloop":
         return name, {}
     if find_spec("uvloop") is None and "CI" not in os.environ:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -89,6 +91,50 @@ def test_all_refused_is_a_connect_failure(mode: Mode) -> None:
 
     mode.run(main)
     assert mode.gauge.opens == 0
+
+
+@pytest.mark.parametrize("alternates", [(), (("127.0.0.1", 1),)], ids=["one", "several"])
+def test_where_no_socket_is_to_be_had_nothing_is_connected(
+    mode: Mode, alternates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without descriptors fails to connect, as one whose peers refuse it."""
+
+    def none(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def main(engine: Any) -> None:
+        exchange = mode.exchange(1, alternates=alternates)
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", none)
+            with pytest.raises(UpstreamConnectError) as failure:
+                await mode.send(engine, exchange)
+        assert failure.value.reply.details.endswith("_connect_error:_Too_many_open_files}")
+
+    mode.run(main)
+    assert mode.gauge.opens == 0
+
+
+def test_an_address_of_a_kind_that_is_not_there_is_followed_by_the_next(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without IPv6 still connects to hosts that have both."""
+    create = socket.socket.__init__
+
+    def without_ipv6(self: socket.socket, family: int = -1, *arguments: Any, **options: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        create(self, family, *arguments, **options)
+
+    with serving(once(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(1, address="::1", alternates=(("127.0.0.1", server.port),))
+            with monkeypatch.context() as patch:
+                patch.setattr(socket.socket, "__init__", without_ipv6)
+                response = await engine.send(exchange)
+            assert await mode.read(response) == b"ok"
+
+        mode.run(main)
 
 
 def test_silence_everywhere_is_a_connect_timeout(mode: Mode) -> None:

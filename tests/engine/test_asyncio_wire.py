@@ -12,7 +12,7 @@ import anyio
 import pytest
 import trustme
 
-from ambassador_lib.engine import asyncio_dial, asyncio_listening
+from ambassador_lib.engine import asyncio_listening
 from ambassador_lib.engine.asyncio_wire import BUFFER, HIGH_WATER, PlainWire
 from ambassador_lib.errors import DeadlineExpired
 
@@ -77,10 +77,9 @@ def test_loops_of_two_threads_do_not_share_what_they_receive() -> None:
     assert wrong == []
 
 
-def test_a_proactor_receives_without_the_shared_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proactor_receives_without_the_shared_buffer() -> None:
     """On Windows' loop bytes come as they are and go through the transport, under the same deadlines."""
-    monkeypatch.setattr(asyncio_dial, "_is_proactor", lambda _: True)
-    wires = Wires("asyncio")
+    wires = Wires("proactor")
     stalled = threading.Event()
 
     def handler(sock: Any) -> None:
