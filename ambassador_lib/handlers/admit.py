@@ -52,7 +52,7 @@ MAX_KNOWN_SIZE = 4096
 class _Known:
     """What a list of headers comes to, whatever else the request is; it has passed all that is asked of it alone."""
 
-    __slots__ = ("authority", "edge", "headers", "internal", "is_last", "needs_id", "room", "scheme")
+    __slots__ = ("authority", "edge", "headers", "internal", "is_last", "needs_id", "room", "scheme", "tells_of_trace")
 
     def __init__(self, call: Call, room: int, *, needs_id: bool) -> None:
         """Take it from a call that was admitted the long way."""
@@ -60,6 +60,7 @@ class _Known:
         """Bytes that are left for the method and the target."""
         self.needs_id = needs_id
         self.headers = call.headers.copy()
+        self.tells_of_trace = identity.tells_of_trace(call.headers)
         self.authority = call.authority
         self.scheme = call.scheme
         self.internal = call.internal
@@ -139,9 +140,9 @@ class Admit:
         if self._does_more:
             self._do_more(call)
         if self._manager.tracing is not None:
-            self._trace(call, self._manager.tracing)
+            self._trace(call, self._manager.tracing, may_tell=known.tells_of_trace)
         else:
-            self._tracing.start_call(call)
+            self._tracing.start_call(call, may_tell=known.tells_of_trace)
 
     def _do_more(self, call: Call) -> None:
         """What few connection managers ask for."""
@@ -304,7 +305,7 @@ class Admit:
         elif any(b"_" in name for name, _ in call.headers):
             raise _bad_request("a header's name contains an underscore", "http1.unexpected_underscore")
 
-    def _trace(self, call: Call, tracing: TracingPolicy) -> None:
+    def _trace(self, call: Call, tracing: TracingPolicy, *, may_tell: bool) -> None:
         """Decide, write the decision into the request's id, and send the trace's identity on (semantics 11.1, 11.2)."""
         own_id = call.header(b"x-request-id") or b""
         decision = request_id.decide(
@@ -321,7 +322,7 @@ class Admit:
                 set_lower_header(call.headers, b"x-request-id", stamped)
         call.traced = decision is not request_id.Decision.NONE
         if self._tracing.enabled:
-            self._tracing.start_call(call, provider=tracing.provider, sampled=call.traced)
+            self._tracing.start_call(call, provider=tracing.provider, sampled=call.traced, may_tell=may_tell)
         elif tracing.provider is not None:
             identity.forward(call, tracing, self._random, sampled=call.traced, outbound=self._outbound)
 

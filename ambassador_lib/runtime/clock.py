@@ -10,6 +10,7 @@ class SystemClock:
 
     monotonic = staticmethod(system.monotonic)
     time = staticmethod(system.time)
+    time_ns = staticmethod(system.time_ns)
     sleep = staticmethod(system.sleep)
 
     async def sleep_async(self, seconds: float) -> None:

@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 from ..routing.mutations import set_lower_header
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from collections.abc import Iterable
+
+    from ..call import Call, Header
     from ..policy.model.listener import Tracing
     from ..runtime.base import Random
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_READ_BY_DEFAULT = frozenset({b"traceparent", b"baggage"})
+
+
+def tells_of_trace(headers: Iterable[Header]) -> bool:
+    """Whether OpenTelemetry's default propagators would find something in them."""
+    return any(name in _READ_BY_DEFAULT for name, _ in headers)
 
 
 def forward(call: Call, tracing: Tracing, random: Random, *, sampled: bool, outbound: bool) -> None:

@@ -43,10 +43,10 @@ class _LateTracing:
         """Whether an SDK is set up."""
         return API in sys.modules and _real(self).enabled
 
-    def start_call(self, call: Call) -> None:
+    def start_call(self, call: Call, *, may_tell: bool = True) -> None:
         """Start the span of a call, if there is to be one."""
         if API in sys.modules:
-            _real(self).start_call(call)
+            _real(self).start_call(call, may_tell=may_tell)
 
     def follow(self, *_: object, **__: object) -> None:
         """A call without a span has none for others to follow."""

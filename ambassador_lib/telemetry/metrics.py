@@ -3,6 +3,7 @@
 While there is none a try costs one look at where it would be, and OpenTelemetry is not imported; one that is set up
 later is told from the next try on.
 """
+# ruff: noqa: SLF001 - the global provider's place is read where it is there
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ import os
 import sys
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..runtime.afresh import after_fork
 from .stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from opentelemetry.metrics import Meter, MeterProvider
 
@@ -33,7 +34,12 @@ class Metrics:
     """Finds the meter provider that holds now. `meter_provider`: in place of the global one, which may come later."""
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
-        self._provider = _lookup(meter_provider)
+        self._place: Any = None if meter_provider is None else _Given(meter_provider)
+        """Where the provider that holds now is found, as soon as that is known."""
+        if meter_provider is None and NAMES_A_PROVIDER in os.environ:
+            from opentelemetry.metrics import get_meter_provider
+
+            get_meter_provider()  # loads it
         self._known: MeterProvider | None = None
         self._meter: Meter | None = None
         self._requests: Requests | None = None
@@ -43,7 +49,7 @@ class Metrics:
 
     def stats(self, kind: str, statistics: Sequence[Statistic]) -> Stats:
         """Return where all sources of a kind (`cluster`) are read, whose statistics these are."""
-        provider = self._provider()
+        provider = self._look_up() if self._place is None else self._place._METER_PROVIDER
         if provider is not None and provider is not self._known:
             self._bind(provider)
         with self._lock:
@@ -58,7 +64,8 @@ class Metrics:
 
     def begin(self, call: Call) -> Line | None:
         """Count a request that begins; `None` while nobody wants to know. What is returned is told of its end."""
-        provider = self._provider()
+        place = self._place
+        provider = self._look_up() if place is None else place._METER_PROVIDER
         if provider is None:
             return None
         if provider is not self._known:
@@ -76,6 +83,20 @@ class Metrics:
         self._lock = Lock()
         if self._requests is not None:
             self._requests.start_afresh()
+
+    def _look_up(self) -> MeterProvider | None:
+        """Return the global provider, `None` while none is set up; remember where it is once that is known."""
+        api = sys.modules.get(API)
+        if api is None:
+            return None
+        if hasattr(api, "_METER_PROVIDER"):
+            # The public function asks the environment each time while none is set up.
+            self._place = api
+            provider: MeterProvider | None = api._METER_PROVIDER
+        else:  # another version, or one that is being imported just now
+            ask = getattr(api, "get_meter_provider", None)
+            provider = None if ask is None else ask()
+        return provider
 
     def _bind(self, provider: MeterProvider) -> None:
         with self._lock:
@@ -95,31 +116,14 @@ class Metrics:
             self._known = provider
 
 
+class _Given:
+    """A provider in a place like that of the global one."""
+
+    def __init__(self, provider: MeterProvider) -> None:
+        self._METER_PROVIDER = provider
+
+
 @cache
 def shared_metrics() -> Metrics:
     """Return what all clients of the process share: requests are told apart by their server, not by their client."""
     return Metrics()
-
-
-def _lookup(given: MeterProvider | None) -> Callable[[], MeterProvider | None]:
-    """Return the cheapest way to the provider that holds now, `None` while none is set up."""
-    if given is not None:
-        return lambda: given
-    if NAMES_A_PROVIDER in os.environ:
-        from opentelemetry.metrics import get_meter_provider
-
-        get_meter_provider()  # loads it
-    return _global_provider
-
-
-def _global_provider() -> MeterProvider | None:
-    api = sys.modules.get(API)
-    if api is None:
-        return None
-    try:
-        # The public function asks the environment each time while none is set up.
-        provider: MeterProvider | None = api._METER_PROVIDER  # noqa: SLF001
-    except AttributeError:  # another version, or one that is being imported just now
-        ask = getattr(api, "get_meter_provider", None)
-        provider = None if ask is None else ask()
-    return provider

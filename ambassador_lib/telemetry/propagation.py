@@ -1,18 +1,24 @@
 """How a span's identity travels: read from the caller's context or the request's headers, written into a try's."""
+# ruff: noqa: SLF001 - what is private is looked at before
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from binascii import hexlify
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import baggage, propagate, trace
+from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import get_current
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from .identity import tells_of_trace
+from .known import is_known
 from .spans import Around
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import SpanContext
@@ -22,9 +28,8 @@ if TYPE_CHECKING:
 
 _W3C = frozenset({b"traceparent", b"tracestate"})
 _B3 = frozenset({b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"})
-_READ_BY_DEFAULT = frozenset({b"traceparent", b"baggage"})
-"""Where none of them is, OpenTelemetry's default propagators find nothing."""
 NOTHING = Around(trace.INVALID_SPAN_CONTEXT)
+_FLAGS = [b"%02x" % flags for flags in range(256)]
 _DEFAULT = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 
 
@@ -35,22 +40,33 @@ class Propagation:
     """
 
     def __init__(self) -> None:
+        self._place: Any = propagate if hasattr(propagate, "_HTTP_TEXT_FORMAT") else _Asked()
+        self._current = _current()
         self._seen: TextMapPropagator | None = None
         self._is_default = False
 
-    def around(self, headers: list[Header], wire: TextMapPropagator | None) -> tuple[Context, Identity, bool]:
+    def around(
+        self,
+        headers: list[Header],
+        wire: TextMapPropagator | None,
+        may_tell: bool,  # noqa: FBT001 - by place: a call pays for names
+    ) -> tuple[Context, Identity, bool]:
         """Return the context around a call: the caller's current one, with the span that headers tell of if none is.
 
         With it come that span, and whether tries are told their identity in the W3C's format and nothing else. `wire`:
-        the policy's own format.
+        the policy's own format. `may_tell`: whether the headers may tell of anything by default.
         """
-        is_w3c = self._is_w3c(wire)
-        current = get_current()
+        configured = self._place._HTTP_TEXT_FORMAT
+        if configured is not self._seen:
+            self._is_default = _is_default(configured)
+            self._seen = configured
+        is_w3c = self._is_default and (wire is None or type(wire) is TraceContextTextMapPropagator)
+        current = self._current()
         if current:
             told = trace.get_current_span(current).get_span_context()
             if told.is_valid:
                 return current, Around(told), is_w3c and not baggage.get_all(current)
-        if is_w3c and _READ_BY_DEFAULT.isdisjoint(dict(headers)):
+        if is_w3c and not (may_tell and tells_of_trace(headers)):
             return current, NOTHING, not (current and baggage.get_all(current))
         carrier: dict[str, list[str]] = {}
         for name, value in headers:
@@ -61,20 +77,38 @@ class Propagation:
         told = trace.get_current_span(above).get_span_context()
         return above, Around(told), is_w3c and not baggage.get_all(above)
 
-    def _is_w3c(self, wire: TextMapPropagator | None) -> bool:
-        configured = propagate.get_global_textmap()
-        if configured is not self._seen:
-            self._is_default = _is_default(configured)
-            self._seen = configured
-        return self._is_default and (wire is None or type(wire) is TraceContextTextMapPropagator)
+
+class _Asked:
+    """The place of the configured propagator in an API that has another one."""
+
+    @property
+    def _HTTP_TEXT_FORMAT(self) -> TextMapPropagator:  # noqa: N802
+        return propagate.get_global_textmap()
 
 
-def write_w3c(headers: list[Header], told: SpanContext, span_id: int, *, always_state: bool) -> None:
-    """Write the identity `told` with this span's id; `always_state`: an empty `tracestate`, too, as Envoy's tracer."""
-    trace_id, _, _, flags, state, _ = told  # its properties cost five times as much
-    if not _W3C.isdisjoint(dict(headers)):
-        headers[:] = [header for header in headers if header[0] not in _W3C]
-    headers.append((b"traceparent", b"00-%032x-%016x-%02x" % (trace_id, span_id, flags)))
+def _current() -> Callable[[], Context]:
+    """Return the shortest way to the current context: without two functions on it, where that is known to be it."""
+    runtime = getattr(context, "_RUNTIME_CONTEXT", None)
+    if type(runtime) is ContextVarsRuntimeContext and is_known(
+        ContextVarsRuntimeContext, "get_current", "_current_context get"
+    ):
+        return runtime._current_context.get
+    return context.get_current
+
+
+def write_w3c(headers: list[Header], told: SpanContext, span_id: int | None = None, *, always_state: bool) -> None:
+    """Write the identity `told`, or that of another span beside it.
+
+    `always_state`: an empty `tracestate`, too, as Envoy's tracer.
+    """
+    trace_id, own_id, _, flags, state, _ = told  # its properties cost five times as much
+    for name, _ in headers:
+        if name in _W3C:
+            headers[:] = [header for header in headers if header[0] not in _W3C]
+            break
+    # A format with integers in it costs half as much again.
+    parts = b"00", hexlify(trace_id.to_bytes(16, "big")), hexlify((span_id or own_id).to_bytes(8, "big")), _FLAGS[flags]
+    headers.append((b"traceparent", b"-".join(parts)))
     if always_state or (state is not trace.DEFAULT_TRACE_STATE and state):
         headers.append((b"tracestate", state.to_header().encode("latin-1")))
 
@@ -85,12 +119,12 @@ def _is_default(configured: TextMapPropagator) -> bool:
     return {type(part) for part in parts} == _DEFAULT
 
 
-def inject(headers: list[Header], context: Context, wire: TextMapPropagator | None) -> None:
+def inject(headers: list[Header], placed: Context, wire: TextMapPropagator | None) -> None:
     """Write the identity by the configured propagator, and in the policy's format if that is another."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier, context)
+    propagate.inject(carrier, placed)
     if wire is not None and wire.fields.isdisjoint(carrier):
-        wire.inject(carrier, context)
+        wire.inject(carrier, placed)
     if isinstance(wire, TraceContextTextMapPropagator):
         carrier.setdefault("tracestate", "")  # as Envoy's tracer
     injected = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in carrier.items()]

@@ -2,10 +2,13 @@
 
 Where anything is not as it is known to be (`known`), the public way is taken.
 """
+# ruff: noqa: SLF001 - that is what this is for
 
 from __future__ import annotations
 
 import inspect
+import os
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk import trace as sdk
@@ -16,8 +19,9 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 from .known import is_known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from opentelemetry.sdk._shared_internal import BatchProcessor
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.trace import Tracer, TracerProvider
 
@@ -50,6 +54,10 @@ _KNOWN: dict[tuple[type, str], str] = {
 }
 """What begins and ends a span, and the names that each may use."""
 
+_EMIT = """_at_fork_reinit _bsp_reset_once _exporting _logger _max_export_batch_size _max_queue_size _metrics _pid
+    _queue _shutdown _worker_awaken appendleft do_once drop_items getpid info is_set len os set warning"""
+"""The names that a batch's `emit` may use: a span goes into the queue, and the worker is woken if that is full."""
+
 _DO_NOTHING = tuple(
     getattr(kind, name, None)
     for kind in (sdk.SpanProcessor, export.SimpleSpanProcessor, export.BatchSpanProcessor)
@@ -57,9 +65,9 @@ _DO_NOTHING = tuple(
 )
 """What processors do with a span that starts, or is about to end; the latter is younger than the SDK's version 1.26."""
 
-_PLACES = """self name context parent resource attributes events links kind instrumentation_info status start_time
-    end_time instrumentation_scope"""
-"""What `ReadableSpan` is made of, in this order."""
+_PARTS = """name context parent resource attributes events links kind instrumentation_info status start_time end_time
+    instrumentation_scope"""
+"""What a `ReadableSpan` is made of, and keeps."""
 
 _MOST_ATTRIBUTES = 32
 """More than any span of ours has."""
@@ -71,11 +79,12 @@ def is_plain(provider: TracerProvider, tracer: Tracer) -> bool:
         type(provider) is sdk.TracerProvider
         and type(tracer) is sdk.Tracer
         and "start_span" not in vars(tracer)
+        and (not hasattr(tracer, "_is_enabled") or is_known(sdk.Tracer, "_is_enabled", "_tracer_config is_enabled"))
         and all(is_known(owner, name, names) for (owner, name), names in _KNOWN.items())
         and type(tracer.span_processor) is sdk.SynchronousMultiSpanProcessor
-        and list(inspect.signature(sdk.ReadableSpan.__init__).parameters) == _PLACES.split()
+        and _is_what_it_is_made_of(sdk.ReadableSpan)
         and _is_tuple(SpanContext)
-        and _has_room(tracer._span_limits)  # noqa: SLF001
+        and _has_room(tracer._span_limits)
     )
 
 
@@ -95,9 +104,41 @@ def is_random(generator: IdGenerator) -> bool:
     )
 
 
+def batch_of(processors: Sequence[sdk.SpanProcessor]) -> BatchProcessor[sdk.ReadableSpan] | None:
+    """Return the queue of the only processor, if all that it does with a span that is sampled is to put it there.
+
+    `None` before the SDK's version 1.33, and wherever anything is not as it is known to be.
+    """
+    processor = processors[0] if len(processors) == 1 else None
+    if type(processor) is not export.BatchSpanProcessor:
+        return None
+    batch: BatchProcessor[sdk.ReadableSpan] | None = getattr(processor, "_batch_processor", None)
+    kind = type(batch)
+    if (
+        batch is not None
+        and (kind.__module__, kind.__qualname__) == ("opentelemetry.sdk._shared_internal", "BatchProcessor")
+        and is_known(type(processor), "on_end", "_batch_processor context emit sampled trace_flags")
+        and is_known(kind, "emit", _EMIT)
+        and "on_end" not in vars(processor)
+        and "emit" not in vars(batch)
+        and type(batch._queue) is deque
+        and batch._pid == os.getpid()  # else it starts afresh with the next one
+    ):
+        return batch
+    return None
+
+
 def uses(function: Any, name: str) -> bool:
     """Whether a function of the SDK's uses a name."""
     return name in function.__code__.co_names
+
+
+def _is_what_it_is_made_of(kind: type[sdk.ReadableSpan]) -> bool:
+    """Whether a span keeps each of its parts as it is, and nothing else."""
+    parts: dict[str, Any] = {name: object() for name in _PARTS.split()}
+    return list(inspect.signature(kind).parameters) == list(parts) and vars(kind(**parts)) == {
+        f"_{name}": part for name, part in parts.items()
+    }
 
 
 def _is_tuple(kind: type[SpanContext]) -> bool:

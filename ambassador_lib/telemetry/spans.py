@@ -7,26 +7,38 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import trace
 from opentelemetry.trace import Link, TraceFlags
 
+from .attributes import OTHER_NAME, SPAN_NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
+    from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import SpanContext, SpanKind, Status, Tracer
 
     from .attributes import Attributes
 
 FLAGS = tuple(TraceFlags(number) for number in range(4))
 NO_LINKS: tuple[Link, ...] = ()
-
-
-NANOSECONDS = 1e9
-"""In a second."""
+Facts = tuple[Any, ...]
+"""What a span is about, as `describe` takes it; its method is the first."""
 
 
 class Identity:
-    """A span that is not recorded: what its headers tell."""
+    """A span that is not recorded: what its headers tell.
 
-    __slots__ = ("told",)
+    That of a logical request, `call.span`, has besides what the spans of its tries are made from. `above` is the
+    context around it. `spans` is `None` where the policy decided against tracing this request: identities travel on,
+    marked as not sampled, and nothing is recorded (semantics 11.2). `wire` is the policy's own format; `is_plain`:
+    tries are told their identity in the W3C's alone.
+    """
+
+    __slots__ = ("above", "is_plain", "spans", "told", "wire")
+
+    above: Context
+    spans: Spans | None
+    wire: TextMapPropagator | None
+    is_plain: bool
 
     below: Callable[[], int] | None = None
     """Gives the ids of spans below it where none of them is recorded either."""
@@ -59,28 +71,25 @@ class Unrecorded(Identity):
 
 
 class Recording(Identity):
-    """A span that has to be ended, once; `attributes` are those that it has then, or gets then."""
+    """A span that has to be ended, once. `facts`: what is still to be told of it at its end, `None` if it was told."""
 
-    __slots__ = ("attributes", "is_open")
+    __slots__ = ("facts", "is_open")
 
-    attributes: Attributes
+    facts: Facts | None
     is_open: bool
 
-    def end(self, name: str, status: Status | None, now: float) -> None:
-        """End the span: renamed unless `name` is empty; `status` `None` is unset, `now` in seconds."""
+    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
+        """End the span: renamed unless `name` is empty; `status` `None` is unset, `now` in nanoseconds.
+
+        `attributes` are added to those that were told at its start; they may be shared, so they are never changed.
+        """
 
 
 class Spans(Protocol):
     """A way to make spans."""
 
     def start(
-        self,
-        name: str,
-        kind: SpanKind,
-        above: Context,
-        parent: Identity,
-        describe: Callable[..., Attributes],
-        *facts: Any,
+        self, kind: SpanKind, above: Context, parent: Identity, describe: Callable[..., Attributes], facts: Facts
     ) -> Identity:
         """Start a span below `parent`, which stands in the context `above`; a `Recording` has to be ended.
 
@@ -89,22 +98,17 @@ class Spans(Protocol):
 
 
 class PublicSpans:
-    """Spans of any tracer, by OpenTelemetry's API alone."""
+    """Spans of any tracer, by OpenTelemetry's API alone. `now`: the time in nanoseconds."""
 
-    def __init__(self, tracer: Tracer, time: Callable[[], float]) -> None:
+    def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
         self._tracer = tracer
-        self._time = time
+        self._now = now
 
     def start(
-        self,
-        name: str,
-        kind: SpanKind,
-        above: Context,
-        parent: Identity,
-        describe: Callable[..., Attributes],
-        *facts: Any,
+        self, kind: SpanKind, above: Context, parent: Identity, describe: Callable[..., Attributes], facts: Facts
     ) -> Identity:
-        started = int(self._time() * NANOSECONDS)
+        name = SPAN_NAMES.get(facts[0], OTHER_NAME)
+        started = self._now()
         span = self._tracer.start_span(name, parent.placed(above), kind, describe(*facts), start_time=started)
         return Identity(span.get_span_context()) if type(span) is trace.NonRecordingSpan else _Started(span)
 
@@ -116,18 +120,18 @@ class _Started(Recording):
 
     def __init__(self, span: trace.Span) -> None:
         super().__init__(span.get_span_context())
-        self.attributes = {}
+        self.facts = None
         self.is_open = True
         self._span = span
 
     def placed(self, above: Context) -> Context:
         return trace.set_span_in_context(self._span, above)
 
-    def end(self, name: str, status: Status | None, now: float) -> None:
+    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
         span = self._span
         if name:
             span.update_name(name)
-        span.set_attributes(self.attributes)
+        span.set_attributes(attributes)
         if status is not None:
             span.set_status(status)
-        span.end(int(now * NANOSECONDS))
+        span.end(now)

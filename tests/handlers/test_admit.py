@@ -19,7 +19,7 @@ from ambassador_lib.policy.model.listener import InternalAddressConfig
 from ambassador_lib.telemetry.tracing import Tracing
 
 RANDOM: Any = SimpleNamespace(getrandbits=lambda _bits: 7, random=lambda: 0.5)
-OFF: Any = SimpleNamespace(enabled=False, start_call=lambda _call: None)
+OFF: Any = SimpleNamespace(enabled=False, start_call=lambda _call, **_: None)
 
 NAMES = (
     "accept", "connection", "content-type", "expect", "host", "referer", "te", "upgrade", "via", "x-a",

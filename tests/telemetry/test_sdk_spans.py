@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from types import FunctionType
 from typing import Any
 
@@ -26,7 +28,7 @@ from opentelemetry.sdk.trace import (
     TracerProvider,
     sampling,
 )
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
@@ -443,6 +445,124 @@ def test_spans_go_through_the_batch_processor() -> None:
     tracing.end_call(call, 200, None)
     provider.shutdown()
     assert [span.kind for span in exporter.get_finished_spans()] == [SpanKind.CLIENT, SpanKind.INTERNAL]
+
+
+def a_batch(exporter: InMemorySpanExporter, size: int = 4) -> BatchSpanProcessor:
+    """A processor that exports as soon as `size` spans wait, and else not before it is asked to."""
+    return BatchSpanProcessor(exporter, max_queue_size=64, schedule_delay_millis=10**6, max_export_batch_size=size)
+
+
+def calls(tracing: Tracing, number: int) -> list[int]:
+    """Make calls without tries, and return their spans' ids."""
+    made = []
+    for _ in range(number):
+        call = a_call(tracing)
+        made.append(call.span.told.span_id)
+        tracing.end_call(call, 200, None)
+    return made
+
+
+def exported(exporter: InMemorySpanExporter) -> list[int]:
+    return [span.context.span_id for span in exporter.get_finished_spans() if span.context is not None]
+
+
+@pytest.mark.parametrize("kind", [TracerProvider, Subclass])
+def test_a_batch_is_exported_when_it_is_full(kind: type[TracerProvider]) -> None:
+    """Spans wait in the order of their ends until there are enough, and then nobody has to ask for them."""
+    full = Event()
+
+    class Exporter(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            try:
+                return super().export(spans)
+            finally:
+                full.set()
+
+    exporter = Exporter()
+    provider = provider_of(kind, sampling.ALWAYS_ON, a_batch(exporter))
+    tracing = Tracing(tracer_provider=provider)
+    made = calls(tracing, 3)
+    assert exported(exporter) == []
+    made += calls(tracing, 1)
+    assert full.wait(10)
+    assert exported(exporter) == made
+    made += calls(tracing, 2)
+    assert provider.force_flush()
+    assert exported(exporter) == made
+    provider.shutdown()
+    calls(tracing, 2)
+    assert exported(exporter) == made
+
+
+def _set(owner: Callable[[BatchSpanProcessor], Any], name: str) -> Callable[[BatchSpanProcessor, list[Any]], None]:
+    def replace(processor: BatchSpanProcessor, seen: list[Any]) -> None:
+        setattr(owner(processor), name, seen.append)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    "replace", [_set(lambda each: each, "on_end"), _set(lambda each: getattr(each, "_batch_processor", each), "emit")]
+)
+def test_what_is_set_on_a_batch_sees_its_spans(replace: Callable[[BatchSpanProcessor, list[Any]], None]) -> None:
+    """A processor whose own way of taking spans was replaced is handed every span."""
+    seen: list[ReadableSpan] = []
+    processor = a_batch(InMemorySpanExporter())
+    if not hasattr(processor, "_batch_processor"):
+        pytest.skip("this SDK's processors have no batch")
+    replace(processor, seen)
+    provider = provider_of(TracerProvider, sampling.ALWAYS_ON, processor)
+    made = calls(Tracing(tracer_provider=provider), 2)
+    assert [span.context.span_id for span in seen if span.context is not None] == made
+    provider.shutdown()
+
+
+def test_a_second_processor_is_told_as_well() -> None:
+    """One that comes beside a batch gets the spans from then on, those under way included; the batch has them all."""
+    exporter, keep = InMemorySpanExporter(), Keep()
+    provider = provider_of(TracerProvider, sampling.ALWAYS_ON, a_batch(exporter, 64))
+    tracing = Tracing(tracer_provider=provider)
+    made = calls(tracing, 2)
+    under_way = a_call(tracing)
+    provider.add_span_processor(keep)
+    made.append(under_way.span.told.span_id)
+    tracing.end_call(under_way, 200, None)
+    made += calls(tracing, 1)
+    provider.force_flush()
+    assert exported(exporter) == made
+    assert [span.context.span_id for span in keep.spans if span.context is not None] == made[2:]
+    provider.shutdown()
+
+
+def test_only_what_is_sampled_waits_in_a_batch() -> None:
+    """A span that is recorded alone is not exported."""
+    exporter = InMemorySpanExporter()
+    sampler = sampling.StaticSampler(sampling.Decision.RECORD_ONLY)
+    provider = provider_of(TracerProvider, sampler, a_batch(exporter))
+    calls(Tracing(tracer_provider=provider), 2)
+    provider.shutdown()
+    assert exported(exporter) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_exports_its_own_spans() -> None:
+    """What the parent's call left waiting is the parent's to export; the child's spans are the child's."""
+    exporter = InMemorySpanExporter()
+    provider = provider_of(TracerProvider, sampling.ALWAYS_ON, a_batch(exporter, 64))
+    tracing = Tracing(tracer_provider=provider)
+    before = calls(tracing, 2)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            made = calls(tracing, 2)
+            code = 0 if provider.force_flush() and exported(exporter) == made else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert provider.force_flush()
+    assert exported(exporter) == before
+    provider.shutdown()
 
 
 class Counting(RandomIdGenerator):
