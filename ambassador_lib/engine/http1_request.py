@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import httpx
@@ -26,15 +25,24 @@ MAX_DIGITS = 20
 TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
 VALUE = re.compile(rb"(?:[^\x00\s]+(?:[ \t]+[^\x00\s]+)*)?")
 WORD = re.compile(rb"(?<![A-Za-z0-9])[a-z]")
-SENDABLE = bytes(set(range(256)) - set(b"\x00\n\x0b\x0c\r"))
-"""What a head consists of, but for the ends of its lines."""
+SENT = bytes(1 if code in b"\x00\n\x0b\x0c\r" else code for code in range(256))
+"""What a value consists of stays as it is, translated by this; what it must not have in it does not."""
 
 JUDGED = frozenset((b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade"))
 KEPT_NAMES = 2048
-_harmless: set[bytes] = set()
-"""Names that were found legal and say nothing of the connection or of the body: nearly all that there are."""
-_name = itemgetter(0)
-_value = itemgetter(1)
+KEPT_LINES = 1024
+KEPT_VALUES = 16
+"""Of one name: those whose values are new with each request soon find no room."""
+LONGEST_KEPT = 256
+SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+"""Values that are nobody's to keep."""
+_harmless: dict[bytes, int] = {}
+"""Names that were found legal and say nothing of the connection or of the body: nearly all that there are.
+
+Each with how many more of its lines may be kept.
+"""
+_lines: dict[Header, bytes] = {}
+"""Lines as they are sent, of headers that were found legal: requests repeat most of theirs."""
 
 
 class RequestWriter:
@@ -46,30 +54,32 @@ class RequestWriter:
     """Whether the request asks for another protocol."""
     _left: int | None = None
     """Bytes of the body that the head announces and that are still to come, or `CHUNKED`."""
+    _length: bytes | None = None
+    _is_coded = False
 
     def __init__(self, exchange: Exchange, body: bytes | None) -> None:
         """`body`: what follows, where it is at hand; `None` where it will be streamed."""
-        headers = exchange.headers
-        if not _harmless.issuperset(map(_name, headers)):
-            headers = self._judged(headers)
-        if self._left is None:
-            self._left = CHUNKED if body is None else len(body)
-            announced = announcement(body, exchange.method)
-            if announced is not None:
-                headers = [*headers, announced]
         is_proper = exchange.destination.proper_case
+        method, headers = exchange.method, exchange.headers
+        lines = [_start(method, exchange.target, exchange.authority, is_proper)]
         if is_proper:
             headers = [(proper_case(name), value) for name, value in headers]
-        target = exchange.target
-        if not (target.isascii() and target.isprintable()) or " " in target or not target:
-            raise httpx.LocalProtocolError("Illegal target characters")
-        before, behind = _around_target(exchange.method, exchange.authority, is_proper)
-        lines = [before + target.encode() + behind, *map(b": ".join, headers), b"\r\n"]
+        known = _lines.get
+        for header in headers:
+            line = known(header) or self._line(header)
+            if line:
+                lines.append(line)
+        if self._is_coded:
+            self._left = CHUNKED
+        elif self._length is not None:
+            self._left = int(self._length)
+        else:
+            announced = announcement(body, method)
+            if announced is not None:
+                lines.append(b": ".join((proper_case(announced[0]), announced[1]) if is_proper else announced))
+            self._left = CHUNKED if body is None else len(body)
+        lines.append(b"\r\n")
         self.head = b"\r\n".join(lines)
-        values = [*map(_value, headers)]
-        is_legal = self.head.translate(None, SENDABLE) == b"\r\n" * (len(lines) + 1)
-        if not is_legal or values != [*map(bytes.strip, values)]:
-            raise _illegal(values)
 
     def whole(self, body: bytes) -> bytes:
         """Return all of the request, with a body that is at hand."""
@@ -95,45 +105,49 @@ class RequestWriter:
             raise httpx.LocalProtocolError("Too little data for declared Content-Length")
         return b""
 
-    def _judged(self, headers: list[Header]) -> list[Header]:
-        """Look at names that were never seen, and at what is said of the connection and of the body."""
-        judged: list[Header] = []
-        length = coding = None
-        for name, value in headers:
-            if name in _harmless:
-                judged.append((name, value))
-                continue
+    def _line(self, header: Header) -> bytes:
+        """Return a header as it is sent, where it may be; nothing for what has been said already."""
+        name, value = header
+        room = _harmless.get(name)
+        if room is None:
             lower = _legal(name)
-            if lower == b"content-length":
-                announced = _length(value)
-                if length is None:
-                    judged.append((name, announced))
-                elif length != announced:
-                    raise httpx.LocalProtocolError("conflicting Content-Length headers")
-                length = announced
-            elif lower == b"transfer-encoding":
-                if coding is not None:
-                    raise httpx.LocalProtocolError("multiple Transfer-Encoding headers")
-                coding = value.lower()
-                judged.append((name, coding))
-            else:
-                self._note(lower, value)
-                judged.append((name, value))
-        if coding is not None:
-            if coding != b"chunked":
-                raise httpx.LocalProtocolError("Only Transfer-Encoding: chunked is supported")
-            self._left = CHUNKED
-        elif length is not None:
-            self._left = int(length)
-        return judged
+            if lower in JUDGED:
+                judged = self._judged(lower, value)
+                if judged is None:
+                    return b""
+                value = judged
+        if value.translate(SENT) != value or value.strip() != value:
+            raise httpx.LocalProtocolError(f"Illegal header value {value!r}")
+        line = b"%b: %b" % (name, value)
+        if room and len(_lines) < KEPT_LINES and len(line) < LONGEST_KEPT:
+            _harmless[name] = room - 1
+            _lines[header] = line
+        return line
 
-    def _note(self, lower: bytes, value: bytes) -> None:
-        if lower == b"host":
+    def _judged(self, lower: bytes, value: bytes) -> bytes | None:
+        """Look at what is said of the connection and of the body; return what is to be sent of it."""
+        if lower == b"content-length":
+            length = _length(value)
+            before, self._length = self._length, length
+            if before is None:
+                return length
+            if before != length:
+                raise httpx.LocalProtocolError("conflicting Content-Length headers")
+            return None
+        if lower == b"transfer-encoding":
+            if self._is_coded:
+                raise httpx.LocalProtocolError("multiple Transfer-Encoding headers")
+            self._is_coded = True
+            value = value.lower()
+            if value != b"chunked":
+                raise httpx.LocalProtocolError("Only Transfer-Encoding: chunked is supported")
+        elif lower == b"host":
             raise httpx.LocalProtocolError("Found multiple Host: headers")
-        if lower == b"connection":
+        elif lower == b"connection":
             self.closes = self.closes or b"close" in [token.strip() for token in value.lower().split(b",")]
-        elif lower == b"upgrade":
+        else:
             self.asks_to_switch = self.asks_to_switch or bool(value)
+        return value
 
 
 def _legal(name: bytes) -> bytes:
@@ -142,7 +156,7 @@ def _legal(name: bytes) -> bytes:
         raise httpx.LocalProtocolError(f"Illegal header name {name!r}")
     lower = name.lower()
     if lower not in JUDGED and len(_harmless) < KEPT_NAMES and len(name) < 64:
-        _harmless.add(name)
+        _harmless[name] = 0 if lower in SECRET else KEPT_VALUES
     return lower
 
 
@@ -156,21 +170,18 @@ def _length(value: bytes) -> bytes:
     return length
 
 
-def _illegal(values: list[bytes]) -> httpx.LocalProtocolError:
-    value = next(value for value in values if not VALUE.fullmatch(value))
-    return httpx.LocalProtocolError(f"Illegal header value {value!r}")
-
-
-@lru_cache(maxsize=1024)
-def _around_target(method: str, authority: str, is_proper: bool) -> tuple[bytes, bytes]:  # noqa: FBT001 - quicker so
-    """Return what stands before the target, and what follows it up to the end of the host's line."""
+@lru_cache(maxsize=256)
+def _start(method: str, target: str, authority: str, is_proper: bool) -> bytes:  # noqa: FBT001 - quicker so
+    """Return the request line and the host's."""
+    if not (target.isascii() and target.isprintable()) or " " in target or not target:
+        raise httpx.LocalProtocolError("Illegal target characters")
     name = method.encode("latin-1", "replace")
     if not TOKEN.fullmatch(name):
         raise httpx.LocalProtocolError("Illegal method characters")
     host = authority.encode("latin-1")
     if not VALUE.fullmatch(host):
         raise httpx.LocalProtocolError(f"Illegal header value {host!r}")
-    return name + b" ", b" HTTP/1.1\r\n" + (b"Host: " if is_proper else b"host: ") + host
+    return b"%b %b HTTP/1.1\r\n%b: %b" % (name, target.encode(), b"Host" if is_proper else b"host", host)
 
 
 @lru_cache(maxsize=1024)
