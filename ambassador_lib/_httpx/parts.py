@@ -93,12 +93,13 @@ def with_headers(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> 
 def make_response(
     status: int,
     lines: list[HeaderLine],
-    stream: SyncByteStream | AsyncByteStream,
+    stream: SyncByteStream | AsyncByteStream | None,
     extensions: dict[str, Any],
 ) -> httpx.Response:
     """Make the response that `httpx.Response(status, headers=..., stream=stream, extensions=...)` would make.
 
-    The response keeps `lines` and `extensions` themselves; its body has still to be read.
+    The response keeps `lines` and `extensions` themselves; its body has still to be read, and where there is no
+    `stream` yet, to be set.
     """
     response = httpx.Response.__new__(httpx.Response)
     # In the constructor's order, so that CPython lets all responses share their keys.
@@ -111,6 +112,6 @@ def make_response(
     response.is_closed = False
     response.is_stream_consumed = False
     response.default_encoding = "utf-8"
-    response.stream = stream
+    response.stream = stream  # type: ignore[assignment]  # for a moment
     response._num_bytes_downloaded = 0
     return response

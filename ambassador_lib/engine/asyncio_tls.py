@@ -136,6 +136,22 @@ class TlsWire:
                     error.sent = error.sent or not is_first
                     raise
 
+    def put(self, data: bytes, deadline: Deadline) -> Coroutine[Any, Any, None] | None:
+        """Send all, or return how to send it."""
+        if len(data) > PIECE:
+            return self.write(data, deadline)
+        try:
+            self.object.write(data)
+        except ssl.SSLWantReadError:  # it renegotiates, and has taken nothing
+            return self.write(data, deadline)
+        except (OSError, ValueError) as error:
+            raise PeerReset(str(error)) from error
+        return self._wire.put(self._encrypted.read(), deadline)
+
+    def get(self, deadline: Deadline) -> bytes | None:  # noqa: ARG002 - it never waits
+        """Nothing: hardly ever is an answer there at once."""
+        return None
+
     async def _fetch(self, deadline: Deadline) -> None:
         """Have OpenSSL hear more from the peer; who reads or listens already does it, too."""
         if self._wire.is_listened_to:

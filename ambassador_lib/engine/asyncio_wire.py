@@ -40,8 +40,8 @@ class AsyncioWire(asyncio.BaseProtocol):
     keeps_deadlines = True
 
     __slots__ = (
-        "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_over", "_is_paused",
-        "_is_readable", "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
+        "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_dropped", "_is_over",
+        "_is_paused", "_is_readable", "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,8 @@ class AsyncioWire(asyncio.BaseProtocol):
         """Told of all that comes, while somebody listens."""
         self._failure: Exception | None = None
         """Why, unless the peer has ended in good order."""
+        self._is_dropped = False
+        """Whether we have begun to close."""
         self._is_direct = False
         """Whether the socket is ours to send on while the transport holds nothing back."""
 
@@ -150,9 +152,21 @@ class AsyncioWire(asyncio.BaseProtocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def get(self, deadline: Deadline) -> bytes | None:  # noqa: ARG002 - it never waits
+        """Nothing: hardly ever is an answer there at once."""
+        return None
+
     async def write(self, data: bytes, deadline: Deadline) -> None:
         """Send all; a cancellation in the middle leaves the connection unusable."""
         self.push(data)
+        await self._flushed(deadline)
+
+    def put(self, data: bytes, deadline: Deadline) -> Coroutine[Any, Any, None] | None:
+        """Send all, or return how to wait until the system takes the rest."""
+        self.push(data)
+        return self._flushed(deadline) if self._is_choked else None
+
+    async def _flushed(self, deadline: Deadline) -> None:
         while self._is_choked:
             await self._room.under(deadline)
             if self._transport.is_closing():
@@ -164,7 +178,7 @@ class AsyncioWire(asyncio.BaseProtocol):
         A transport whose write fails throws away what is still to be read, the peer's answer maybe: sending past it
         fails without it.
         """
-        if self._is_over or self._transport.is_closing():
+        if self._is_over or self._is_dropped:
             raise PeerReset("closed by the peer", sent=False) from self._failure
         if not self._is_direct or self._is_choked:
             self._transport.write(data)
@@ -209,6 +223,7 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     def drop(self) -> None:
         """Begin to close."""
+        self._is_dropped = True
         self._transport.abort()
 
     def abort(self) -> None:

@@ -41,6 +41,10 @@ class BlockingWire:
         self._overheard = 0
 
     async def read(self, deadline: Deadline) -> bytes:
+        """Receive what there is, or will be."""
+        return self.get(deadline)
+
+    def get(self, deadline: Deadline) -> bytes:
         """Receive what there is, or will be: a deadline that moves later meanwhile is honoured."""
         while True:
             at = deadline.at
@@ -58,6 +62,10 @@ class BlockingWire:
                 raise DeadlineExpired
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all."""
+        self.put(data, deadline)
+
+    def put(self, data: bytes, deadline: Deadline) -> None:
         """Send all; a deadline that strikes in the middle leaves the connection unusable."""
         rest: bytes | memoryview = data
         while rest:
@@ -170,8 +178,8 @@ class BlockingTlsWire(BlockingWire):
         self._lock = threading.Lock()
         self._session: ssl.SSLSession | None = None
 
-    async def read(self, deadline: Deadline) -> bytes:
-        """Receive what there is."""
+    def get(self, deadline: Deadline) -> bytes:
+        """Receive what there is, or will be."""
         while True:
             try:
                 return self._receive()

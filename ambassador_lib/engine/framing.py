@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 def fixed_body(stream: Any) -> bytes | None:
     """Return the whole body where it is known to be at hand, `None` where it must be iterated over."""
-    if stream is None:
-        return b""
-    return stream if isinstance(stream, bytes) else content_of(stream)
+    content = content_of(stream)
+    if content is None:
+        content = b"" if stream is None else stream if isinstance(stream, bytes) else None
+    return content
 
 
 BODILESS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "TRACE"))

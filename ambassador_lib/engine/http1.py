@@ -6,21 +6,27 @@ What is sent is written by `http1_request`, what comes is read by `http1_reader`
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import httpx
 
+from .._httpx import make_response
 from ..errors import DeadlineExpired, Phase, UpstreamResetError, after_headers
 from .framing import fixed_body
 from .http1_head import AnswerHead
 from .http1_reader import AnswerReader
 from .http1_request import RequestWriter
-from .wire import Head, Network, PeerReset, Wire
+from .wire import Network, PeerReset, Wire
 
 if TYPE_CHECKING:
     from .base import Exchange
 
+NOTHING_SENT, SENT_IN_PART, SENT_WHOLE = Phase.NOTHING_SENT, Phase.SENT_IN_PART, Phase.SENT_WHOLE
+"""An enumeration's members take four times as long to look up."""
+UNLIKE_OTHERS = frozenset(("CONNECT", "HEAD"))
+"""Methods by which the same head announces another body."""
 SENT_AT_ONCE = 16 * 1024
 """Bytes of a request that a socket takes without waiting for the peer, and so without listening to it meanwhile."""
 
@@ -37,31 +43,26 @@ class Http1Connection:
         """Between whoever breaks an exchange off and its end: after it the connection is somebody else's."""
         self.known: AnswerHead | None = None
         """The head of the last answer, which the next one may repeat."""
-        self._stream: Http1Stream | None = None
-        self._usable = True
+        self.stream: Http1Stream | None = None
+        self.usable = True
+        """Whether what was served left nothing behind that cannot be trusted."""
 
     def open(self, exchange: Exchange) -> Http1Stream:
         """Begin an exchange."""
-        stream = self._stream = Http1Stream(self, exchange)
+        stream = self.stream = Http1Stream(self, exchange)
         return stream
-
-    def ended(self, usable: bool) -> None:  # noqa: FBT001 - once an exchange, and quicker so
-        """An exchange is over; nothing more is served where what it left behind cannot be trusted."""
-        self._stream = None
-        if not usable:
-            self._usable = False
 
     def has_room(self) -> bool:
         """One exchange at a time."""
-        return self._usable and self._stream is None
+        return self.usable and self.stream is None
 
     def is_idle(self) -> bool:
         """Whether no exchange is open."""
-        return self._stream is None
+        return self.stream is None
 
     def is_usable(self) -> bool:
         """Whether the connection can go on."""
-        return self._usable
+        return self.usable
 
     def is_stale(self) -> bool:
         """Nothing may come while no exchange is open: anything to read is the end, or nonsense."""
@@ -69,11 +70,23 @@ class Http1Connection:
 
 
 class Http1Stream:
-    """One exchange."""
+    """One exchange.
 
+    Nearly all requests leave in one piece, and nearly all answers come in one, with a head that came before: for those
+    `begin` does all there is to do, but for waiting. Whatever is more takes over from where they are.
+    """
+
+    _rest: Awaitable[None] | None = None
+    """What is still to be done to send the request."""
+    _may_switch = False
+    """Whether the request asks for another protocol."""
     _reader: AnswerReader | None = None
-    _sent = Phase.NOTHING_SENT
+    _interims = 0
+    """How many interim responses have been told of."""
+    _sent = NOTHING_SENT
     """How much of the request has been sent."""
+    _is_whole = False
+    """Whether the answer came whole at once, and with nothing behind it."""
     _read_on = False
     """Whether the caller was given any of the body."""
     _is_kept = True
@@ -88,6 +101,7 @@ class Http1Stream:
     def __init__(self, connection: Http1Connection, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange
+        self._deadline = exchange.deadline
         self._wire = connection.wire
         self._body = fixed_body(exchange.stream)
         self.keeps_deadline = connection.wire.keeps_deadlines and self._body is not None
@@ -100,58 +114,68 @@ class Http1Stream:
             return self._sent
         return Phase.BODY_BEGUN if self._read_on or reader.chunks else Phase.HEAD_BEGUN
 
-    async def start(self) -> Head:
-        """Send the request, receive the head."""
-        exchange, wire = self._exchange, self._wire
+    def begin(self) -> httpx.Response | None:
+        """Send the request, and return the answer, as far as that takes no waiting that is to be awaited."""
+        exchange, body = self._exchange, self._body
         exchange.abortable(self.abort)
-        body = self._body
         writer = RequestWriter(exchange, body)
-        reader = self._reader = AnswerReader(
-            exchange.method, exchange.destination, may_switch=writer.asks_to_switch, known=self._connection.known
-        )
         if writer.closes:
             self._is_kept = False
+        if writer.asks_to_switch:
+            self._may_switch = True
+        data = b"" if body is None else writer.whole(body)
+        if not data or len(data) > SENT_AT_ONCE:
+            self._rest = self._send_listening(writer, data)
+            return None
+        self._sent = SENT_IN_PART
         try:
-            data = b"" if body is None else writer.whole(body)
-            if data and len(data) <= SENT_AT_ONCE:
-                self._sent = Phase.SENT_IN_PART
-                await wire.write(data, exchange.deadline)
-                self._sent = Phase.SENT_WHOLE
-            elif not await wire.listening(self._upload(writer, data), self._overheard):
-                self._is_kept = False  # the peer is still to read the rest of the request
-        except PeerReset as error:  # a server may answer (413, say) and close before it has read all: that decides
-            self._is_kept = False
-            if not error.sent:
-                self._sent = Phase.NOTHING_SENT
-        interims = 0
-        while True:
-            if reader.interims != interims:
-                interims = reader.interims
-                self._tell_interim(is_last=reader.status > 0)
-            if reader.status:
-                break
-            if self._failure is not None:
-                raise self._failure
-            try:
-                data = await wire.read(exchange.deadline)
-            except PeerReset:
-                data = b""
-            self._take(reader, data)
-        head = reader.head
-        assert head is not None, "it has been read"
-        self._connection.known = head
-        extensions = {"http_version": head.version, "reason_phrase": head.reason, "network_stream": wire}
-        content = b"".join(reader.chunks) if reader.is_whole else None
-        return Head(head.status, head.lines.copy(), extensions, content)
+            rest = self._wire.put(data, self._deadline)
+        except PeerReset as error:
+            self._has_broken(error)
+            return None
+        if rest is not None:
+            self._rest = self._send(rest)
+            return None
+        self._sent = SENT_WHOLE
+        try:
+            came = self._wire.get(self._deadline)
+        except PeerReset:
+            came = b""
+        return None if came is None else self._heard(came)
 
-    def _tell_interim(self, *, is_last: bool) -> None:
-        if self._exchange.on_interim is not None:
-            self._exchange.on_interim()
-        # A peer that sends one after the other leaves nobody else a moment to look.
-        if not is_last and self._connection.network.has_passed(self._exchange.deadline):
-            raise DeadlineExpired
+    async def answer(self) -> httpx.Response:
+        """Send what is left of the request, receive the head."""
+        if self._rest is not None:
+            try:
+                await self._rest
+            except PeerReset as error:
+                self._has_broken(error)
+        response = None if self._reader is None else self._so_far(self._reader)
+        while response is None:
+            try:
+                data = await self._wire.read(self._deadline)
+            except PeerReset:
+                data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
+            response = self._heard(data)
+        return response
 
     # --- sending -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, rest: Awaitable[None]) -> None:
+        """Have the rest of the request sent."""
+        await rest
+        self._sent = SENT_WHOLE
+
+    async def _send_listening(self, writer: RequestWriter, data: bytes) -> None:
+        """Send the request while the peer may answer already."""
+        if not await self._wire.listening(self._upload(writer, data), self._overheard):
+            self._is_kept = False  # the peer is still to read the rest of the request
+
+    def _has_broken(self, error: PeerReset) -> None:
+        """Go on to the answer: a server may answer (413, say) and close before it has read all; that decides."""
+        self._is_kept = False
+        if not error.sent:
+            self._sent = NOTHING_SENT
 
     async def _upload(self, writer: RequestWriter, data: bytes) -> None:
         """Send what is at hand, or else the head and what the application brings."""
@@ -169,14 +193,14 @@ class Http1Stream:
                     self._pulling = True
                 self._pulling = False
             await self._write(writer.end())
-        self._sent = Phase.SENT_WHOLE
+        self._sent = SENT_WHOLE
 
     async def _write(self, data: bytes) -> None:
         if not data:
             return
-        is_first, self._sent = self._sent is Phase.NOTHING_SENT, Phase.SENT_IN_PART
+        is_first, self._sent = self._sent is NOTHING_SENT, SENT_IN_PART
         try:
-            await self._wire.write(data, self._exchange.deadline)
+            await self._wire.write(data, self._deadline)
         except PeerReset as error:
             error.sent = error.sent or not is_first
             raise
@@ -186,9 +210,7 @@ class Http1Stream:
 
         The beginning of a success does not: the peer may well go on with it as it gets the rest (an echo).
         """
-        reader = self._reader
-        assert reader is not None, "made before anything is sent"
-        self._take(reader, data)
+        reader = self._take(data)
         is_whole = reader.is_whole and reader.status != 101
         self._answered = is_whole or reader.status >= 400 or self._failure is not None
         return self._answered and not (self._pulling and self._is_retried(reader))
@@ -202,15 +224,29 @@ class Http1Stream:
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    async def _receive(self, reader: AnswerReader) -> None:
-        try:
-            data = await self._wire.read(self._exchange.deadline)
-        except PeerReset:
-            data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
-        self._take(reader, data)
+    def _heard(self, data: bytes) -> httpx.Response | None:
+        """Take what has come, `b""` for the end; return the answer where its head is there."""
+        known, exchange = self._connection.known, self._exchange
+        if (
+            known is not None
+            and len(data) == known.whole_size
+            and data.startswith(known.raw)
+            and self._reader is None
+            and known.status < exchange.dropped_from
+            and exchange.method not in UNLIKE_OTHERS
+        ):
+            self._is_whole = True
+            return self._response(known, httpx.ByteStream(data[len(known.raw) :]))
+        return self._so_far(self._take(data))
 
-    def _take(self, reader: AnswerReader, data: bytes) -> None:
+    def _take(self, data: bytes) -> AnswerReader:
         """Take what has come, `b""` for the end; what is wrong with it is told when what came before has been read."""
+        reader = self._reader
+        if reader is None:
+            exchange = self._exchange
+            reader = self._reader = AnswerReader(
+                exchange.method, exchange.destination, may_switch=self._may_switch, known=self._connection.known
+            )
         try:
             if data:
                 reader.feed(data)
@@ -218,6 +254,34 @@ class Http1Stream:
                 reader.end()
         except UpstreamResetError as error:
             self._failure = error
+        return reader
+
+    def _so_far(self, reader: AnswerReader) -> httpx.Response | None:
+        """Return the answer where its head is there, and as a complete one where that is all."""
+        if reader.interims != self._interims:
+            self._interims = reader.interims
+            self._tell_interim(is_last=reader.status > 0)
+        if not reader.status:
+            if self._failure is not None:
+                raise self._failure
+            return None
+        head = reader.head
+        assert head is not None, "it has been read"
+        self._connection.known = head
+        if reader.is_whole and (head.status < self._exchange.dropped_from or not reader.chunks):
+            return self._response(head, httpx.ByteStream(b"".join(reader.chunks)))
+        return self._response(head, None)
+
+    def _response(self, head: AnswerHead, stream: httpx.ByteStream | None) -> httpx.Response:
+        extensions = {"http_version": head.version, "reason_phrase": head.reason, "network_stream": self._wire}
+        return make_response(head.status, head.lines.copy(), stream, extensions)
+
+    def _tell_interim(self, *, is_last: bool) -> None:
+        if self._exchange.on_interim is not None:
+            self._exchange.on_interim()
+        # A peer that sends one after the other leaves nobody else a moment to look.
+        if not is_last and self._connection.network.has_passed(self._deadline):
+            raise DeadlineExpired
 
     async def read(self) -> bytes:
         """Return more of the body."""
@@ -229,7 +293,11 @@ class Http1Stream:
                 return b""
             if self._failure is not None:
                 raise after_headers(self._failure) from self._failure.__cause__
-            await self._receive(reader)
+            try:
+                data = await self._wire.read(self._deadline)
+            except PeerReset:
+                data = b""
+            self._take(data)
         self._read_on = True
         return reader.chunks.popleft()
 
@@ -250,19 +318,19 @@ class Http1Stream:
 
     def end(self) -> None:
         """End the exchange; what has already come of a body that nobody read does not spoil the connection."""
-        with self._connection.guard:
+        connection = self._connection
+        with connection.guard:
             if self._closed:
                 return
             self._closed = True
-        self._exchange.abortable(_nothing)  # else each would hold on to the other until the garbage collector comes
-        is_kept = self._is_kept
+        del self._exchange  # which knows how to break this off: each would hold on to the other
+        if not (self._is_kept and (self._is_whole or self._sent is NOTHING_SENT or self._is_done())):
+            connection.usable = False
+        connection.stream = None
+
+    def _is_done(self) -> bool:
+        """Whether all was sent and has come; nothing may follow that would be taken for the next answer."""
         reader = self._reader
-        if is_kept and reader is not None and self._sent is not Phase.NOTHING_SENT:
-            # Nothing may follow that would be taken for the next answer.
-            is_whole = self._sent is Phase.SENT_WHOLE and reader.is_whole
-            is_kept = is_whole and reader.keeps_alive and not reader.follows
-        self._connection.ended(is_kept)
-
-
-def _nothing() -> None:
-    """Break off what is over."""
+        if reader is None or self._sent is not SENT_WHOLE:
+            return False
+        return reader.is_whole and reader.keeps_alive and not reader.follows

@@ -52,6 +52,8 @@ class AnswerHead:
     keeps_alive = True
     length: int | None = None
     is_chunked = False
+    whole_size: int | None = None
+    """Bytes of an answer with this head, where that ends with a body of the announced length."""
     _length: bytes | None = None
     _coding: bytes | None = None
     _connection = b""

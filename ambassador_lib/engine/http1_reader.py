@@ -154,6 +154,8 @@ class AnswerReader:
         elif head.length is not None:
             self._left = head.length
             self.is_whole = not head.length
+            if head.keeps_alive:
+                head.whole_size = len(head.raw) + head.length
         elif head.is_chunked:
             self._decoder = ChunkDecoder(self.chunks)
         else:

@@ -13,6 +13,7 @@ import h2.events
 import h2.exceptions
 import httpx
 
+from .._httpx import make_response
 from ..call import Header
 from ..errors import (
     DeadlineExpired,
@@ -26,7 +27,7 @@ from ..errors import (
 from .base import BODILESS
 from .blocking import step
 from .framing import excess, fixed_body, framed_headers
-from .wire import Head, Signal
+from .wire import Signal
 
 if TYPE_CHECKING:
     from .base import Exchange
@@ -66,7 +67,11 @@ class Http2Stream:
             return Phase.NOTHING_SENT
         return Phase.SENT_WHOLE if self._sent else Phase.SENT_IN_PART
 
-    async def start(self) -> Head:
+    def begin(self) -> httpx.Response | None:
+        """Send nothing: others may be sending."""
+        return None
+
+    async def answer(self) -> httpx.Response:
         """Send the request, receive the head."""
         exchange = self._exchange
         exchange.abortable(self.abort)
@@ -85,7 +90,7 @@ class Http2Stream:
         }
         if self._ended and not self._chunks and not self._trailers:
             extensions[BODILESS] = True
-        return Head(_status(self._head), headers, extensions)
+        return make_response(_status(self._head), headers, None, extensions)
 
     async def _send(self) -> None:
         connection, exchange = self._connection, self._exchange

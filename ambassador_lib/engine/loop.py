@@ -185,6 +185,14 @@ class LoopWire:
         if patience.cancelled_caught:
             raise DeadlineExpired
 
+    def put(self, data: bytes, deadline: Deadline) -> Awaitable[None]:
+        """Return how to send it: every call takes awaiting."""
+        return self.write(data, deadline)
+
+    def get(self, deadline: Deadline) -> bytes | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         """Read in a task beside `sending`."""
         return await listening(self.read, sending, hear)

@@ -27,6 +27,8 @@ class Pooled:
         """Whether the pool has it: what it has not is not kept."""
         self.listed = False
         """Whether somebody may take it."""
+        self.shelf: dict[Pooled, None] = {}
+        """Where it is listed: among those to the same destination."""
         self.idle_since = now
         self.requests = 0
         self._clock = clock
@@ -50,7 +52,7 @@ class Pooled:
 
     def is_usable(self, now: float) -> bool:
         """Whether another exchange can ever be opened."""
-        return self.connection.is_usable() and not self.is_worn_out() and self.is_wanted(now)
+        return self.connection.is_usable() and self.is_wanted(now) and not self.is_worn_out()
 
     def is_wanted(self, now: float) -> bool:
         """Whether the host at the other end belongs to the cluster, has not failed meanwhile, and it is not too old."""
@@ -113,9 +115,11 @@ class Pool:
             free = self._free.get(key)
             while free:
                 pooled, _ = free.popitem()
-                if pooled.connection.is_exclusive:  # idle, then, and out of everybody's reach
+                connection = pooled.connection
+                if connection.is_exclusive:  # idle, then, and out of everybody's reach
                     pooled.listed = False
-                    return pooled, pooled.open(exchange), True
+                    pooled.requests += 1
+                    return pooled, connection.open(exchange), True
                 if pooled.has_room():
                     was_idle = pooled.connection.is_idle()
                     stream = pooled.open(exchange)
@@ -132,6 +136,7 @@ class Pool:
             if not self._closed:
                 self.connections.add(pooled)
                 pooled.known = True
+                pooled.shelf = self._free.setdefault(pooled.key, {})
             return pooled.known
 
     def open(self, pooled: Pooled, exchange: Exchange) -> Stream:
@@ -155,7 +160,8 @@ class Pool:
                 pooled.idle_since = now
                 if not pooled.known or not pooled.is_usable(now):
                     return True
-                self._put_locked(pooled)
+                pooled.listed = True
+                pooled.shelf[pooled] = None
                 return False
             is_idle = connection.is_idle()
             if is_idle:
@@ -180,7 +186,8 @@ class Pool:
             doomed = [pooled for pooled in kept if is_overdue(pooled)]
             for pooled in doomed:
                 self._unlist_locked(pooled)
-            for key in [key for key, free in self._free.items() if not free]:
+            bare = {key for key, free in self._free.items() if not free}
+            for key in bare.difference(pooled.key for pooled in self.connections):
                 del self._free[key]
             return doomed
 
@@ -216,19 +223,13 @@ class Pool:
 
     def _list_locked(self, pooled: Pooled) -> None:
         if pooled.known and not pooled.listed and pooled.has_room():
-            self._put_locked(pooled)
-
-    def _put_locked(self, pooled: Pooled) -> None:
-        pooled.listed = True
-        free = self._free.get(pooled.key)
-        if free is None:
-            free = self._free[pooled.key] = {}
-        free[pooled] = None
+            pooled.listed = True
+            pooled.shelf[pooled] = None
 
     def _unlist_locked(self, pooled: Pooled) -> None:
         if pooled.listed:
             pooled.listed = False
-            del self._free[pooled.key][pooled]  # an empty one stays until it is swept: it is soon used again
+            del pooled.shelf[pooled]  # an empty one stays until it is swept: it is soon used again
 
     def __repr__(self) -> str:
         with self._lock:

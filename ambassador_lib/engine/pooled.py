@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .._httpx import make_response
+from .._httpx import content_of
 from ..errors import UpstreamConnectError, UpstreamResetError, again, connection_termination
 from .base import Exchange
 from .blocking import BlockingNetwork
@@ -65,21 +65,21 @@ class PooledEngine:
             pooled, stream, _ = taken
         try:
             exchange.on_connected()
-            work = stream.start()
-            head = await (work if stream.keeps_deadline else self._network.within(exchange.deadline, work))
+            response = stream.begin()
+            if response is None:
+                work = stream.answer()
+                response = await (work if stream.keeps_deadline else self._network.within(exchange.deadline, work))
         except BaseException as error:
             _tell_phase(error, pooled, stream)
             await self._released(pooled, stream)
             raise
-        body: BodyStream
-        if head.body is not None and (not head.body or head.status < exchange.dropped_from):
-            body = httpx.ByteStream(head.body)
-            rest = self._release(pooled, stream)
-            if rest is not None:
-                await rest
-        else:
-            body = self._body(exchange, pooled, stream)
-        return make_response(head.status, head.lines, body, head.extensions)
+        if content_of(response.stream) is None:
+            response.stream = self._body(exchange, pooled, stream)
+            return response
+        rest = self._release(pooled, stream)
+        if rest is not None:
+            await rest
+        return response
 
     def _body(self, exchange: Exchange, pooled: Pooled, stream: Stream) -> BodyStream:
         keeps_deadlines = pooled.connection.wire.keeps_deadlines

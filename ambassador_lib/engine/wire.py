@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..call import Deadline
@@ -42,19 +41,6 @@ class PeerReset(Exception):  # noqa: N818 - a signal to the protocol, which know
         self.sent = sent
 
 
-@dataclass(slots=True)
-class Head:
-    """A response up to its body, and the body where it has all come already.
-
-    `lines`: each header's name as it came, its name in lower case, and its value.
-    """
-
-    status: int
-    lines: list[tuple[bytes, bytes, bytes]]
-    extensions: dict[str, Any]
-    body: bytes | None = None
-
-
 class Signal(Protocol):
     """Something one waits for once; `set` may come first."""
 
@@ -82,6 +68,12 @@ class Wire(Protocol):
 
     async def write(self, data: bytes, deadline: Deadline) -> None:
         """Send all of `data`; `PeerReset`, `DeadlineExpired`."""
+
+    def put(self, data: bytes, deadline: Deadline) -> Awaitable[None] | None:
+        """Send `data` as `write` does; where that takes more than a call, return what is still to be awaited."""
+
+    def get(self, deadline: Deadline) -> bytes | None:
+        """Return what `read` would, where that takes no more than a call; `None` where it has to be awaited."""
 
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         """Run `sending`, and let `hear` have what comes meanwhile; where it returns true, `sending` is broken off.
@@ -114,14 +106,20 @@ class Stream(Protocol):
 
     @property
     def keeps_deadline(self) -> bool:
-        """Whether `start` ends at the deadline by itself: its wire does, and it waits for nobody else."""
+        """Whether `answer` ends at the deadline by itself: its wire does, and it waits for nobody else."""
 
     @property
     def phase(self) -> Phase:
         """How far it has come."""
 
-    async def start(self) -> Head:
-        """Send the request and return the response's head."""
+    def begin(self) -> httpx.Response | None:
+        """Send the request as far as a call can; return what `answer` would, where it is there by then."""
+
+    async def answer(self) -> httpx.Response:
+        """Go on with what `begin` has begun, and return the response's head.
+
+        A complete answer's `stream` is a plain `httpx.ByteStream`; any other is for whoever asks to make.
+        """
 
     async def read(self) -> bytes:
         """Return more of the body, `b""` at its end."""

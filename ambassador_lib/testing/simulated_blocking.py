@@ -80,11 +80,19 @@ class BlockingSimulatedWire:
 
     async def read(self, deadline: Deadline) -> bytes:
         """Receive what there is."""
+        return self.get(deadline)
+
+    def get(self, deadline: Deadline) -> bytes:
+        """Receive what there is, or will be."""
         if not wait_under(self._time, self._link.has_input, deadline, "an answer"):
             raise DeadlineExpired
         return take(self._link)
 
-    async def write(self, data: bytes, deadline: Deadline) -> None:  # noqa: ARG002 - it takes no time
+    async def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send all of it."""
+        self.put(data, deadline)
+
+    def put(self, data: bytes, deadline: Deadline) -> None:  # noqa: ARG002 - it takes no time
         """Send all of it."""
         if self._hear is not None:
             self._overhear(self._hear)

@@ -39,6 +39,12 @@ class ReplayWire:
     async def write(self, data: bytes, deadline: Deadline) -> None:
         self.sent.append(bytes(data))
 
+    def put(self, data: bytes, deadline: Deadline) -> Coroutine[Any, Any, None]:
+        return self.write(data, deadline)
+
+    def get(self, deadline: Deadline) -> bytes | None:
+        return None
+
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         await sending
         return True

@@ -81,6 +81,12 @@ class Wire:
             head, _, self._sent = self._sent.partition(b"\r\n\r\n")
             self.requests.append(head.split(b" ")[1].decode())
 
+    def put(self, data: bytes, deadline: Deadline) -> Coroutine[Any, Any, None]:
+        return self.write(data, deadline)
+
+    def get(self, deadline: Deadline) -> bytes | None:
+        return None
+
     async def listening(self, sending: Coroutine[Any, Any, None], hear: Callable[[bytes], bool]) -> bool:
         await sending
         return True

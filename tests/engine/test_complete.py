@@ -8,11 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from ambassador_lib._httpx import content_of
 from ambassador_lib.engine import pool as pools
 from ambassador_lib.engine.base import Destination
+from ambassador_lib.engine.blocking import step
+from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pool import Pool, Pooled
 
 from .conftest import Mode
+from .replay import BlockingReplay, ReplayWire
 from .servers import OK, answering, read_request, serving, until_closed
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\no\n\r\n1\r\nk\r\n0\r\nx-trailer: 1\r\n\r\n"
@@ -79,6 +83,49 @@ def test_an_answer_that_may_be_dropped_stays_on_its_connection(mode: Mode) -> No
 
         mode.run(again)
     assert server.connections == 1
+
+
+def test_an_answer_that_comes_again_may_be_dropped_again(mode: Mode) -> None:
+    """However well known, what may be thrown away with a body stays on its connection; and so does one to be kept."""
+    busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
+    with serving(answering(*[busy] * 4)) as server:
+
+        async def main(engine: Any) -> None:
+            for least in (1000, 1000, 500):
+                exchange = mode.exchange(server)
+                exchange.dropped_from = least
+                response = await engine.send(exchange)
+                assert (type(response.stream) is httpx.ByteStream) == (least > 503)
+                assert await mode.read(response) == b"busy"
+            exchange = mode.exchange(server)
+            exchange.dropped_from = 500
+            response = await engine.send(exchange)
+            response.stream.drop()
+            await mode.close(response)
+            assert mode.gauge.now == 0
+
+        mode.run(main)
+    assert server.connections == 1
+
+
+def test_a_known_answer_in_pieces_or_with_something_behind_it() -> None:
+    """How it comes makes no difference: it is whole when its body is, and what follows it ends the connection."""
+    head, body = OK[:-2], OK[-2:]
+    answers = [(OK,), (head, body), (head[:9], head[9:] + body), (head + body[:1], body[1:]), (OK,), (OK + b"x",)]
+    wire = ReplayWire([piece for pieces in answers for piece in pieces], ends=False)
+    connection = Http1Connection(wire, BlockingReplay(wire))
+    for number in range(len(answers)):
+        assert connection.has_room()
+        stream = connection.open(Mode("sync").exchange(80))
+        response = stream.begin() or step(stream.answer())
+        assert response.headers.raw == [(b"content-length", b"2")]
+        content = content_of(response.stream)
+        if content is None:
+            content = b"".join(iter(lambda: step(stream.read()), b""))  # noqa: B023 - called at once
+        assert content == b"ok"
+        stream.end()
+        assert connection.is_usable() == (number < len(answers) - 1)
+    assert not wire.pieces
 
 
 @pytest.mark.parametrize(
@@ -224,3 +271,34 @@ def test_a_checkout_costs_the_same_however_many_are_idle(idle: int, monkeypatch:
     pool.remove(all_of_them[0])
     assert hashed <= 3
     assert compared == 0
+
+
+def test_a_sweep_forgets_no_destination_that_is_in_use() -> None:
+    """A connection that was out while the idle ones were looked at is found again when it is given back."""
+
+    class Connection:
+        is_exclusive = True
+
+        def open(self, exchange: Any) -> Any:
+            return None
+
+        def has_room(self) -> bool:
+            return False
+
+        def is_usable(self) -> bool:
+            return True
+
+    pool = Pool(lambda: 0.0)
+    key = (None, Destination("c", "127.0.0.1", 80))
+    exchange: Any = None
+    pooled = Pooled(Connection(), key, lambda: 0.0)  # type: ignore[arg-type]
+    assert pool.add(pooled)
+    pool.open(pooled, exchange)
+    assert pool.withdraw(lambda _: True) == []
+    assert not pool.settle(pooled)
+    taken = pool.take(key, exchange)
+    assert taken is not None
+    assert taken[0] is pooled
+    pool.remove(pooled)
+    assert pool.withdraw(lambda _: True) == []
+    assert not pool._free
