@@ -44,40 +44,44 @@ class Attempt:
     while it runs).
     """
 
-    # Defaults stand on the class: most of them are never changed, and a call pays for what it changes.
-    started = 0.0
-    duration: float | None = None
-    endpoint: str | None = None
-    status: int | None = None
-    error: BaseException | None = None
-    retried_because: str | None = None
-    not_retried_because: str | None = None
-    connected = False
-    try_at = INFINITY
-    """When its own timeout strikes, on the injected clock."""
-    idle_at = INFINITY
-    """When it has been idle for too long."""
-    over_at = INFINITY
-    """When its stream has lasted for too long."""
-    interim = False
-    """Whether a 1xx came before the response: nothing is tried again after it."""
-    judged = False
-    """Whether outlier detection was told already how it went."""
-    line: Any = None
-    """Where the metrics count it while it runs, if anybody reads them."""
-    span: Any = None
-    """Its span while it runs, if it is recorded."""
-
-    # What it took, to be given back when it is over: its body ended, it failed, it was given up or cancelled.
-    place: Any = None
-    """Its place below the cluster's thresholds."""
-    host: Any = None
-    """The host that counts it among its requests in flight."""
-    end_retry: Callable[[], None] | None = None
-    """What gives back its place among the cluster's retries."""
+    __slots__ = (
+        "__weakref__", "connected", "duration", "end_retry", "endpoint", "error", "host", "idle_at", "interim",
+        "judged", "line", "not_retried_because", "number", "over_at", "place", "retried_because", "span", "started",
+        "status", "try_at",
+    )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.started = 0.0
+        self.duration: float | None = None
+        self.endpoint: str | None = None
+        self.status: int | None = None
+        self.error: BaseException | None = None
+        self.retried_because: str | None = None
+        self.not_retried_because: str | None = None
+        self.connected = False
+        self.try_at = INFINITY
+        """When its own timeout strikes, on the injected clock."""
+        self.idle_at = INFINITY
+        """When it has been idle for too long."""
+        self.over_at = INFINITY
+        """When its stream has lasted for too long."""
+        self.interim = False
+        """Whether a 1xx came before the response: nothing is tried again after it."""
+        self.judged = False
+        """Whether outlier detection was told already how it went."""
+        self.line: Any = None
+        """Where the metrics count it while it runs, if anybody reads them."""
+        self.span: Any = None
+        """Its span while it runs, if it is recorded."""
+
+        # What it took, to be given back when it is over: its body ended, it failed, it was given up or cancelled.
+        self.place: Any = None
+        """Its place below the cluster's thresholds."""
+        self.host: Any = None
+        """The host that counts it among its requests in flight."""
+        self.end_retry: Callable[[], None] | None = None
+        """What gives back its place among the cluster's retries."""
 
     @property
     def outcome(self) -> int | BaseException | None:
@@ -125,13 +129,13 @@ class CallReport:
     listener: str | None = None
     route: str | None = None
     cluster: str | None = None
-    details = ""
     status: int | None = None
     duration: float | None = None
 
     def __init__(self, method: str, url: httpx.URL | str) -> None:
         self.method = method
         self.url = url
+        self.details = ""
         self.flags: list[str] = []
         self.attempts: list[Attempt] = []
 
@@ -168,31 +172,25 @@ class Call:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_releases", "app_at", "attempt", "authority", "body", "body_limit", "bytes_sent",
-        "choice", "cluster", "deadline", "destination", "edge", "endpoint", "grant", "has_rare_bounds", "headers",
-        "idle_at", "idle_timeout", "internal", "listener", "method", "overrides", "per_try_timeout", "read_timeout",
-        "report", "request", "request_ended", "retry_rules", "route", "route_at", "route_timeout", "scheme", "span",
-        "started", "suppress_envoy_headers", "target", "virtual_host", "write_timeout",
+        "__dict__", "__weakref__", "_releases", "app_at", "attempt", "attempted_priorities", "authority", "body",
+        "body_limit", "buffered", "bytes_sent", "choice", "cluster", "deadline", "destination", "edge", "endpoint",
+        "grant", "has_rare_bounds", "headers", "idle_at", "idle_timeout", "internal", "listener", "method",
+        "on_connected", "on_exchange", "on_host", "overrides", "per_try_timeout", "read_timeout", "redirection",
+        "report", "request", "request_ended", "responds", "retry_rules", "route", "route_at", "route_timeout",
+        "scheme", "set_cookies", "span", "started", "suppress_envoy_headers", "target", "tells_grpc_timeout",
+        "upstream_filters", "virtual_host", "write_timeout",
     )  # fmt: skip
 
-    # What every call changes has its own place above and its default in the constructor. Defaults of what few calls
-    # change stand here, and a call pays for what it changes.
-    redirection: Any = None
-    """Where internal redirects have led the call, on a route that follows them."""
+    # What every call looks at has its own place above and its default in the constructor: to read a default off the
+    # class costs eight times as much as to store it. Those that few calls look at stand here.
     find_route: Callable[[Call], tuple[Any, Any]] | None = None
     generation = 0
     """How many copies lie between this call and the application's: 0 for its own."""
     random_value: int | None = None
 
-    responds: Any = None
     notes: Any = None
-    upstream_filters: Any = None
     is_complete = True
     """Whether the answer was given whole, once the call is over."""
-    tells_grpc_timeout = False
-    """Whether each try's time is told to the upstream as `grpc-timeout`."""
-    buffered = 0
-    """As many bytes are buffered before the first try, so that they may be sent again in any case."""
 
     code: int | None = None
     """The response's status as far as it is on record; `None` while no reply of the sidecar's own is being made."""
@@ -203,19 +201,9 @@ class Call:
     end_retry: Callable[[], None] | None = None
     tried: Sequence[Any] = ()
     """The hosts of the tries, where a retry's choice of a host depends on them."""
-    attempted_priorities: Any = None
-    set_cookies: tuple[bytes, ...] = ()
-    """Cookies that the application is given along with the response."""
     is_timeout_retry = False
     is_last = False
     """Whether the application asked for its connection to be closed (`connection: close`)."""
-
-    on_host: Callable[[], None] | None = None
-    """Called when the next try has a host, once: mirrors start then."""
-    on_connected: Callable[[float], None] | None = None
-    """Called when a try has a connection."""
-    on_exchange: Callable[[Any], None] | None = None
-    """Given each exchange before it is sent, so that somebody else can break it off."""
 
     names_operation = False
     """Whether the request names its operation itself."""
@@ -253,6 +241,24 @@ class Call:
         self.grant: Any = None
         self.span: Any = None
 
+        self.redirection: Any = None
+        """Where internal redirects have led the call, on a route that follows them."""
+        self.responds: Any = None
+        self.upstream_filters: Any = None
+        self.attempted_priorities: Any = None
+        self.set_cookies: tuple[bytes, ...] = ()
+        """Cookies that the application is given along with the response."""
+        self.tells_grpc_timeout = False
+        """Whether each try's time is told to the upstream as `grpc-timeout`."""
+        self.on_host: Callable[[], None] | None = None
+        """Called when the next try has a host, once: mirrors start then."""
+        self.on_connected: Callable[[float], None] | None = None
+        """Called when a try has a connection."""
+        self.on_exchange: Callable[[Any], None] | None = None
+        """Given each exchange before it is sent, so that somebody else can break it off."""
+
+        self.buffered = 0
+        """As many bytes are buffered before the first try, so that they may be sent again in any case."""
         self.body_limit: float = INFINITY
         """Bytes of the request's body that may be sent again."""
         self.bytes_sent = 0
@@ -356,12 +362,14 @@ class Call:
         """The application's whole request is here: the route's timeout starts (semantics 2)."""
         self.request_ended = now
         self.route_at = now + self.route_timeout
+        self.idle_at = now + self.idle_timeout
+        self.app_at = now + self.read_timeout
         if self.has_rare_bounds:
             self.request_at = INFINITY
         if self.attempt.connected:
             self.attempt.try_at = now + self.per_try_timeout
             self.attempt.idle_at = now + self.per_try_idle_timeout
-        self.touch(now)
+        self._rearm()
 
     def connected(self, now: float) -> None:
         """The running try has a connection: its own timeout starts once the request has ended too."""

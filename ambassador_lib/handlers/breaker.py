@@ -45,7 +45,7 @@ class Breaker:
 
     def admit(self, call: Call, now: float) -> Permit:
         """Let the try through, or raise."""
-        permit = self._breaker.admit(now)
+        permit = self._breaker.at_hand or self._breaker.admit(now)
         if permit is None:
             raise circuit_open(call.cluster.name)
         return permit

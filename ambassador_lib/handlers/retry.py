@@ -107,7 +107,8 @@ class Retry:
 
     def rules_for(self, call: Call) -> RetryRules:
         """Return the cluster's own rules, else the route's, as they hold for this call."""
-        return (self._by_cluster.get(call.cluster.name) or self._rules).for_call(call)
+        rules = self._by_cluster.get(call.cluster.name) or self._rules
+        return rules if call.overrides is None and rules.request_headers is None else rules.for_call(call)
 
     def why(self, rules: RetryRules, outcome: Outcome) -> str | None:
         """The condition that makes the outcome retriable."""

@@ -49,8 +49,6 @@ class RetryRules:
 
     def for_call(self, call: Call) -> RetryRules:
         """The rules that hold for this request: none where `retriable_request_headers` do not match."""
-        if call.overrides is None and self.request_headers is None:
-            return self
         rules = self if call.overrides is None else self._with(call.overrides)
         if rules.conditions and self.request_headers is not None and not self.request_headers(call):
             return replace(rules, conditions=NOTHING)

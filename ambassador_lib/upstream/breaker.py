@@ -93,8 +93,10 @@ class ClusterBreaker:
         """Whether pybreaker's counter may be other than 0."""
         self._state: str = CLOSED
         self._epoch = 0
-        self._usual = Permit(self, 0)
+        self._permit = Permit(self, 0)
         """What a closed breaker lets through."""
+        self.at_hand: Permit | None = None if self._listeners else self._permit
+        """What `admit` would return in any case: the breaker is closed, and nobody is told of calls."""
         self._retry_at = 0.0
         self._probes = 0
         self._successes = 0
@@ -118,7 +120,7 @@ class ClusterBreaker:
         self._lock = threading.RLock()
         self._machine = self._new_machine()  # has a lock of its own
         in_step = self._synced_epoch == self._epoch
-        self._next_epoch_locked()
+        self._next_epoch_locked(self._state)
         if in_step:  # nothing has happened that others should know
             self._synced_epoch = self._epoch
         self._probes = 0
@@ -136,7 +138,7 @@ class ClusterBreaker:
     def admit(self, now: float) -> Permit | None:
         """Let one try through, or not: `None` while the breaker is open or its probes are all under way."""
         if self._state == CLOSED:
-            permit = self._usual
+            permit = self._permit
         else:
             with self._lock:
                 probe = self._admit_locked(now)
@@ -151,6 +153,9 @@ class ClusterBreaker:
         """Count a permit's verdict; `error` is `None` for a success."""
         self._lock.acquire()  # as `with` does at twice the price
         try:
+            if error is None and permit is self.at_hand and not self._has_counted:  # nearly all of them
+                self._count_locked(now, failed=False)
+                return
             if permit.probe and not permit.decide():
                 return
             if error is not None or self._has_counted or self._listeners or self._state != CLOSED:
@@ -160,11 +165,7 @@ class ClusterBreaker:
             if permit.probe:
                 self._settle_probe_locked(now, failed=error is not None)
             elif self._state == CLOSED:
-                self._window.record(now, failed=error is not None)
-                if self._window.failures and self._window.reaches(
-                    self.policy.failure_rate, self.policy.minimum_requests
-                ):
-                    self._open_locked(now + self.policy.open_for)
+                self._count_locked(now, failed=error is not None)
         finally:
             self._lock.release()
 
@@ -212,7 +213,13 @@ class ClusterBreaker:
                 return None
             self._probes += 1
             return Permit(self, self._epoch, probe=True)
-        return self._usual  # closed in the meantime
+        return self._permit  # closed in the meantime
+
+    def _count_locked(self, now: float, *, failed: bool) -> None:
+        window = self._window
+        window.record(now, failed=failed)
+        if window.failures and window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
+            self._open_locked(now + self.policy.open_for)
 
     def _settle_probe_locked(self, now: float, *, failed: bool) -> None:
         self._probes -= 1
@@ -240,14 +247,15 @@ class ClusterBreaker:
 
     def _begin_locked(self, state: str) -> None:
         """Begin a state: permits of the last one count no longer."""
-        self._next_epoch_locked()
+        self._next_epoch_locked(state)
         self._probes = self._successes = 0
         self._window.clear()
-        self._state = state
 
-    def _next_epoch_locked(self) -> None:
+    def _next_epoch_locked(self, state: str) -> None:
         self._epoch += 1
-        self._usual = Permit(self, self._epoch)
+        self._state = state
+        self._permit = Permit(self, self._epoch)
+        self.at_hand = self._permit if state == CLOSED and not self._listeners else None
 
     def _adopt_locked(self, state: str, retry_at: float) -> None:
         if state == self._state:

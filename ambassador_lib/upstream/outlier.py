@@ -99,14 +99,17 @@ class OutlierDetector:
 
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Count one try, and eject the host if it was one failure too many."""
+        monitor = host.outlier
+        if monitor is not None and outcome.__class__ is int and outcome < 500:
+            # Nearly all of them, and without the lock: each number changes in one go (as in `statistics.Counters`).
+            tally = monitor.external
+            tally.total += 1
+            tally.successes += 1
+            monitor.consecutive_5xx = monitor.consecutive_gateway = 0
+            return
         with self._lock:
-            monitor = host.outlier or self._monitor_locked(host)
-            if outcome.__class__ is int and outcome < 500:  # nearly all of them
-                tally = monitor.external
-                tally.total += 1
-                tally.successes += 1
-                monitor.consecutive_5xx = monitor.consecutive_gateway = 0
-            elif isinstance(outcome, int):
+            monitor = self._monitor_locked(host)
+            if isinstance(outcome, int):
                 self._status_locked(host, monitor, outcome, now)
             elif self.settings.split_external_local_origin_errors:
                 self._local_origin_locked(host, monitor, outcome, now)
