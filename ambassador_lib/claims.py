@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ._httpx import origin_of
@@ -22,7 +22,7 @@ from .policy.model import (
 if TYPE_CHECKING:
     import httpx
 
-    from .call import Answer, Call, Next
+    from .call import Next
     from .routing.table import RouteTable
 
 CACHED_URLS = 1024
@@ -42,12 +42,12 @@ class Entry:
     rule: int
     listener: Listener
     chain: Next
+    """Carries a call out whose `listener` this is."""
+    name: str | None = field(init=False)
+    """The listener's, as reports give it."""
 
-    def handle(self, call: Call) -> Answer:
-        """Carry one call out."""
-        call.listener = self.listener
-        call.report.listener = self.listener.name or None
-        return self.chain(call)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.listener.name or None)
 
 
 @dataclass(frozen=True, slots=True)

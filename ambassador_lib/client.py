@@ -181,6 +181,9 @@ class Client(SyncPolicyClient):
         )
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
+        usual = self._ambassadors.usual
+        if usual is not None and self._is_wired_plainly(self._constructed):
+            return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
@@ -305,6 +308,9 @@ class AsyncClient(AsyncPolicyClient):
         )
 
     def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
+        usual = self._ambassadors.usual
+        if usual is not None and self._is_wired_plainly(self._constructed):
+            return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
@@ -326,7 +332,8 @@ class _Ambassadors(Generic[Ambassador]):
         self._make = make
         self._make_watched = make_watched
         self._lock = Lock()
-        self._usual: Ambassador | None = None
+        self.usual: Ambassador | None = None
+        """The usual one, once it has been made."""
         self._watched: dict[bool, Ambassador] = {}
         self._is_drained = False
         after_fork(self)
@@ -337,12 +344,12 @@ class _Ambassadors(Generic[Ambassador]):
 
     def get(self) -> Ambassador:
         """Return the usual one."""
-        if self._usual is not None:
-            return self._usual
+        if self.usual is not None:
+            return self.usual
         with self._lock:
-            if self._usual is None:
-                self._usual = self._prepared(self._make)
-            return self._usual
+            if self.usual is None:
+                self.usual = self._prepared(self._make)
+            return self.usual
 
     def get_watched(self, *, passes_on: bool) -> Ambassador:
         """Return the one for mocks, or the one for those who pass on what they see."""
@@ -363,8 +370,8 @@ class _Ambassadors(Generic[Ambassador]):
         """Return, once, all that must be closed."""
         with self._lock:
             self._is_drained = True
-            made = [*self._watched.values(), *([] if self._usual is None else [self._usual])]
-            self._usual, self._watched = None, {}
+            made = [*self._watched.values(), *([] if self.usual is None else [self.usual])]
+            self.usual, self._watched = None, {}
             return made
 
 

@@ -209,16 +209,15 @@ class _Ambassador(Twinned):
         around = self._options.surroundings
         return transport if around is None else around.passthrough(request, transport)
 
-    def _call(self, request: httpx.Request) -> Call:
+    def _call(self, request: httpx.Request, entry: Entry | None = None) -> Call:
         if self._closed:
             raise is_closed()
         call = Call(request, self._clock.monotonic(), target_of(request.url))
+        if entry is not None:
+            call.listener = entry.listener
+            call.report.listener = entry.name
         timeout = request.extensions.get("timeout")
-        if (
-            timeout is None
-            or isinstance(timeout, DefaultTimeout)
-            or (timeout == _HTTPX_DEFAULT and not self.is_of_client)
-        ):
+        if timeout is None or type(timeout) is DefaultTimeout or (timeout == _HTTPX_DEFAULT and not self.is_of_client):
             timeout = self._timeout
         if timeout is not None:
             read, write = timeout.get("read"), timeout.get("write")
@@ -307,9 +306,10 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         around = world.installed
         if around is not None and self._options.surroundings is None:
             return self._twin(around).handle_over(request, passthrough)
-        entry = self._entry(request.url) or self._refusal()
-        if entry is not None:
-            return run_sync(entry.handle(self._call(request)))
+        at_work = self._at_work
+        entry = self._entry(request.url) if at_work is None or not self.is_of_client else at_work.find(request.url)
+        if entry is not None or (entry := self._refusal()) is not None:
+            return run_sync(entry.chain(self._call(request, entry)))
         transport = self._way_past(request, passthrough)
         if self.policy is not None:
             response: httpx.Response = transport.handle_request(request)
@@ -383,9 +383,10 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
         if around is not None and self._options.surroundings is None:
             around.check_loop()
             return self._twin(around).handle_over(request, passthrough)
-        entry = self._entry(request.url) or self._refusal()
-        if entry is not None:
-            return entry.handle(self._call(request))
+        at_work = self._at_work
+        entry = self._entry(request.url) if at_work is None or not self.is_of_client else at_work.find(request.url)
+        if entry is not None or (entry := self._refusal()) is not None:
+            return entry.chain(self._call(request, entry))
         transport = self._way_past(request, passthrough)
         if self.policy is not None:
             past: Answer = transport.handle_async_request(request)

@@ -84,9 +84,9 @@ class Twinned:
     def _end_engine(self, engine: Engine) -> None:
         engine.abandon()
 
-    def _noted_call(self, request: httpx.Request) -> Call:
+    def _noted_call(self, request: httpx.Request, entry: Any = None) -> Call:
         """In place of `_call`, for a twin: the surroundings are told."""
-        call = type(self)._call(self, request)
+        call = type(self)._call(self, request, entry)
         assert self._options.surroundings is not None, "a twin has them"
         self._options.surroundings.noted(call)
         return call
@@ -99,7 +99,7 @@ class Twinned:
     def _begin(self) -> Any:
         raise NotImplementedError
 
-    def _call(self, request: httpx.Request) -> Call:
+    def _call(self, request: httpx.Request, entry: Any = None) -> Call:
         raise NotImplementedError
 
     def _close_stacks(self) -> list[Engine]:

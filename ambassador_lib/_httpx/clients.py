@@ -14,14 +14,7 @@ from typing import Any, ClassVar
 
 import httpx
 from httpx import AsyncHTTPTransport, HTTPTransport
-from httpx._client import (
-    USE_CLIENT_DEFAULT,
-    BoundAsyncStream,
-    BoundSyncStream,
-    ClientState,
-    UseClientDefault,
-    logger,
-)
+from httpx._client import USE_CLIENT_DEFAULT, ClientState, UseClientDefault, logger
 from httpx._types import AsyncByteStream, AuthTypes, SyncByteStream
 from httpx._utils import URLPattern
 
@@ -29,15 +22,22 @@ from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .mounts import Mounts
 from .options import AsyncClientOptions, ClientOptions
 from .parts import has_any
-from .patched import AsWritten, connects, genuine, passes_on
+from .patched import AsWritten, connects, genuine, passes_on, pristine
 from .requests import RequestBuilder
-from .responses import REDIRECTS, let_go, take_whole
+from .responses import REDIRECTS, AsyncBoundStream, BoundStream, take_whole
 from .timeouts import UnsetTimeout
 from .watched import stand_before_pool
 
 _OPENED = ClientState.OPENED
 """An enum's members are slow to look up."""
+_STEPS = (
+    "cookies", "_set_timeout", "_build_request_auth", "_send_handling_auth", "_send_handling_redirects",
+    "_send_single_request", "_httpx_client.send", "_response.read", "_response.aread",
+)  # fmt: skip
+"""What a call of httpx's client passes from `send` on."""
 _COOKIES = frozenset({b"set-cookie", b"set-cookie2"})
+_ENCODED = frozenset({b"content-encoding"})
+_SPECIAL = _COOKIES | _ENCODED
 
 
 class PolicyClient(RequestBuilder):
@@ -49,11 +49,12 @@ class PolicyClient(RequestBuilder):
     _choice: ClassVar[object]
     _own_transport: ClassVar[tuple[type, str]]
     _late_transport: ClassVar[type]
-    _httpx_client: ClassVar[type]
+    _response: ClassVar[type] = httpx.Response
+    _body: ClassVar[type]
+    """What httpx's client asks of a request's body."""
+    _bound: ClassVar[Any]
+    """What a transport's stream is wrapped in."""
     _steps: ClassVar[AsWritten]
-    """What httpx's client does between `send` and `_send_single_request`."""
-    _httpx_steps: ClassVar[AsWritten]
-    """What it would do there, were it not for this class."""
 
     def _init_transport(self, *args: Any, **options: Any) -> Any:
         if args or not can_wait(options):
@@ -82,11 +83,13 @@ class PolicyClient(RequestBuilder):
             and self._auth is None
             and not hooks["request"]
             and not hooks["response"]
+            and self.max_redirects >= 0
             and type(request) is httpx.Request
             and not request.url._uri_reference.userinfo
-            and self.max_redirects >= 0
+            and "timeout" in request.extensions
+            and isinstance(request.stream, self._body)
+            and "_send_single_request" not in self.__dict__
             and self._steps.are_as_written(type(self))
-            and self._httpx_steps.are_as_written(self._httpx_client)
         )
 
     def _route_past(self, url: httpx.URL) -> tuple[Any, bool]:
@@ -116,6 +119,20 @@ class PolicyClient(RequestBuilder):
             )
         )
 
+    def _is_wired_plainly(self, constructed: object) -> bool:
+        """Tell whether there is one transport only, httpx's, as the constructor made it, and nobody watches it."""
+        kind, transport = type(self), self._transport
+        owner, method = self._own_transport
+        return (
+            transport is constructed
+            and not self._mounts
+            and isinstance(transport, owner)
+            and method not in transport.__dict__
+            and kind._transport_for_url is kind._choice
+            and "_transport_for_url" not in self.__dict__
+            and pristine()
+        )
+
     def _passes_on(self, constructed: object) -> bool:
         """Tell whether all who watch pass on what they see."""
         transport = self._transport
@@ -140,16 +157,17 @@ class PolicyClient(RequestBuilder):
     def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
         raise NotImplementedError
 
-    def _receive(
-        self, request: httpx.Request, response: httpx.Response, stream: SyncByteStream | AsyncByteStream
-    ) -> httpx.Response:
-        """Make the client's response of a transport's, as the end of httpx's `_send_single_request` does."""
+    def _receive(self, request: httpx.Request, response: httpx.Response, start: float, *, at_once: bool) -> bool:
+        """Make the client's response of a transport's, as the end of httpx's `_send_single_request` does.
+
+        `at_once`: if nothing is left to do but to read a body that is there, have it as if it were read, and say so.
+        """
         response._request = request
-        response.stream = stream
-        # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
-        if has_any(response.headers, _COOKIES) or type(self.cookies.jar) is not CookieJar:
-            self.cookies.extract_cookies(response)
         response.default_encoding = self._default_encoding
+        is_special = has_any(response.headers, _SPECIAL)
+        # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
+        if (is_special and has_any(response.headers, _COOKIES)) or type(self._cookies.jar) is not CookieJar:
+            self.cookies.extract_cookies(response)
         if logger.isEnabledFor(logging.INFO):
             logger.info(
                 'HTTP Request: %s %s "%s %d %s"',
@@ -159,7 +177,17 @@ class PolicyClient(RequestBuilder):
                 response.status_code,
                 response.reason_phrase,
             )
-        return response
+        if (
+            at_once
+            and response.status_code not in REDIRECTS
+            and not (is_special and has_any(response.headers, _ENCODED))
+            and take_whole(response, start)
+        ):
+            return True
+        assert isinstance(response.stream, self._body)
+        if not response.is_closed:  # mocks return what has been read already: nobody closes it any more
+            response.stream = self._bound(response.stream, response, start)
+        return False
 
 
 class SyncPolicyClient(PolicyClient, httpx.Client):
@@ -169,8 +197,8 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
     _own_transport = (HTTPTransport, "handle_request")
     _late_transport = LateTransport
     _httpx_client = httpx.Client
-    _steps = AsWritten(httpx.Client, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
-    _httpx_steps = AsWritten(httpx.Client, "send")
+    _body = SyncByteStream
+    _bound = BoundStream
 
     def send(
         self,
@@ -183,19 +211,23 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         """Send a request as `httpx.Client.send` does, past what it does not need."""
         if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
             return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        self._set_timeout(request)
-        response = self._send_single_request(request)
+        start = time.perf_counter()
+        try:
+            response = self._handle(request)
+        except httpx.RequestError as error:
+            self._tell(error, request)
+            raise
         response.history = []
+        if self._receive(request, response, start, at_once=not stream):
+            return response
         if response.status_code in REDIRECTS and response.has_redirect_location:
             response = self._redirected(request, response, follow=follow_redirects)
-        if stream or take_whole(response):
-            return response
-        try:
-            response.read()
-        except BaseException:
-            response.close()
-            raise
-        let_go(response)
+        if not stream:
+            try:
+                response.read()
+            except BaseException:
+                response.close()
+                raise
         return response
 
     def _redirected(
@@ -225,8 +257,11 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
-        assert isinstance(response.stream, SyncByteStream)
-        return self._receive(request, response, BoundSyncStream(response.stream, response=response, start=start))
+        self._receive(request, response, start, at_once=False)
+        return response
+
+
+SyncPolicyClient._steps = AsWritten(SyncPolicyClient, *_STEPS)
 
 
 class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
@@ -236,8 +271,8 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
     _own_transport = (AsyncHTTPTransport, "handle_async_request")
     _late_transport = AsyncLateTransport
     _httpx_client = httpx.AsyncClient
-    _steps = AsWritten(httpx.AsyncClient, "_build_request_auth", "_send_handling_auth", "_send_handling_redirects")
-    _httpx_steps = AsWritten(httpx.AsyncClient, "send")
+    _body = AsyncByteStream
+    _bound = AsyncBoundStream
 
     async def send(
         self,
@@ -250,19 +285,23 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         """Send a request as `httpx.AsyncClient.send` does, past what it does not need."""
         if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
             return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        self._set_timeout(request)
-        response = await self._send_single_request(request)
+        start = time.perf_counter()
+        try:
+            response = await self._handle(request)
+        except httpx.RequestError as error:
+            self._tell(error, request)
+            raise
         response.history = []
+        if self._receive(request, response, start, at_once=not stream):
+            return response
         if response.status_code in REDIRECTS and response.has_redirect_location:
             response = await self._redirected(request, response, follow=follow_redirects)
-        if stream or take_whole(response):
-            return response
-        try:
-            await response.aread()
-        except BaseException:
-            await response.aclose()
-            raise
-        let_go(response)
+        if not stream:
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
         return response
 
     async def _redirected(
@@ -292,5 +331,8 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
-        assert isinstance(response.stream, AsyncByteStream)
-        return self._receive(request, response, BoundAsyncStream(response.stream, response=response, start=start))
+        self._receive(request, response, start, at_once=False)
+        return response
+
+
+AsyncPolicyClient._steps = AsWritten(AsyncPolicyClient, *_STEPS)

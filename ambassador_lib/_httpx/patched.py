@@ -32,8 +32,8 @@ class AsWritten:
     """
 
     def __init__(self, owner: type, *names: str) -> None:
-        """`owner`: has these methods or properties, or inherits them."""
-        self._homes = [(next(base for base in owner.__mro__ if name in vars(base)), name) for name in names]
+        """`owner`: has these methods or properties, or inherits them; or another class that it names has (`a.b`)."""
+        self._homes = [_home(owner, name) for name in names]
         self._current: Callable[[type], object] = attrgetter(*names)
         self._known = [genuine(*home) for home in self._homes]
         self._written = self._expected()
@@ -51,6 +51,13 @@ class AsWritten:
     def _expected(self) -> object:
         """Return what `attrgetter` returns if all is as written: a tuple, or for one name no tuple."""
         return tuple(self._known) if len(self._known) > 1 else self._known[0]
+
+
+def _home(owner: type, path: str) -> tuple[type, str]:
+    """Return the class that defines what `path` leads to, and its name there."""
+    holder, _, name = path.rpartition(".")
+    kind: type = attrgetter(holder)(owner) if holder else owner
+    return next(base for base in kind.__mro__ if name in vars(base)), name
 
 
 class _NotImported:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Set as AbstractSet
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from httpx import _content
@@ -29,7 +29,7 @@ from httpx._types import (
 
 from .parts import HeaderLine, request_of
 from .patched import AsWritten
-from .urls import RelativeUrls, absolute, host_line
+from .urls import RelativeUrls, absolute, host_line, seen_places
 
 _NOTHING = httpx.ByteStream(b"")
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
@@ -50,12 +50,26 @@ class _KeptHeaders:
         self.lines = lines.copy()
         self.names: AbstractSet[bytes] = frozenset([lower for _, lower, _ in lines])
 
+    def merged(self, headers: Any) -> tuple[list[HeaderLine], AbstractSet[bytes] | None]:
+        """Return the client's headers with `headers` merged into them, and all names in lower case.
+
+        No names: what a header's name means depends on an encoding that httpx has to guess.
+        """
+        own = _lines_of(headers)
+        names = {lower for _, lower, _ in own}
+        if not all(map(bytes.isascii, names)):
+            return own, None
+        if self.names.isdisjoint(names):
+            return [*self.lines, *own], names | self.names
+        return [*[line for line in self.lines if line[1] not in names], *own], names | self.names
+
 
 class RequestBuilder(BaseClient):
     """`httpx.BaseClient`, with a `build_request` that makes equal requests in less time."""
 
     _kept_headers = _KeptHeaders([])
     _relative_urls: RelativeUrls | None = None
+    _httpx_client: ClassVar[type] = BaseClient
 
     def build_request(
         self,
@@ -80,14 +94,30 @@ class RequestBuilder(BaseClient):
             and cookies is None
             and type(content) in _WHOLE
             and type(method) is str
-            and self._builds_as_usual()
+            and not self._params._dict
+            and type(jar := self._cookies.jar) is CookieJar
+            and not jar._cookies  # type: ignore[attr-defined]  # a jar has no other quick way to tell
+            and _steps.are_as_written(type(self))
         ):
-            target, host = self._place(url)
-            if headers is not None and type(headers) is not dict:
-                headers = httpx.Headers(headers)  # what can be read only once, super() may have to read again
-            lines, names = self._merged_lines(headers)
+            place = seen_places.get(url) if type(url) is str else None
+            target, host = self._place(url) if place is None else place
+            kept = self._kept_headers
+            if kept.lines != self._headers._list:
+                kept = self._kept_headers = _KeptHeaders(self._headers._list)
+            lines: list[HeaderLine] = kept.lines
+            names: AbstractSet[bytes] | None = kept.names
+            if headers is not None:
+                if type(headers) is not dict:
+                    headers = httpx.Headers(headers)  # what can be read only once, super() may have to read again
+                lines, names = kept.merged(headers)
             if names is not None:
-                made = self._extended(extensions, timeout)
+                if extensions is None and timeout is USE_CLIENT_DEFAULT:
+                    made = {"timeout": self._timeout.as_dict()}
+                else:
+                    made = self._extended(extensions, timeout)
+                lines = lines.copy() if host is None or b"host" in names else [host, *lines]
+                if method == "GET" and content is None and json is None:
+                    return request_of(method, target, lines, made, _NOTHING, b"")
                 return _assemble(method.upper(), target, host, lines, names, content, json, made)
         return super().build_request(
             method,
@@ -101,17 +131,6 @@ class RequestBuilder(BaseClient):
             cookies=cookies,
             timeout=timeout,
             extensions=extensions,
-        )
-
-    def _builds_as_usual(self) -> bool:
-        """Tell whether nobody has changed how requests are built, and the client adds no parameters and no cookies."""
-        jar = self._cookies.jar
-        return (
-            not self._params._dict
-            and type(jar) is CookieJar
-            and not jar._cookies  # type: ignore[attr-defined]  # a jar has no other quick way to tell
-            and _steps.are_as_written(type(self))
-            and _httpx_steps.are_as_written(BaseClient)
         )
 
     def _place(self, url: httpx.URL | str) -> tuple[httpx.URL, HeaderLine | None]:
@@ -143,24 +162,6 @@ class RequestBuilder(BaseClient):
         """Return the address of the policy's only listener: where relative URLs go that have no other base."""
         return None
 
-    def _merged_lines(self, headers: Any) -> tuple[list[HeaderLine], AbstractSet[bytes] | None]:
-        """Return the client's headers with `headers` merged into them, and all names in lower case.
-
-        No names: what a header's name means depends on an encoding that httpx has to guess.
-        """
-        kept, lines = self._kept_headers, self._headers._list
-        if kept.lines != lines:
-            kept = self._kept_headers = _KeptHeaders(lines)
-        if headers is None:
-            return kept.lines, kept.names
-        own = _lines_of(headers)
-        names = {lower for _, lower, _ in own}
-        if not all(map(bytes.isascii, names)):
-            return own, None
-        if kept.names.isdisjoint(names):
-            return [*kept.lines, *own], names | kept.names
-        return [*[line for line in kept.lines if line[1] not in names], *own], names | kept.names
-
     def _extended(
         self, extensions: RequestExtensions | None, timeout: TimeoutTypes | UseClientDefault
     ) -> dict[str, Any]:
@@ -183,8 +184,9 @@ _steps = AsWritten(
     "params",
     "timeout",
     "base_url",
+    "_httpx_client.build_request",
+    "_httpx_client._merge_url",
 )
-_httpx_steps = AsWritten(BaseClient, "build_request", "_merge_url")
 
 
 def _lines_of(headers: Any) -> list[HeaderLine]:
@@ -204,14 +206,13 @@ def _assemble(
     method: str,
     url: httpx.URL,
     host: HeaderLine | None,
-    merged: list[HeaderLine],
+    lines: list[HeaderLine],
     names: AbstractSet[bytes],
     content: Any,
     json: Any,
     extensions: dict[str, Any],
 ) -> httpx.Request:
     """Make the request, with the headers that httpx adds to those that are not there, where it adds them."""
-    lines = merged.copy() if host is None or b"host" in names else [host, *merged]
     body, stream = b"", _NOTHING
     if content is not None:
         body = content.encode("utf-8") if type(content) is str else content
@@ -225,7 +226,7 @@ def _assemble(
         if content is None and b"content-type" not in names:
             lines.append(_JSON)
     elif method in _WITH_LENGTH and b"content-length" not in names and b"transfer-encoding" not in names:
-        lines.insert(len(lines) - len(merged), _NO_LENGTH)
+        lines.insert(0 if host is None or b"host" in names else 1, _NO_LENGTH)
     return request_of(method, url, lines, extensions, stream, body)
 
 

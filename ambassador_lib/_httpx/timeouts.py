@@ -11,6 +11,8 @@ class DefaultTimeout(dict[str, float | None]):
     A URL that the policy claims gets its timeouts from the policy then; any other transport reads the numbers.
     """
 
+    __slots__ = ()  # each request has one
+
 
 class UnsetTimeout(httpx.Timeout):
     """`client.timeout` as long as nobody sets it: httpx's default, recognisable in every request built from it."""

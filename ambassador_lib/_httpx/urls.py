@@ -21,8 +21,8 @@ Place = tuple[httpx.URL, HeaderLine]
 
 _targets: dict[tuple[str, str, str, int | None, str], httpx.URL] = {}
 """URLs with another target, most of which come again."""
-_places: dict[str, Place] = {}
-"""Absolute URLs as applications write them, most of which come again."""
+seen_places: dict[str, Place] = {}
+"""Absolute URLs as applications write them, most of which come again; see `absolute`."""
 _origins: dict[str, tuple[ParseResult, HeaderLine]] = {}
 """The beginnings of URLs: a URL that was never seen is usually one of an origin that was."""
 
@@ -76,13 +76,13 @@ def host_line(url: httpx.URL) -> HeaderLine | None:
 
 def absolute(url: str) -> Place | None:
     """Return what `httpx.URL` makes of an absolute URL of http or https; `None` for what must be left to httpx."""
-    place = _places.get(url)
+    place = seen_places.get(url)
     if place is None:
         place = _parse_absolute(url)
         if place is not None:
-            if len(_places) >= KEPT_URLS:
-                _places.clear()
-            _places[url] = place
+            if len(seen_places) >= KEPT_URLS:
+                seen_places.clear()
+            seen_places[url] = place
     return place
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from httpx._client import BaseClient
+from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream
 
 from ambassador_lib import AsyncClient, Client
 from ambassador_lib._httpx.patched import AsWritten
@@ -186,36 +186,86 @@ def test_headers_that_can_be_read_once_are_read_once(make_client: MakeClient, na
     assert request.headers.raw[-2][1] == b"1"
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-def test_a_call_leaves_no_garbage(streamed: bool) -> None:
+class Body(httpx.ByteStream):
+    """Not a plain `ByteStream`: it has to be read."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"body"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"body"
+
+
+class Piecewise(Complete):
+    """Answers with a body that has to be read."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Body(b"body"))
+
+
+@pytest.mark.parametrize("transport", [Complete, Piecewise])
+def test_a_call_leaves_no_garbage(transport: type[Complete]) -> None:
     """Nothing of a call is left to the cyclic garbage collector, neither of a complete answer nor of a read one."""
 
-    class Body(httpx.ByteStream):
-        """Not a plain `ByteStream`: it has to be read."""
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield b"body"
-
-    class Transport(Complete):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            body = Body(b"body") if streamed else httpx.ByteStream(b"body")
-            return httpx.Response(200, stream=body)
-
     async def call_async() -> int:
-        async with AsyncClient(policy(), transport=Transport()) as client:
+        async with AsyncClient(policy(), transport=transport()) as client:
             await client.get(URL)
             gc.collect()
             for _ in range(20):
                 await client.post(URL, json={"a": 1}, headers={"x": "y"})
             return gc.collect()
 
-    with Client(policy(), transport=Transport()) as client:
+    with Client(policy(), transport=transport()) as client:
         client.get(URL)
         gc.collect()
         for _ in range(20):
             client.post(URL, json={"a": 1}, headers={"x": "y"})
         found = gc.collect()
     assert (found, asyncio.run(call_async())) == (0, 0)
+
+
+@pytest.mark.parametrize("transport", [Complete, Piecewise])
+def test_a_streamed_answer_leaves_no_garbage(transport: type[Complete]) -> None:
+    """`client.stream` leaves nothing either, be the answer read, iterated over or closed without a look at it."""
+
+    async def stream_async() -> int:
+        async with AsyncClient(policy(), transport=transport()) as client:
+            await client.get(URL)
+            gc.collect()
+            for _ in range(20):
+                async with client.stream("GET", URL) as response:
+                    await response.aread()
+                async with client.stream("GET", URL) as response:
+                    assert [chunk async for chunk in response.aiter_raw()] == [b"body"]
+                async with client.stream("GET", URL):
+                    pass
+            return gc.collect()
+
+    with Client(policy(), transport=transport()) as client:
+        client.get(URL)
+        gc.collect()
+        for _ in range(20):
+            with client.stream("GET", URL) as response:
+                response.read()
+            with client.stream("GET", URL) as response:
+                assert list(response.iter_raw()) == [b"body"]
+            with client.stream("GET", URL):
+                pass
+        found = gc.collect()
+    assert (found, asyncio.run(stream_async())) == (0, 0)
+
+
+def test_a_stream_is_bound_until_it_is_closed(make_client: MakeClient) -> None:
+    """What is not read yet has no time elapsed; once it is closed, the stream is the transport's own again."""
+    client = make_client(policy(), transport=Piecewise())
+    client.get(URL)
+    with client.stream("GET", URL) as response:
+        assert isinstance(response.stream, (BoundSyncStream, BoundAsyncStream))
+        with pytest.raises(RuntimeError, match="elapsed"):
+            _ = response.elapsed
+
+    assert type(response.stream) is Body
+    assert 0 < response.elapsed.total_seconds() < 10
 
 
 def test_a_stream_stays_a_stream() -> None:

@@ -164,6 +164,6 @@ def test_what_is_kept_is_bounded() -> None:
             client.build_request("GET", f"/{number}")
         relative = client._relative_urls
         assert relative is not None
-        assert 0 < len(urls._places) <= urls.KEPT_URLS
+        assert 0 < len(urls.seen_places) <= urls.KEPT_URLS
         assert 0 < len(urls._origins) <= urls.KEPT_URLS
         assert 0 < len(relative._places) <= urls.KEPT_URLS
