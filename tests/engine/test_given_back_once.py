@@ -62,7 +62,7 @@ def test_a_try_that_has_ended_cannot_break_another_off(mode: Mode) -> None:
         mode.run(main)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_a_cancelled_connect_is_not_counted(backend: str) -> None:
     """Whenever it is cancelled, a connect leaves the count where it was, and never below."""
     mode = Mode(backend)

@@ -78,8 +78,37 @@ def test_informational_responses_are_swallowed(mode: Mode) -> None:
         mode.run(main)
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["silence", "100"])
+def test_a_body_is_sent_whether_or_not_somebody_waits_for_it(mode: Mode, answer: bytes) -> None:
+    """`Expect: 100-continue` is a question that the server need not answer, and the answer is not the response."""
+
+    def handler(sock: socket.socket) -> None:
+        while b"\r\n\r\n" not in (data := sock.recv(65536, socket.MSG_PEEK)):
+            assert data
+        sock.sendall(answer)
+        seen.append(read_request(sock))
+        sock.sendall(OK)
+
+    seen: list[bytes] = []
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            exchange = mode.exchange(
+                server,
+                method="POST",
+                stream=mode.body(b"a", b"b"),
+                headers=[(b"expect", b"100-continue"), (b"content-length", b"2")],
+                deadline=mode.after(5),
+            )
+            assert await mode.read(await mode.send(engine, exchange)) == b"ok"
+
+        mode.run(main)
+    assert seen[0].endswith(b"\r\n\r\nab")
+
+
 LARGE = b"HTTP/1.1 200 OK\r\nx-large: " + b"x" * 90_000 + b"\r\n\r\n"
 MANY = b"HTTP/1.1 200 OK\r\n" + b"x-a: 1\r\n" * 101 + b"content-length: 0\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
 CONTRADICTION = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok"
 
 REFUSED = {
@@ -108,6 +137,7 @@ BEFORE_HEAD = [
     ("large head", once(LARGE, until_closed), "protocol_error"),
     ("many headers", once(MANY, until_closed), "protocol_error"),
     ("two lengths", once(CONTRADICTION, until_closed), "protocol_error"),
+    ("a switch nobody asked for", once(SWITCH, until_closed), "protocol_error"),
     *(
         (name, once(b"HTTP/1.1 " + head + b"\r\n\r\n", until_closed), "protocol_error")
         for name, head in REFUSED.items()
@@ -140,6 +170,7 @@ WITHIN_BODY = [
     ("reset", once(LENGTH, reset), "protocol_error", "UPE"),
     ("chunked close", once(CHUNKED), "protocol_error", "UPE"),
     ("bad chunk", once(CHUNKED + b"zz\r\n", until_closed), "protocol_error", "UPE"),
+    ("endless chunk line", once(CHUNKED + b"1;" + b"x" * 200_000, until_closed), "protocol_error", "UPE"),
 ]
 
 
