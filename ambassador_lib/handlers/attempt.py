@@ -12,7 +12,7 @@ from .._httpx import has_any
 from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
-from ..call import INFINITY, Attempt, Call, Header
+from ..call import INFINITY, Call, Header
 from ..engine.base import Engine, Exchange
 from ..errors import (
     JUDGED_TIMEOUTS,
@@ -121,7 +121,8 @@ class SendAttempt:
             self.upstream.immediate_health_check_fail(call.endpoint)
         call.head_received()
         if attempt.span is not None:
-            self._end_span(attempt)
+            self._tracing.end_try(attempt.span, attempt.status, None, attempt.endpoint)
+            attempt.span = None  # the report outlives it
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
         """Tell how the try failed, and return what it is called."""
@@ -131,12 +132,9 @@ class SendAttempt:
         if attempt.line is not None:
             attempt.line.end(type(failure), attempt.duration)
         if attempt.span is not None:
-            self._end_span(attempt)
+            self._tracing.end_try(attempt.span, None, failure, attempt.endpoint)
+            attempt.span = None
         return failure
-
-    def _end_span(self, attempt: Attempt) -> None:
-        span, attempt.span = attempt.span, None
-        self._tracing.end_try(span, attempt.status, attempt.error, attempt.endpoint)
 
     def _tell_connected(self, call: Call, now: float) -> None:
         """Told with the outcome: over a foreign transport nobody knows of the connection before."""

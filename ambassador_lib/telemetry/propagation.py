@@ -40,10 +40,10 @@ class Propagation:
     """
 
     def __init__(self) -> None:
-        self._place: Any = propagate if hasattr(propagate, "_HTTP_TEXT_FORMAT") else _Asked()
-        self._current = _current()
-        self._seen: TextMapPropagator | None = None
-        self._is_default = False
+        self.place: Any = propagate if hasattr(propagate, "_HTTP_TEXT_FORMAT") else _Asked()
+        self.current = _current()
+        self.default: TextMapPropagator | None = None
+        """The configured propagator, once it was found to be OpenTelemetry's default."""
 
     def around(
         self,
@@ -56,12 +56,11 @@ class Propagation:
         With it come that span, and whether tries are told their identity in the W3C's format and nothing else. `wire`:
         the policy's own format. `may_tell`: whether the headers may tell of anything by default.
         """
-        configured = self._place._HTTP_TEXT_FORMAT
-        if configured is not self._seen:
-            self._is_default = _is_default(configured)
-            self._seen = configured
-        is_w3c = self._is_default and (wire is None or type(wire) is TraceContextTextMapPropagator)
-        current = self._current()
+        configured = self.place._HTTP_TEXT_FORMAT
+        if configured is not self.default:
+            self.default = configured if _is_default(configured) else None
+        is_w3c = self.default is not None and (wire is None or type(wire) is TraceContextTextMapPropagator)
+        current = self.current()
         if current:
             told = trace.get_current_span(current).get_span_context()
             if told.is_valid:
@@ -96,18 +95,23 @@ def _current() -> Callable[[], Context]:
     return context.get_current
 
 
-def write_w3c(headers: list[Header], told: SpanContext, span_id: int | None = None, *, always_state: bool) -> None:
-    """Write the identity `told`, or that of another span beside it.
+def write_w3c(
+    headers: list[Header],
+    told: SpanContext,
+    span_id: int,
+    always_state: bool,  # noqa: FBT001 - by place: a call pays for names
+) -> None:
+    """Write the identity of the span `told`, or of another one, `span_id`, in its place.
 
     `always_state`: an empty `tracestate`, too, as Envoy's tracer.
     """
-    trace_id, own_id, _, flags, state, _ = told  # its properties cost five times as much
+    trace_id, _, _, flags, state, _ = told  # its properties cost five times as much
     for name, _ in headers:
         if name in _W3C:
             headers[:] = [header for header in headers if header[0] not in _W3C]
             break
     # A format with integers in it costs half as much again.
-    parts = b"00", hexlify(trace_id.to_bytes(16, "big")), hexlify((span_id or own_id).to_bytes(8, "big")), _FLAGS[flags]
+    parts = b"00", hexlify(trace_id.to_bytes(16, "big")), hexlify(span_id.to_bytes(8, "big")), _FLAGS[flags]
     headers.append((b"traceparent", b"-".join(parts)))
     if always_state or (state is not trace.DEFAULT_TRACE_STATE and state):
         headers.append((b"tracestate", state.to_header().encode("latin-1")))

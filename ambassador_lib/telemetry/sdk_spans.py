@@ -80,8 +80,8 @@ class SdkSpans:
         self._span_id: Callable[[], int] = tracer.id_generator.generate_span_id
         self._sampler: Sampler | None = None
         self._fixed: tuple[Decision | None, ...] = ()
-        self._is_plain: list[bool] = []
-        """In which place nothing of a span is open but its ids, and they are valid in any case."""
+        self._plans: list[int | None] = []
+        """The flag that tells in each place what becomes of a span, where nothing of it is open but its ids."""
         after_fork(self)
 
     def start(
@@ -96,19 +96,25 @@ class SdkSpans:
             self._look_again()
         trace_id, _, is_remote, flags, state, has_parent = told = parent.told
         place = ((_REMOTE if is_remote else _LOCAL) + (flags & _SAMPLED)) if has_parent else 0
-        if not self._is_plain[place] or (self._may_be_off and not tracer._tracer_config.is_enabled):
+        sampled = self._plans[place]
+        if sampled is None or (self._may_be_off and not tracer._tracer_config.is_enabled):
             return self._start(kind, above, parent, describe, facts)
         if has_parent:
             outer, own_flags = told, flags & _RANDOM if self._inherits_random else self._flag
         else:
             outer, own_flags = None, self._flag
             trace_id, state = self._trace_id(), NO_STATE
-        fields = trace_id, self._span_id(), False, FLAGS[own_flags | _SAMPLED], state, True
-        span = _new(_Recorded)  # without a constructor, which costs twice as much
+        fields = trace_id, self._span_id(), False, FLAGS[own_flags | sampled], state, True
+        if not sampled:
+            return Unrecorded(_new_tuple(SpanContext, fields), self._span_id)
+        span = _new(_Sampled)  # without a constructor, which costs twice as much
         span.told = _new_tuple(SpanContext, fields)
-        span._made = (self, facts[0], kind, outer, self._now(), None, None)
         span.facts = facts
         span.is_open = True
+        span.origin = self
+        span.kind = kind
+        span.parent = outer
+        span.started = self._now()
         return span
 
     def _start(
@@ -134,10 +140,7 @@ class SdkSpans:
         is_valid = 0 < trace_id <= _LAST_TRACE_ID and 0 < span_id <= _LAST_SPAN_ID
         identity = _new_tuple(SpanContext, (trace_id, span_id, False, FLAGS[number], state, is_valid))
         if decision is not Decision.DROP:
-            span = _new(_Recorded)
-            span.told, span.facts, span.is_open = identity, facts if attributes is None else None, True
-            span._made = (self, facts[0], kind, outer, self._now(), attributes, on_end)
-            return span
+            return _Recorded(self, identity, outer, kind, facts, self._now(), attributes, on_end)
         if self._fixed[_LOCAL] is Decision.DROP and on_end is None and is_valid:
             return Unrecorded(identity, self._span_id)
         return Identity(identity)
@@ -169,52 +172,52 @@ class SdkSpans:
         self._fixed = fixed_decisions(tracer.sampler)
         self._ignores_starts = ignores_starts(processors)
         is_plain = self._ignores_starts and is_random(generator) and self._metrics is None
-        self._is_plain = [is_plain and decision is Decision.RECORD_AND_SAMPLE for decision in self._fixed]
+        self._plans = [self._plan(decision) if is_plain else None for decision in self._fixed]
         self.batch = batch_of(processors)
         self.room = 0 if self.batch is None else self.batch._max_export_batch_size - 1
         self.processors, self._sampler, self._generator = processors, tracer.sampler, generator
 
-
-_Made = tuple[
-    SdkSpans,
-    str,  # its method
-    "SpanKind",
-    "SpanContext | None",  # its parent
-    int,  # when it started, in nanoseconds
-    "BoundedAttributes | None",  # what a sampler of somebody else's has made of its attributes
-    "Callable[[], None] | None",  # for the SDK's own metrics
-]
-"""What a span is made of; a tuple, since a call pays for each attribute that is set."""
+    def _plan(self, decision: Decision | None) -> int | None:
+        if decision is Decision.RECORD_AND_SAMPLE:
+            return _SAMPLED
+        return 0 if decision is Decision.DROP and self._fixed[_LOCAL] is Decision.DROP else None
 
 
-class _Recorded(Recording):
+class _Late(Recording):
     """A span that is built at its end."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("kind", "origin", "parent", "started")
 
-    _made: _Made
+    origin: SdkSpans
+    parent: SpanContext | None
+    kind: SpanKind
+    started: int
 
     def placed(self, above: Context) -> Context:
         return trace.set_span_in_context(_UnderWay(self.told), above)
 
+
+class _Sampled(_Late):
+    """One of which everything was settled at its start."""
+
+    __slots__ = ()
+
+    facts: Facts
+
     def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
-        origin, method, kind, parent, started, added, on_end = self._made
-        if on_end is not None:
-            on_end()
-        if added is not None:
-            added.update(attributes)
-        tracer, told = origin.tracer, self.told
+        origin = self.origin
+        tracer = origin.tracer
         # As its constructor does (`sdk_parts`), which costs three times as much.
         span = _new(ReadableSpan)
-        span._name = name or SPAN_NAMES.get(method, OTHER_NAME)
-        span._context = told
-        span._kind = kind
+        span._name = name or SPAN_NAMES.get(self.facts[0], OTHER_NAME)
+        span._context = self.told
+        span._kind = self.kind
         span._instrumentation_info = tracer.instrumentation_info
         span._instrumentation_scope = tracer._instrumentation_scope
-        span._parent = parent
-        span._start_time = started
+        span._parent = self.parent
+        span._start_time = self.started
         span._end_time = now
-        span._attributes = attributes if added is None else added
+        span._attributes = attributes
         span._events = ()
         span._links = NO_LINKS
         span._resource = tracer.resource
@@ -222,15 +225,68 @@ class _Recorded(Recording):
         batch, processors = origin.batch, tracer.span_processor._span_processors
         if (
             batch is not None
-            and not batch._shutdown
-            and processors is origin.processors
             and len(batch._queue) < origin.room
-            and told[3] & _SAMPLED
+            and processors is origin.processors
+            and not batch._shutdown
         ):
             batch._queue.appendleft(span)  # all that the processor would do
         else:
             for processor in processors:
                 processor.on_end(span)
+
+
+class _Recorded(_Late):
+    """One that is recorded, be it sampled or not. `added`: what a sampler of somebody else's made of its attributes.
+
+    `on_end` is for the SDK's own metrics.
+    """
+
+    __slots__ = ("_added", "_name", "_on_end")
+
+    def __init__(
+        self,
+        origin: SdkSpans,
+        told: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        facts: Facts,
+        started: int,
+        added: BoundedAttributes | None,
+        on_end: Callable[[], None] | None,
+    ) -> None:
+        self.told = told
+        self.facts = facts if added is None else None
+        self.is_open = True
+        self.origin = origin
+        self.parent = parent
+        self.kind = kind
+        self.started = started
+        self._name = SPAN_NAMES.get(facts[0], OTHER_NAME)
+        self._added = added
+        self._on_end = on_end
+
+    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
+        if self._on_end is not None:
+            self._on_end()
+        if self._added is not None:
+            self._added.update(attributes)
+        tracer = self.origin.tracer
+        span = ReadableSpan(
+            name=name or self._name,
+            context=self.told,
+            parent=self.parent,
+            resource=tracer.resource,
+            attributes=attributes if self._added is None else self._added,
+            links=NO_LINKS,
+            kind=self.kind,
+            instrumentation_info=tracer.instrumentation_info,
+            status=_UNSET if status is None else status,
+            start_time=self.started,
+            end_time=now,
+            instrumentation_scope=tracer._instrumentation_scope,
+        )
+        for processor in tracer.span_processor._span_processors:
+            processor.on_end(span)
 
 
 class _UnderWay(trace.NonRecordingSpan):

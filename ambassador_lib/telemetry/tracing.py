@@ -25,7 +25,7 @@ from .attributes import (
     try_attributes,
     try_end,
 )
-from .propagation import Propagation, inject, write_w3c
+from .propagation import NOTHING, Propagation, inject, write_w3c
 from .spans import Identity, PublicSpans, Recording, Unrecorded
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.30.0"
 
 _AROUND_TRIES = SpanKind.INTERNAL
 """The conventions forbid a CLIENT span around the CLIENT spans of the single tries."""
-_IS_VALID = 5
-"""The place in a span's context, whose properties cost five times as much."""
+_SPAN_ID: Final = 1
+_IS_VALID: Final = 5
+"""Places in a span's context, whose properties cost five times as much."""
 _BAD_STATUS = Status(StatusCode.ERROR)
 
 
@@ -89,7 +90,12 @@ class Tracing:
         if spans is None:
             return
         wire = None if provider is None else self._format(provider)
-        above, around, is_plain = self._propagation.around(call.headers, wire, may_tell)
+        propagation = self._propagation
+        above = propagation.current()
+        if above or may_tell or wire is not None or propagation.place._HTTP_TEXT_FORMAT is not propagation.default:
+            above, around, is_plain = propagation.around(call.headers, wire, may_tell)
+        else:
+            around, is_plain = NOTHING, True
         if sampled:
             span = spans.start(_AROUND_TRIES, above, around, call_attributes, (call.method, call.request.url))
         else:
@@ -132,15 +138,16 @@ class Tracing:
             return None
         next_id = held.below
         if next_id is not None and held.is_plain:
-            write_w3c(headers, held.told, next_id(), always_state=held.wire is not None)
+            write_w3c(headers, held.told, next_id(), held.wire is not None)
             return None
         if held.spans is None:
             span: Identity = self._unrecorded(held.told)
         else:
             facts = (call.method, call.scheme, call.authority, call.target, attempt.number, call.report.cluster)
             span = held.spans.start(SpanKind.CLIENT, held.above, held, try_attributes, facts)
-        if held.is_plain and span.told[_IS_VALID]:
-            write_w3c(headers, span.told, always_state=held.wire is not None)
+        told = span.told
+        if held.is_plain and told[_IS_VALID]:
+            write_w3c(headers, told, told[_SPAN_ID], held.wire is not None)
         else:
             inject(headers, span.placed(held.above), held.wire)
         return span if isinstance(span, Recording) else None

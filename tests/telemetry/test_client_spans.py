@@ -149,6 +149,21 @@ def test_tries_are_children_of_the_call(send: Send, ledger: Ledger) -> None:
     assert {(span.attributes or {})["network.peer.port"] for span in tries} == {21001, 21002}
 
 
+def test_headers_may_name_the_calls_span(send: Send, ledger: Ledger) -> None:
+    """`%TRACE_ID%` and `%SPAN_ID%` are the identity of the logical request's span."""
+    document = policy()
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["route_config"]["request_headers_to_add"] = [
+        {"header": {"key": f"x-{name}", "value": f"%{name.upper()}_ID%"}} for name in ("trace", "span")
+    ]
+    upstream = Upstream()
+    send(upstream, document)
+    context = ledger.ended[-1].context
+    assert context is not None
+    told = [upstream.requests[0].headers[f"x-{name}"] for name in ("trace", "span")]
+    assert told == [f"{context.trace_id:032x}", f"{context.span_id:016x}"]
+
+
 def test_a_failed_call_ends_its_spans(send: Send, ledger: Ledger) -> None:
     """Each try that failed and the call are ended, with the exception's name."""
     with pytest.raises(AmbassadorError):

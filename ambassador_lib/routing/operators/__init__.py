@@ -36,7 +36,7 @@ def _trace_part(name: str, width: int) -> Get:
     def get(call: Call, _status: int, _response: Sequence[Header]) -> Value:
         if call.span is None:
             return None
-        return f"{getattr(call.span.span.get_span_context(), name):0{width}x}".encode()
+        return f"{getattr(call.span.told, name):0{width}x}".encode()
 
     return get
 
