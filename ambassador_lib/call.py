@@ -88,15 +88,11 @@ class Attempt:
         """The status of the response, or the exception; `None` while the try runs or after a cancellation."""
         return self.status if self.status is not None else self.error
 
-    def leave(self) -> None:
-        """Give back the place below the cluster's thresholds."""
+    def finish(self) -> None:
+        """Give back all that the try took, last taken first; safe to call again."""
         if (place := self.place) is not None:
             self.place = None
             place.release()
-
-    def finish(self) -> None:
-        """Give back all that the try took, last taken first; safe to call again."""
-        self.leave()
         if (host := self.host) is not None:
             self.host = None
             host.end()

@@ -151,7 +151,9 @@ class SendAttempt:
         elif isinstance(error, UpstreamConnectError):
             outcome = LocalOrigin.CONNECT_FAILURE
             if call.grant is None:  # its idle connection was gone
-                call.attempt.leave()
+                place, call.attempt.place = call.attempt.place, None
+                if place is not None:
+                    place.release()
             else:
                 call.grant.connect_failed(error)
         elif isinstance(error, UpstreamResetError):

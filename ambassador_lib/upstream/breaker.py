@@ -153,19 +153,14 @@ class ClusterBreaker:
         """Count a permit's verdict; `error` is `None` for a success."""
         self._lock.acquire()  # as `with` does at twice the price
         try:
-            if error is None and permit is self.at_hand and not self._has_counted:  # nearly all of them
-                self._count_locked(now, failed=False)
+            failed = error is not None
+            is_usual = permit is self.at_hand and not failed and not self._has_counted
+            if not is_usual and not self._is_counted_locked(permit, now, error):
                 return
-            if permit.probe and not permit.decide():
-                return
-            if error is not None or self._has_counted or self._listeners or self._state != CLOSED:
-                self._tell_locked(error)
-            if permit.epoch != self._epoch:
-                return
-            if permit.probe:
-                self._settle_probe_locked(now, failed=error is not None)
-            elif self._state == CLOSED:
-                self._count_locked(now, failed=error is not None)
+            window = self._window
+            window.record(now, failed=failed)
+            if window.failures and window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
+                self._open_locked(now + self.policy.open_for)
         finally:
             self._lock.release()
 
@@ -215,11 +210,18 @@ class ClusterBreaker:
             return Permit(self, self._epoch, probe=True)
         return self._permit  # closed in the meantime
 
-    def _count_locked(self, now: float, *, failed: bool) -> None:
-        window = self._window
-        window.record(now, failed=failed)
-        if window.failures and window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
-            self._open_locked(now + self.policy.open_for)
+    def _is_counted_locked(self, permit: Permit, now: float, error: BaseException | None) -> bool:
+        """Tell of a verdict; False where it is not one of those that a closed breaker counts."""
+        if permit.probe and not permit.decide():
+            return False
+        if error is not None or self._has_counted or self._listeners or self._state != CLOSED:
+            self._tell_locked(error)
+        if permit.epoch != self._epoch:
+            return False
+        if permit.probe:
+            self._settle_probe_locked(now, failed=error is not None)
+            return False
+        return self._state == CLOSED
 
     def _settle_probe_locked(self, now: float, *, failed: bool) -> None:
         self._probes -= 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Barrier, Thread
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -338,3 +340,23 @@ def test_a_host_that_is_gone_is_not_ejected(make_upstream) -> None:
 def test_grpc_statuses_count_as_http(code: int, status: int) -> None:
     """Semantics 5: the `grpc-status` header of a gRPC response is mapped first."""
     assert grpc_outcome(code) == status
+
+
+@pytest.mark.usefixtures("hectic")
+def test_every_try_is_counted_from_many_threads(make_upstream) -> None:
+    """Successes are counted without the lock that failures take: of neither is one lost."""
+    upstream = detecting(make_upstream, consecutive_5xx=1_000_000)
+    host, barrier, rounds = upstream.hosts[0], Barrier(16), 2_000
+
+    def work(number: int) -> None:
+        barrier.wait()
+        for turn in range(rounds):
+            upstream.record(host, 500 if (turn + number) % 4 == 0 else 200, 1.0)
+
+    threads = [Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert host.outlier is not None
+    assert (host.outlier.external.total, host.outlier.external.successes) == (16 * rounds, 12 * rounds)
