@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
 
 def strides(weights: Sequence[int | Fraction]) -> tuple[int, ...]:
     """Return for each weight (above zero) the time between two turns, in a unit that makes all of them whole."""
+    from fractions import Fraction  # brings decimal numbers, 0.2 MB that equal weights do not need
+
     periods = [1 / Fraction(weight) for weight in weights]
     unit = math.lcm(*(period.denominator for period in periods))
     return tuple(int(period * unit) for period in periods)

@@ -12,14 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .allowance import Allowance
-from .asyncio_tls import TlsWire, secured
 from .asyncio_wire import BufferedWire, PlainWire
-from .dialling import refused, unix_sockets
-from .loop_race import first_connected
+from .dialling import bare, refused, unix_sockets
 from .readiness import WRITABLE, is_ready
 from .socket_options import tune
 
 if TYPE_CHECKING:
+    from .asyncio_tls import TlsWire
     from .asyncio_wire import AsyncioWire
     from .base import Destination
     from .tls import TlsMaterial
@@ -59,7 +58,11 @@ class _Dial:
             await hand_over(lambda: wire, sock=sock)
         except OSError as error:
             raise refused(error) from error
-        return wire if material is None else await secured(wire, destination, material, self.allowance)
+        if material is None:
+            return wire
+        from .asyncio_tls import secured
+
+        return await secured(wire, destination, material, self.allowance)
 
     async def _socket(self) -> socket.socket:
         destination = self._destination
@@ -67,6 +70,8 @@ class _Dial:
             return await self._attempt(unix_sockets(), destination.socket_path)
         if not destination.alternates:
             return await self._connect(destination.address, destination.port)
+        from .loop_race import first_connected
+
         addresses = ((destination.address, destination.port), *destination.alternates)
         return await first_connected(addresses, self._connect, _discard)
 
@@ -81,7 +86,8 @@ class _Dial:
 
     async def _addresses(self, host: str, port: int) -> list[tuple[int, Any]]:
         try:
-            found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            numeric = socket.AI_NUMERICHOST
+            found: list[Any] = socket.getaddrinfo(bare(host), port, type=socket.SOCK_STREAM, flags=numeric)
         except socket.gaierror:  # a name, then: asked for in a thread
             asking = asyncio.ensure_future(self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
             with self.allowance.waiting(asking.done):

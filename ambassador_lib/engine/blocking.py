@@ -16,7 +16,7 @@ from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .blocking_race import Race
 from .blocking_wire import BlockingTlsWire, BlockingWire, shut_down
-from .dialling import handshake_failed, refused, unix_sockets
+from .dialling import bare, handshake_failed, refused, unix_sockets
 from .socket_options import tune
 from .wire import CLEANING_UP, PATIENCE
 
@@ -210,7 +210,7 @@ def _addresses(destination: Destination) -> Iterator[tuple[int, Any]]:
         return
     for host, port in ((destination.address, destination.port), *destination.alternates):
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(bare(host), port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise connect_failure(f"{host}: {error.strerror}") from error
         for family, _, _, _, address in found:

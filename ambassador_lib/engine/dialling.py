@@ -30,6 +30,11 @@ def unix_sockets() -> int:
     return family
 
 
+def bare(host: str) -> str | bytes:
+    """Return a host for `getaddrinfo`: addresses as bytes, since the codec that it has for text is 0.2 MB."""
+    return host.encode() if host.isascii() and (":" in host or host.replace(".", "").isdigit()) else host
+
+
 def refused(error: OSError) -> UpstreamConnectError:
     """Tell a failed `connect`."""
     when = "immediate" if error.errno in IMMEDIATE else "delayed"

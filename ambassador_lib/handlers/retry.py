@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
-import tenacity
-from tenacity.wait import wait_base
 
 from .._httpx import content_of
-from ..algorithms import backoff
 from ..algorithms.retry_on import Failure
 from ..call import INFINITY, Attempt, Call, Next
 from ..errors import (
@@ -25,14 +22,14 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
+    import tenacity
+
     from ..routing.retry_rules import RetryRules
+    from ..routing.strategies import Strategies
     from ..runtime.base import Random, Runtime
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """RFC 9110 9.2.2."""
-
-NO_OPINION = (tenacity.Retrying().retry, tenacity.AsyncRetrying().retry)
-"""tenacity's own default, exceptions only: who passes `Retrying(stop=...)` has said nothing of which outcomes."""
 
 Outcome = httpx.Response | AmbassadorError
 
@@ -56,11 +53,7 @@ class Retry:
         self._random = random
         self._idempotent_only = idempotent_only
         self._application = application
-        self._wait: wait_base = EnvoyBackOff(random, runtime.clock.time)
-        if application is not None:
-            self._wait = LongerWait(self._wait, application.wait)
-        # Only carries the strategies: its loop, which would cost every call 8 to 20 µs, is never entered.
-        self._retrying = tenacity.Retrying(wait=self._wait)
+        self._made: Strategies | None = None
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         self.begin(call)
@@ -122,8 +115,9 @@ class Retry:
         The place among the cluster's retries is taken here and travels with the next try.
         """
         attempt = call.attempt
-        state = self._state(call, outcome)
-        refusal = self._refusal(call, outcome) or self._application_refusal(state)
+        strategies = self._strategies()
+        state = strategies.state(call, outcome, self._runtime.now())
+        refusal = self._refusal(call, outcome) or strategies.refusal(state)
         if refusal is not None:
             attempt.not_retried_because = refusal
             return None
@@ -142,7 +136,15 @@ class Retry:
             return None
         call.cluster.counters.upstream_rq_retry += 1
         attempt.retried_because = reason
-        return float(self._wait(state))
+        return strategies.wait(state)
+
+    def _strategies(self) -> Strategies:
+        """Return tenacity's strategies, which are 20 ms and 0.5 MB that a process whose calls succeed does not need."""
+        if self._made is None:
+            from ..routing.strategies import Strategies
+
+            self._made = Strategies(self._application, self._random, self._runtime.clock.time)
+        return self._made
 
     def _take_place(self, call: Call) -> bool:
         """Take a place among the cluster's retries for the next try, in place of the one that this try had."""
@@ -169,28 +171,6 @@ class Retry:
             return None
         return f"{call.method} without an Idempotency-Key (retry_safety='idempotent')"
 
-    def _application_refusal(self, state: tenacity.RetryCallState) -> str | None:
-        if self._application is None:
-            return None
-        if self._application.stop(state):
-            return "the application's retry= stops"
-        if self._application.retry not in NO_OPINION and not self._application.retry(state):
-            return "the application's retry= does not want it"
-        return None
-
-    def _state(self, call: Call, outcome: Outcome) -> tenacity.RetryCallState:
-        """What tenacity's strategies look at, with the injected clock's times in it."""
-        now = self._runtime.now()
-        state = tenacity.RetryCallState(self._retrying, None, (call,), {})
-        state.start_time = call.started
-        state.attempt_number = call.attempt.number
-        if isinstance(outcome, httpx.Response):
-            state.set_result(outcome)
-        else:
-            state.set_exception((type(outcome), outcome, outcome.__traceback__))
-        state.outcome_timestamp = now
-        return state
-
     async def _wait_for_next_try(self, call: Call, outcome: Outcome, delay: float) -> None:
         previous = call.attempt
         call.is_timeout_retry = isinstance(outcome, PerTryTimeoutError)
@@ -208,51 +188,6 @@ class Retry:
     async def _drop(self, outcome: Outcome) -> None:
         if isinstance(outcome, httpx.Response):
             await self._runtime.discard(outcome)
-
-
-class EnvoyBackOff(wait_base):
-    """Rate-limited back-off where the response asks for it, else exponential with full jitter (semantics 3.3, 3.4)."""
-
-    def __init__(self, random: Random, wall_clock: Callable[[], float]) -> None:
-        self._random = random.random
-        self._wall_clock = wall_clock
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        rules = retry_state.args[0].retry_rules
-        outcome = retry_state.outcome
-        if rules.reset_headers and outcome is not None and not outcome.failed:
-            asked = self._asked_for(outcome.result(), rules)
-            if asked is not None:
-                return backoff.half_jitter(asked, self._random)
-        interval = backoff.exponential_interval(retry_state.attempt_number, rules.base_interval, rules.max_interval)
-        return backoff.full_jitter(interval, self._random)
-
-    def _asked_for(self, response: httpx.Response, rules: RetryRules) -> float | None:
-        """The first reset header that says something usable; of a repeated header the first value counts."""
-        values: dict[bytes, bytes] = {}
-        for name, value in response.headers.raw:
-            values.setdefault(name.lower(), value)
-        now = self._wall_clock()
-        return backoff.rate_limited_interval(
-            (
-                backoff.reset_interval(
-                    values.get(name, b"").decode("latin-1"), now, unix_timestamp=form == "UNIX_TIMESTAMP"
-                )
-                for name, form in rules.reset_headers
-            ),
-            rules.reset_max_interval,
-        )
-
-
-class LongerWait(wait_base):
-    """The longer of two waits."""
-
-    def __init__(self, ours: wait_base, theirs: Callable[[tenacity.RetryCallState], float]) -> None:
-        self._ours = ours
-        self._theirs = theirs
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        return max(float(self._ours(retry_state)), float(self._theirs(retry_state)))
 
 
 async def _outcome(call: Call, next: Next) -> Outcome:

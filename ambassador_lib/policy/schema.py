@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import lzma
-import pkgutil
+from pathlib import Path
+from typing import Any
 
 from . import alike
 from .descriptors import Descriptors, Message
@@ -35,6 +36,6 @@ class Schema:
 @functools.cache
 def envoy() -> Schema:
     """Return Envoy's schema, loaded once in a process (6 ms)."""
-    packed = pkgutil.get_data(__package__, DESCRIPTOR_SET)
-    assert packed is not None, "the set is part of the package"
-    return Schema(lzma.decompress(packed))
+    assert __spec__ is not None
+    loader: Any = __spec__.loader  # which finds what lies beside this module, be that in a zip file
+    return Schema(lzma.decompress(loader.get_data(str(Path(__file__).with_name(DESCRIPTOR_SET)))))

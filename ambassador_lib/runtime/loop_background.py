@@ -9,8 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import anyio
-
 from .background import PATIENCE, Job, Work
 
 
@@ -47,8 +45,13 @@ class Tasks:
 
     async def ended(self) -> None:
         """Wait until nothing runs any more on this loop, all together no longer than for one."""
+        running = self._running()
+        if not running:
+            return
+        import anyio
+
         with anyio.move_on_after(PATIENCE, shield=True):
-            for job in self._running():
+            for job in running:
                 await job.ended()
 
     def _running(self) -> list[Any]:

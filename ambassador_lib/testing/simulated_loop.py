@@ -10,7 +10,8 @@ import anyio
 import anyio.lowlevel
 
 from ..call import Deadline
-from ..engine.loop import LoopNetwork, LoopWire
+from ..engine.loop import LoopNetwork
+from ..engine.loop_wire import LoopWire
 from ..engine.wire import PATIENCE, PeerReset
 from ..errors import DeadlineExpired, connect_timeout
 from ..runtime.loop import from_any_thread

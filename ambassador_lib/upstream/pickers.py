@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, TypeVar
 
 from ..algorithms.edf import Edf, strides
@@ -17,6 +16,8 @@ from .host import Host
 from .lb_context import LbContext
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ..runtime.base import Random
 
 T = TypeVar("T")
