@@ -53,10 +53,13 @@ class LoopNetwork:
     ) -> LoopWire | AsyncioWire | TlsWire:
         if not self._is_trio():
             return await asyncio_connected(destination, material, self._now, self._patience)
-        from .loop_allowance import allowed
-        from .loop_wire import LoopWire, connected_stream, discard
+        import anyio
 
-        stream = await allowed(destination.connect_timeout, connected_stream(destination, material), discard)
+        from .loop_allowance import allowed
+        from .loop_wire import LoopWire, connected_stream
+
+        dialling = connected_stream(destination, material)
+        stream = await allowed(destination.connect_timeout, dialling, anyio.aclose_forcefully)
         return LoopWire(stream, self._patience)
 
     @staticmethod

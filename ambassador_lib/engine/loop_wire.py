@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)  # ssl.SSLError is an OSError
 
 
-discard = anyio.aclose_forcefully
-
 _inherited: list[ByteStream] = []
 
 
@@ -86,7 +84,7 @@ class LoopWire:
     async def close(self) -> None:
         """Close without a farewell."""
         with suppress(*BROKEN):
-            await discard(self._stream)
+            await anyio.aclose_forcefully(self._stream)
 
     def tls_session(self) -> ssl.SSLSession | None:
         """Return the session that the next connection may resume; OpenSSL lets one thread at a time ask."""
@@ -125,7 +123,7 @@ async def connected_stream(destination: Destination, material: TlsMaterial | Non
             stream = await anyio.connect_unix(destination.socket_path)
         elif destination.alternates:
             addresses = ((destination.address, destination.port), *destination.alternates)
-            stream = await first_connected(addresses, anyio.connect_tcp, discard)
+            stream = await first_connected(addresses, anyio.connect_tcp, anyio.aclose_forcefully)
         else:
             stream = await anyio.connect_tcp(destination.address, destination.port)
     except OSError as error:
@@ -135,7 +133,7 @@ async def connected_stream(destination: Destination, material: TlsMaterial | Non
         try:
             keep_alive(stream.extra(SocketAttribute.raw_socket), destination.tcp_keepalive)
         except OSError as error:
-            await discard(stream)
+            await anyio.aclose_forcefully(stream)
             raise refused(error) from error
     return stream if material is None else await _secured(stream, destination, material)
 
@@ -151,7 +149,7 @@ async def _secured(stream: ByteStream, destination: Destination, material: TlsMa
         )
         material.check(secure.extra(TLSAttribute.ssl_object), destination.san)
     except BaseException as error:
-        await discard(stream)
+        await anyio.aclose_forcefully(stream)
         if isinstance(error, (OSError, ValueError, ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)):
             raise handshake_failed(error) from error
         raise

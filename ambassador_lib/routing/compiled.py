@@ -69,17 +69,34 @@ class Settings:
 
 
 class CompiledVirtualHost:
-    """A virtual host and its routes, in their order."""
+    """A virtual host and its routes, each of which is made when it is first looked at: of thousands few are called."""
 
-    __slots__ = ("model", "name", "routes")
+    __slots__ = ("_made", "_settings", "model", "name")
 
     def __init__(self, model: VirtualHost, settings: Settings) -> None:
         self.model = model
         self.name = model.name
-        self.routes = tuple(CompiledRoute(route, self, settings, place) for place, route in enumerate(model.routes))
+        self._settings = settings
+        self._made: dict[int, CompiledRoute] = {}
+        for place, route in enumerate(model.routes):
+            if not _forwards(route):  # what it answers with may have to be read from a file
+                self.route(place)
+
+    def route(self, place: int) -> CompiledRoute:
+        """Return the route at that place among the host's; always the same."""
+        found = self._made.get(place)
+        if found is None:
+            made = CompiledRoute(self.model.routes[place], self, self._settings, place)
+            found = self._made.setdefault(place, made)  # of two threads, the first one's counts
+        return found
+
+    @property
+    def routes(self) -> tuple[CompiledRoute, ...]:
+        """All routes, in their order."""
+        return tuple(self.route(place) for place in range(len(self.model.routes)))
 
     def __repr__(self) -> str:
-        return f"<CompiledVirtualHost {self.name!r}: {len(self.routes)} routes>"
+        return f"<CompiledVirtualHost {self.name!r}: {len(self.model.routes)} routes>"
 
 
 class CompiledRoute:
@@ -118,8 +135,7 @@ class CompiledRoute:
         self.virtual_host = virtual_host
         self.place = place
         self._settings = settings
-        action = model.route
-        if answer or action is None or not (action.cluster or action.cluster_header or action.weighted_clusters):
+        if answer or not _forwards(model):
             self._compile(answer)
 
     def __getattr__(self, name: str) -> Any:
@@ -278,6 +294,11 @@ class CompiledRoute:
 
 
 _COMPILED = frozenset(CompiledRoute.__slots__) - {"_settings", "model", "name", "place", "virtual_host"}
+
+
+def _forwards(route: Route) -> bool:
+    action = route.route
+    return action is not None and bool(action.cluster or action.cluster_header or action.weighted_clusters)
 
 
 def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:

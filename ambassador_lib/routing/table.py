@@ -25,10 +25,7 @@ _INDEX_FROM = 8
 
 
 class RouteTable:
-    """A `RouteConfiguration` compiled; immutable and without state, so any thread may ask it.
-
-    `routes` are all routes that `find` can return, redirects to https included.
-    """
+    """A `RouteConfiguration` compiled; immutable and without state, so any thread may ask it."""
 
     def __init__(
         self,
@@ -46,14 +43,19 @@ class RouteTable:
         hosts = [_Host(CompiledVirtualHost(model, settings), settings) for model in config.virtual_hosts]
         self.model = config
         self.virtual_hosts = tuple(host.compiled for host in hosts)
-        self.routes = tuple(route for host in hosts for route in host.all_routes())
-        self.has_tracing = any(route.model.tracing is not None for route in self.routes)
+        self._hosts = hosts
+        self.has_tracing = any(route.tracing is not None for model in config.virtual_hosts for route in model.routes)
         self._ignore_port = config.ignore_port_in_host_matching
         self._host_header = config.vhost_header.lower().encode()
         self._domains: Domains[_Host] = Domains(
             (domain, host) for host, model in zip(hosts, config.virtual_hosts, strict=True) for domain in model.domains
         )
         self._only = None if self._host_header else self._domains.only
+
+    @property
+    def routes(self) -> tuple[CompiledRoute, ...]:
+        """All routes that `find` can return, redirects to https included."""
+        return tuple(route for host in self._hosts for route in host.all_routes())
 
     def find(self, call: Call) -> tuple[CompiledVirtualHost | None, CompiledRoute | None]:
         """Choose the virtual host by the call's authority, then its first route that matches."""
@@ -64,7 +66,7 @@ class RouteTable:
                 return None, None
         if host.tls_redirect is not None and host.wants_tls(call):
             return host.compiled, host.tls_redirect
-        for route in host.compiled.routes if host.index is None else host.index.candidates(call.target):
+        for route in host.few if host.index is None else host.index.candidates(call.target):
             if route.matches(call):
                 return host.compiled, route
         return host.compiled, None
@@ -89,19 +91,25 @@ class RouteTable:
         return without_port(authority) if self._ignore_port else authority
 
     def __repr__(self) -> str:
-        return f"<RouteTable {self.model.name!r}: {len(self.virtual_hosts)} virtual hosts, {len(self.routes)} routes>"
+        count = sum(len(model.routes) for model in self.model.virtual_hosts)
+        return f"<RouteTable {self.model.name!r}: {len(self.virtual_hosts)} virtual hosts, {count} routes>"
 
 
 class _Host:
     """A virtual host as the table searches it."""
 
-    __slots__ = ("compiled", "index", "tls_redirect")
+    __slots__ = ("compiled", "few", "index", "tls_redirect")
 
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
         self.index: PathIndex | None = None
-        if len(compiled.routes) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
-            self.index = PathIndex(compiled.routes)
+        self.few: tuple[CompiledRoute, ...] = ()
+        """The routes, where they are tried one after the other."""
+        routes = compiled.model.routes
+        if len(routes) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
+            self.index = PathIndex(routes, compiled.route)
+        else:
+            self.few = compiled.routes
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))

@@ -62,8 +62,9 @@ KINDS: dict[str, Any] = {
 def test_more_routes_are_no_more_to_try(kind: str) -> None:
     """Of a thousand routes with paths of their own one is asked for its whole condition, however long they are."""
     rule, target = KINDS[kind]
-    routing = table(virtual_host(*(route(str(number), match=rule(number)) for number in range(1000))))
-    index = PathIndex(routing.routes)
+    host = virtual_host(*(route(str(number), match=rule(number)) for number in range(1000)))
+    routing = table(host)
+    index = PathIndex(host.routes, routing.virtual_hosts[0].route)
     for number in (0, 499, 999):
         sent = target.format(number, "1" * (number % 50))
         assert [str(number)] == [found.name for found in index.candidates(sent)]

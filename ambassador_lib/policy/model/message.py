@@ -1,7 +1,8 @@
-"""How the model's classes are made: frozen dataclasses with slots, which share their methods.
+"""How the model's classes are made: frozen dataclasses which share their methods, and keep only what is set.
 
 `dataclasses` writes and compiles six functions for each class. For all messages of the model that is 60 ms and 3 MB of
-every process that loads a policy, more than all the rest of loading it.
+every process that loads a policy, more than all the rest of loading it. Of the many fields of a route or a cluster a
+policy sets a few: what it does not set is the class's, and takes nothing in each of a thousand routes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
+FEW = 7
+"""Fields up to which slots for all of them are smaller than a dictionary for those that are set."""
 _set = object.__setattr__
 
 
@@ -30,19 +33,20 @@ class _Signature:
 
 
 class _Shared:
-    """The methods. `_names` are a class's fields, `_defaults` those that need not be given, `_values` reads all."""
+    """The methods. `_names` are a class's fields, `_required` those that must be given, `_values` reads all; `_slots`
+    are the defaults that each object keeps itself."""
 
     _names: ClassVar[KeysView[str]]
-    _defaults: ClassVar[Mapping[str, Any]]
+    _required: ClassVar[KeysView[str]]
+    _slots: ClassVar[Mapping[str, Any]]
     _values: ClassVar[attrgetter[Any]]
 
     __signature__ = _Signature()
 
     def __init__(self, /, *unnamed: object, **given: Any) -> None:
-        values = {**self._defaults, **given}
-        if unnamed or values.keys() != self._names:
-            raise TypeError(f"{type(self).__qualname__}() {_what_is_wrong(self._names, unnamed, values)}")
-        for name, value in values.items():
+        if unnamed or not self._required <= given.keys() <= self._names:
+            raise TypeError(f"{type(self).__qualname__}() {_what_is_wrong(self, unnamed, given)}")
+        for name, value in {**self._slots, **given}.items():
             _set(self, name, value)
 
     @recursive_repr()
@@ -77,20 +81,24 @@ _METHODS = {name: found for name, found in vars(_Shared).items() if callable(fou
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def message(cls: type[T]) -> type[T]:
-    """Make what `dataclass(frozen=True, slots=True, kw_only=True)` makes, without code of its own.
+    """Make what `dataclass(frozen=True, kw_only=True)` makes, without code of its own, and with slots if they are few.
 
     Defaults are values: nothing in the model can change, so that nothing needs a factory.
     """
     for name, method in _METHODS.items():
         if name not in vars(cls):
             setattr(cls, name, method)
-    made: Any = dataclass(init=False, repr=False, eq=False, match_args=False, slots=True, kw_only=True)(cls)
+    has_slots = len(inspect.get_annotations(cls)) <= FEW
+    bare = cls if has_slots else _without_weak_references(cls)
+    made: Any = dataclass(init=False, repr=False, eq=False, match_args=False, slots=has_slots, kw_only=True)(bare)
     found = fields(made)
     assert all(one.default_factory is MISSING for one in found)
     names = [one.name for one in found]
+    defaults = {one.name: one.default for one in found if one.default is not MISSING}
     of_class = {
         "_names": dict.fromkeys(names).keys(),
-        "_defaults": {one.name: one.default for one in found if one.default is not MISSING},
+        "_required": dict.fromkeys(name for name in names if name not in defaults).keys(),
+        "_slots": defaults if has_slots else {},
         "_values": attrgetter(*(names or ("__class__",))),  # of a class without fields all objects are equal
     }
     for name, value in of_class.items():
@@ -99,11 +107,17 @@ def message(cls: type[T]) -> type[T]:
     return complete
 
 
-def _what_is_wrong(names: KeysView[str], unnamed: tuple[object, ...], values: Mapping[str, Any]) -> str:
+def _without_weak_references(cls: type[T]) -> type[T]:
+    """Make a class anew whose objects have a dictionary, and not the place for weak references that comes with it."""
+    parts = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+    return type(cls.__name__, cls.__bases__, {**parts, "__slots__": ("__dict__",)})
+
+
+def _what_is_wrong(of: _Shared, unnamed: tuple[object, ...], given: Mapping[str, Any]) -> str:
     if unnamed:
         return "takes keyword arguments only"
-    unknown = [name for name in values if name not in names]
+    unknown = [name for name in given if name not in of._names]  # noqa: SLF001 - its own
     if unknown:
         return f"got an unexpected keyword argument {unknown[0]!r}"
-    missing = [repr(name) for name in names if name not in values]
+    missing = [repr(name) for name in of._required if name not in given]  # noqa: SLF001 - its own
     return f"missing {len(missing)} required keyword-only argument(s): {', '.join(missing)}"
