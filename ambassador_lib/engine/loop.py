@@ -8,6 +8,7 @@ asyncio a call meets it only where it waits for another or is broken off: it is 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +39,8 @@ class LoopNetwork:
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
         """Kept, since a loop itself refers to its tasks weakly."""
+        if "trio" in sys.modules:
+            from . import loop_wire  # noqa: F401 - not at the expense of the first call's deadline
 
     async def dial(self, exchange: Exchange) -> Wire:
         """Connect and do TLS, under one deadline for both."""

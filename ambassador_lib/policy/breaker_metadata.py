@@ -58,7 +58,7 @@ def read_circuit_breaker(faults: Faults, metadata: ParsedMessage) -> CircuitBrea
         return None
     breaker = None
     for name, node in ours.node.value.items():
-        place = Place(node.at, f"{ours.place.path}.{name}")
+        place = Place(node.at, name, ours.place)
         if name == "circuit_breaker":
             breaker = _breaker(faults, node, place)
         else:
@@ -72,7 +72,7 @@ def _breaker(faults: Faults, node: Node, place: Place) -> CircuitBreaker:
     if node.value is not None and not isinstance(node.value, dict):
         faults.fault(place, f"expected a mapping, not {kind(node.value)}")
     for name, item in node.value.items() if isinstance(node.value, dict) else ():
-        at = Place(item.at, f"{place.path}.{name}")
+        at = Place(item.at, name, place)
         reader = _READERS.get(name)
         if reader is None:
             near = alike.nearest(name, _READERS)

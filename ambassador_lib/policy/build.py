@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import PolicyFault
 from .adapters import ADAPTERS
 from .findings import Places
-from .messages import CLASSES, FIELDS
+from .messages import CLASSES
 from .model.core import FrozenDict
+from .model.message import names_of, required_of
 from .parsed import ParsedMessage, Place, Value
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+_BARE = frozenset({str, int, float, bool, bytes})
 _PLACEHOLDERS: dict[str, object] = {"str": "", "int": 0, "float": 0.0, "bool": False}
 
 
@@ -33,13 +32,15 @@ class Builder:
             return None
         arguments: dict[str, Any] = {}
         adapter = ADAPTERS.get(parsed.name)
-        fields = FIELDS[parsed.name]
+        names = names_of(cls)
         for name, value in parsed.fields.items():
-            if name in fields and (adapter is None or name not in adapter.replaces):
+            if name in names and (adapter is None or name not in adapter.replaces):
                 arguments[name] = self.value(value)
         if adapter is not None:
             adapter.function(self, parsed, arguments)
-        if not self._fill_required(parsed, fields.values(), arguments):
+        missing = [name for name in required_of(cls) if arguments.get(name) is None]
+        filled = [self._fill(cls, name, parsed, arguments) for name in missing]
+        if not all(filled):
             return None
         built = cls(**arguments)
         self.places.note(built, parsed)
@@ -48,6 +49,8 @@ class Builder:
     def value(self, value: Value) -> Any:
         """Return the model's form of a field's value."""
         bare = value.value
+        if type(bare) in _BARE:
+            return bare
         if isinstance(bare, ParsedMessage):
             return self.build(bare)
         if isinstance(bare, tuple) and all(isinstance(item, Value) for item in bare):
@@ -72,18 +75,11 @@ class Builder:
         """Note something that has no effect, or an effect that nobody expects."""
         self.warnings.append(place.fault(message))
 
-    def _fill_required(
-        self, parsed: ParsedMessage, fields: Iterable[dataclasses.Field[object]], arguments: dict[str, Any]
-    ) -> bool:
-        complete = True
-        for field in fields:
-            if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING:
-                continue
-            if arguments.get(field.name) is None:
-                placeholder = _PLACEHOLDERS.get(str(field.type), () if str(field.type).startswith("tuple") else None)
-                arguments[field.name] = placeholder
-                complete = complete and placeholder is not None
-                if placeholder is None and not parsed.doubtful and field.name not in parsed.fields:
-                    parsed.doubtful = True
-                    self.fault(parsed.where(field.name), "required field is missing")
-        return complete
+    def _fill(self, cls: type, name: str, parsed: ParsedMessage, arguments: dict[str, Any]) -> bool:
+        """Give a required field that is not set its type's default; where there is none, the message is incomplete."""
+        hint = str(cls.__annotations__[name])
+        placeholder = arguments[name] = _PLACEHOLDERS.get(hint, () if hint.startswith("tuple") else None)
+        if placeholder is None and not parsed.doubtful and name not in parsed.fields:
+            parsed.doubtful = True
+            self.fault(parsed.where(name), "required field is missing")
+        return placeholder is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import alike
@@ -11,6 +9,7 @@ from .breaker_metadata import NAMESPACE
 from .findings import Findings
 from .model.cluster import Cluster
 from .model.core import Metadata
+from .model.inside import messages_in
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -20,22 +19,11 @@ _ALIKE = 0.85
 
 def check_metadata(findings: Findings, policy: Policy) -> None:
     """Warn of settings that have no effect because of their name or their place."""
-    for owner, metadata in (found for part in (policy.listeners, policy.clusters) for found in _metadata(part, None)):
-        for name in metadata.filter_metadata:
+    for metadata, owner in (found for part in (policy.listeners, policy.clusters) for found in messages_in(part)):
+        for name in metadata.filter_metadata if isinstance(metadata, Metadata) else ():
             if name == NAMESPACE:
                 if not isinstance(owner, Cluster):
                     findings.warn(metadata, "filter_metadata", f"no effect: {NAMESPACE} is read from clusters alone")
             elif alike.nearest(name.lower().replace("-", "_"), (NAMESPACE,), _ALIKE):
                 message = f"no effect: nobody reads {name!r}; did you mean {NAMESPACE}?"
                 findings.warn(metadata, "filter_metadata", message)
-
-
-def _metadata(part: object, owner: object) -> Iterator[tuple[object, Metadata]]:
-    if isinstance(part, Metadata):
-        yield owner, part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from _metadata(item, owner)
-    elif dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            yield from _metadata(getattr(part, field.name), part)

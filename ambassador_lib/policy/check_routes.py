@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from .check_extra_requests import check_internal_redirects, check_mirrors
 from .check_formats import check_format, check_text, readable
 from .findings import Findings
 from .model.core import HeaderValueOption, RegexMatchAndSubstitute, RegexMatcher
+from .model.inside import messages_in
 from .model.route import (
     DirectResponseAction,
     OmitCanaryHostsPredicate,
@@ -167,18 +167,12 @@ def _is_protected(name: str) -> bool:
 
 def check_regexes(findings: Findings, root: object) -> None:
     """Compile every regular expression below an object of the model, as RE2 does."""
-    if isinstance(root, RegexMatcher):
-        if (reason := _re2_fault(root.regex)) is not None:
-            findings.fault(root, "regex", reason)
-        return
-    if isinstance(root, RegexMatchAndSubstitute):
-        _check_substitution(findings, root)
-    if isinstance(root, tuple):
-        for item in root:
-            check_regexes(findings, item)
-    elif dataclasses.is_dataclass(root):
-        for field in dataclasses.fields(root):
-            check_regexes(findings, getattr(root, field.name))
+    for part, _ in messages_in(root):
+        if isinstance(part, RegexMatcher):
+            if (reason := _re2_fault(part.regex)) is not None:
+                findings.fault(part, "regex", reason)
+        elif isinstance(part, RegexMatchAndSubstitute):
+            _check_substitution(findings, part)
 
 
 def _re2_fault(pattern: str) -> str | None:

@@ -7,6 +7,7 @@ rules on wrapped values, messages and members of a oneof hold only where the fie
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
@@ -21,6 +22,14 @@ _HEADER_RULES = {
 }
 _NUMBERS = frozenset({"float", "double", "int32", "int64", "uint32", "uint64", "duration"})
 
+_COMPARISONS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "const": ("equal to", operator.eq),
+    "lt": ("less than", operator.lt),
+    "lte": ("at most", operator.le),
+    "gt": ("greater than", operator.gt),
+    "gte": ("at least", operator.ge),
+}
+
 _RULES_OF_OLD = frozenset({"envoy.type.v3.TokenBucket.max_tokens"})
 """Fields whose rules Envoy 1.40 has let go of: an empty bucket, which the published protos refuse, is taken."""
 
@@ -34,10 +43,8 @@ class Report(Protocol):
 
 def check_rules(descriptor: Message, parsed: ParsedMessage, report: Report) -> None:
     """Report every rule of the message's own fields that does not hold."""
-    for field in descriptor.fields:
+    for field in descriptor.ruled:
         rules = field.rules
-        if not rules:
-            continue
         value = parsed.fields.get(field.name)
         if (value is not None and value.broken) or field.full_name in _RULES_OF_OLD:
             continue
@@ -63,6 +70,8 @@ def check_oneofs(
         if len(given) > 1:
             place = parsed.fields[given[-1]].place
             report(parsed, place, f"{' and '.join(given)} exclude one another ({oneof.name})", "keep one of them")
+        if given and only is None:
+            continue
         members = [field.name for field in oneof.fields if only is None or field.name in only]
         if oneof.is_required and members and not any(name in parsed.fields for name in members):
             report(parsed, parsed.place, f"{descriptor.name} needs a {oneof.name}", f"one of {', '.join(members)}")
@@ -138,15 +147,8 @@ def _number_faults(rules: Any, value: float, kind: str) -> Iterable[str]:
     def shown(limit: Any) -> str:
         return f"{bound(limit):g}s" if kind == "duration" else f"{limit:g}" if isinstance(limit, float) else str(limit)
 
-    comparisons: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-        ("const", "equal to", lambda limit: value == limit),
-        ("lt", "less than", lambda limit: value < limit),
-        ("lte", "at most", lambda limit: value <= limit),
-        ("gt", "greater than", lambda limit: value > limit),
-        ("gte", "at least", lambda limit: value >= limit),
-    )
-    for name, words, holds in comparisons:
-        if name in rules and not holds(bound(rules[name])):
+    for name, (words, holds) in _COMPARISONS.items():
+        if name in rules and not holds(value, bound(rules[name])):
             yield f"must be {words} {shown(rules[name])}"
     allowed = [bound(limit) for limit in rules.get("in", ())]
     if allowed and value not in allowed:

@@ -58,6 +58,12 @@ class Field:
     oneof: Oneof | None
     rules: Mapping[str, Any]
     of: Descriptors = field(repr=False)
+    has_presence: bool = field(init=False, repr=False)
+    _message_type: Message | None = field(init=False, repr=False, default=None)
+    _enum_type: Enum | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.has_presence = not self.is_repeated and (self.kind == "message" or self.oneof is not None)
 
     @property
     def json_name(self) -> str:
@@ -66,18 +72,18 @@ class Field:
         return head + "".join(word[:1].upper() + word[1:] for word in others)
 
     @property
-    def has_presence(self) -> bool:
-        return not self.is_repeated and (self.kind == "message" or self.oneof is not None)
-
-    @property
     def message_type(self) -> Message | None:
         """The message that it holds."""
-        return self.of.message(self.type_name) if self.kind == "message" else None
+        if self._message_type is None and self.kind == "message":
+            self._message_type = self.of.message(self.type_name)
+        return self._message_type
 
     @property
     def enum_type(self) -> Enum | None:
         """The enum that its value is of."""
-        return self.of.enum(self.type_name) if self.kind == "enum" else None
+        if self._enum_type is None and self.kind == "enum":
+            self._enum_type = self.of.enum(self.type_name)
+        return self._enum_type
 
     @property
     def is_map(self) -> bool:
@@ -103,8 +109,11 @@ class Message:
     fields_by_name: dict[str, Field] = field(init=False, repr=False)
     by_either_name: dict[str, Field] = field(init=False, repr=False)
     """By snake_case and lowerCamelCase."""
+    ruled: list[Field] = field(init=False, repr=False)
+    """Those that have rules."""
 
     def __post_init__(self) -> None:
+        self.ruled = [one for one in self.fields if one.rules]
         self.fields_by_name = {one.name: one for one in self.fields}
         self.by_either_name = {one.json_name: one for one in self.fields} | self.fields_by_name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -22,11 +21,12 @@ from .model import (
     route,
     tls,
 )
+from .model.message import is_message
 
 
 def _classes(namespace: ModuleType | type) -> Iterator[type]:
     for value in vars(namespace).values():
-        if isinstance(value, type) and dataclasses.is_dataclass(value) and "PROTO" in vars(value):
+        if isinstance(value, type) and is_message(value) and "PROTO" in vars(value):
             yield value
             yield from _classes(value)
 
@@ -37,7 +37,3 @@ _MODULES = (
 )  # fmt: skip
 
 CLASSES: dict[str, type] = {vars(found)["PROTO"]: found for module in _MODULES for found in _classes(module)}
-
-FIELDS: dict[str, dict[str, dataclasses.Field[object]]] = {
-    name: {field.name: field for field in dataclasses.fields(found)} for name, found in CLASSES.items()
-}

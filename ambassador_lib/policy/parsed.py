@@ -9,16 +9,34 @@ from ..errors import PolicyFault
 from .yaml_nodes import Node
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in a document: `file:line:column` and the field's path."""
+    """Where something stands in a document: `file:line:column` and the field's path.
 
-    at: str
-    path: str
+    Of ten thousand endpoints hardly one has a fault: paths are put together for those who ask.
+    """
+
+    __slots__ = ("_around", "_name", "at")
+
+    def __init__(self, at: str, name: str | int, around: Place | None = None) -> None:
+        """`name` is a field's, or an item's number, in what stands `around`; without that it is the whole path."""
+        self.at = at
+        self._name = name
+        self._around = around
+
+    @property
+    def path(self) -> str:
+        """The field's path, such as `static_resources.clusters[0].name`."""
+        name, around = self._name, self._around
+        if around is None:
+            return str(name)
+        if isinstance(name, int):
+            return f"{around.path}[{name}]"
+        path = around.path
+        return f"{path}.{name}" if path else name
 
     def field(self, name: str) -> Place:
         """Return the place of a field that is not written down: its message's."""
-        return Place(self.at, f"{self.path}.{name}" if self.path else name)
+        return Place(self.at, name, self)
 
     def fault(self, message: str, hint: str = "") -> PolicyFault:
         """Say what is wrong here."""

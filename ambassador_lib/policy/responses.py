@@ -111,7 +111,8 @@ def _read(content: bytes, source: str, expected: type[T], check: Check) -> Respo
     items = _items(_document(content, source))
     walk = _ResourceWalk()
     proto: str = vars(expected)["PROTO"]
-    parsed = [walk.resource(item, Place(item.at, f"resources[{index}]"), proto) for index, item in enumerate(items)]
+    around = Place("", "resources")
+    parsed = [walk.resource(item, Place(item.at, index, around), proto) for index, item in enumerate(items)]
     if broken := walk.breaches:
         raise PolicyError(list(dict.fromkeys(broken)))
     response: Response[T] = Response()
@@ -194,7 +195,7 @@ class _ResourceWalk(Walk):
             if inner is None:
                 self.faults.append(place.fault("the resource is missing"))
                 return None
-            return self.resource(inner, Place(inner.at, f"{place.path}.resource"), proto)
+            return self.resource(inner, Place(inner.at, "resource", place), proto)
         parsed = self.any(node, place)
         if parsed is not None and parsed.name != proto and not parsed.doubtful:
             self.faults.append(place.fault(f"expected a {_PREFIX}{proto}, not a {parsed.name}"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from .model.core import FractionalPercent, FrozenDict
-from .parsed import ParsedMessage, Place, Value
+from .parsed import ParsedMessage, Value
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -33,7 +33,7 @@ def read_runtime(builder: Builder, bootstrap: ParsedMessage) -> FrozenDict[Runti
         if not isinstance(values, Mapping):
             continue
         for key, value in _flat(values, ""):
-            place = Place(layer.where("static_layer").at, f"{layer.where('static_layer').path}.{key}")
+            place = layer.where("static_layer").field(key)
             builder.places.runtime[key] = place
             if isinstance(value, (bool, int, str, FractionalPercent)):
                 runtime[key] = value

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .messages import CLASSES, FIELDS
+from .messages import CLASSES
+from .model.message import names_of
 from .support_ignored import IGNORED
 from .support_refused import REFUSED, REFUSED_VALUES
 from .support_types import TYPE_REFUSALS, TYPES_ELSEWHERE
@@ -196,7 +197,7 @@ def field_support(message: str, field: str) -> Verdict:
         return Verdict(acts=False, text=f"no effect: {reason}")
     if field in ADAPTED.get(message, ()):
         return _USED
-    if field in FIELDS.get(message, ()):
+    if message in CLASSES and field in names_of(CLASSES[message]):
         return _USED
     return Verdict(refused=True, text=f"{field} is known to Envoy but not supported by ambassador_lib")
 

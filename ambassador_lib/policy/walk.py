@@ -52,6 +52,7 @@ class Walk:
     def __init__(self, schema: Schema, *, lenient: bool = False) -> None:
         self._schema = schema
         self._lenient = lenient
+        self._verdicts: dict[Field, support.Verdict] = {}
         self.faults: list[PolicyFault] = []
         self.refused: list[PolicyFault] = []
         self.warnings: list[PolicyFault] = []
@@ -96,7 +97,7 @@ class Walk:
         self.faults.append(place.fault(message, hint))
 
     def _unknown_field(self, key: str, item: Node, parsed: ParsedMessage, *, acts: bool) -> None:
-        place = Place(item.key_at or item.at, _join(parsed.place.path, key))
+        place = Place(item.key_at or item.at, key, parsed.place)
         descriptor = self._schema.find(parsed.name)
         assert descriptor is not None
         newer = support.NEWER_FIELDS.get(f"{parsed.name}.{key}")
@@ -121,7 +122,7 @@ class Walk:
 
     def _newer_field(self, key: str, item: Node, parsed: ParsedMessage) -> None:
         """Read a field that the schema does not have yet."""
-        place = Place(item.at, _join(parsed.place.path, key))
+        place = Place(item.at, key, parsed.place)
         try:
             read = read_bool if f"{parsed.name}.{key}" in support.NEWER_BOOLEANS else read_string
             parsed.fields[key] = Value(read(item.value), place, node=item)
@@ -129,13 +130,13 @@ class Walk:
             self._fault(parsed, place, error.message, error.hint)
 
     def _field(self, field: Field, node: Node, parsed: ParsedMessage, *, acts: bool) -> None:
-        place = Place(node.at, _join(parsed.place.path, field.name))
-        verdict = support.field_support(parsed.name, field.name) if acts else support.IGNORED_INSIDE
+        place = Place(node.at, field.name, parsed.place)
+        verdict = self._verdict(parsed.name, field) if acts else support.IGNORED_INSIDE
         try:
             if verdict.refused:
                 if not self._is_default(field, node):
                     parsed.doubtful = True
-                    self._refuse(Place(node.key_at or node.at, place.path).fault(verdict.text))
+                    self._refuse(_key(node, place).fault(verdict.text))
                     parsed.fields[field.name] = Value(_default(field), place, broken=True)
                 return
             value = Value(self._value(field, node, place, acts=verdict.acts), place, node=node)
@@ -143,14 +144,20 @@ class Walk:
             self._fault(parsed, place, error.message, error.hint)
             value = Value(_default(field), place, broken=True)
         if parsed.fields.pop(field.name, None) is not None:
-            self._note_both_spellings(field, Place(node.key_at or node.at, place.path), parsed)
+            self._note_both_spellings(field, _key(node, place), parsed)
         if not value.broken and not field.has_presence and value.value in (_default(field), (), {}):
             return  # set to its default: protobuf cannot tell it from unset
         parsed.fields[field.name] = value
         if verdict.text and not value.broken:
-            self.warnings.append(Place(node.key_at or node.at, place.path).fault(verdict.text))
+            self.warnings.append(_key(node, place).fault(verdict.text))
         if acts and not value.broken:
             self._check_value_support(field, value, parsed)
+
+    def _verdict(self, message: str, field: Field) -> support.Verdict:
+        found = self._verdicts.get(field)
+        if found is None:
+            found = self._verdicts[field] = support.field_support(message, field.name)
+        return found
 
     def _note_both_spellings(self, field: Field, at: Place, parsed: ParsedMessage) -> None:
         """Envoy takes either, as its unordered maps have it today; of a oneof's members it takes none (verified)."""
@@ -182,8 +189,8 @@ class Walk:
             return self._map(field, node, place, acts=acts)
         if not isinstance(node.value, list):
             raise Unreadable(f"expected a list, not {kind(node.value)}")
-        items = (Place(item.at, f"{place.path}[{index}]") for index, item in enumerate(node.value))
-        return tuple(self._item(field, item, at, acts=acts) for item, at in zip(node.value, items, strict=True))
+        items = enumerate(node.value)
+        return tuple(self._item(field, item, Place(item.at, index, place), acts=acts) for index, item in items)
 
     def _map(self, field: Field, node: Node, place: Place, *, acts: bool) -> Any:
         if not isinstance(node.value, dict):
@@ -252,7 +259,7 @@ class Walk:
         given = node.value.get("@type")
         if given is None:
             raise Unreadable("@type is missing", "a typed_config names its message: type.googleapis.com/envoy...")
-        at = Place(given.at, _join(place.path, "@type"))
+        at = Place(given.at, "@type", place)
         url = given.value
         if not isinstance(url, str) or "/" not in url[1:]:
             self.faults.append(at.fault(f"{kind(url)} is not a type URL", f"it begins with {_ANY_PREFIX}"))
@@ -281,8 +288,9 @@ def _takes_null(field: Field) -> bool:
     return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _key(node: Node, place: Place) -> Place:
+    """Return the place of a field's name."""
+    return Place(node.key_at or node.at, place.path)
 
 
 def _default(field: Field) -> Any:

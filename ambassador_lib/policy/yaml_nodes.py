@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +19,8 @@ from ..errors import PolicyError, PolicyFault
 if TYPE_CHECKING:
     import yaml
 
+    _Events = Callable[[], Any]
+
 NodeValue: TypeAlias = "bool | int | str | list[Node] | dict[str, Node] | None"
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
@@ -26,6 +28,7 @@ _BOOLEANS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no":
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _LARGEST_SAFE = 2**53
 _DEEPEST = 100  # the limit of protobuf's JSON reader, which Envoy uses
+_UNSEEN = object()
 _TOO_DEEP = f"nested more than {_DEEPEST} levels deep"
 
 
@@ -132,44 +135,51 @@ def _hint(text: str, mark: Any) -> str:
 
 
 class _Reader:
-    """Builds nodes from PyYAML's events."""
+    """Builds nodes from PyYAML's events. Equal scalars are one object: a policy says much again and again."""
 
     def __init__(self, name: str, warnings: list[PolicyFault]) -> None:
-        self._name = name
-        self._warnings = warnings
-        self._anchors: dict[str, Node | None] = {}
-        self._depth = 0
-
-    def read(self, text: str) -> Node:
         import yaml
 
-        loader = getattr(yaml, "CLoader", yaml.Loader)
+        self._name = name
+        self._warnings = warnings
+        self._yaml = yaml
+        self._anchors: dict[str, Node | None] = {}
+        self._depth = 0
+        self._plain: dict[str, bool | int | str | None] = {}
+        """What unquoted scalars came to."""
+        self._texts: dict[str, str] = {}
+
+    def read(self, text: str) -> Node:
+        yaml = self._yaml
+        loader = getattr(yaml, "CLoader", yaml.Loader)(text)
         try:
-            events = yaml.parse(text, Loader=loader)
-            for event in events:
-                if isinstance(event, yaml.DocumentStartEvent):
-                    root = self._node(next(events), events)
-                    self._note_more(events)
-                    return root
-                if isinstance(event, yaml.StreamEndEvent):
-                    break
+            return self._document(loader.get_event)
         except yaml.MarkedYAMLError as error:
             at = self._at(error.problem_mark or error.context_mark)
             message = ", ".join(part for part in (error.context, error.problem) if part)
             raise _unreadable(at, f"not YAML: {message}", _hint(text, error.problem_mark)) from None
         except yaml.YAMLError as error:
             raise _unreadable(f"{self._name}:1:1", f"not YAML: {' '.join(str(error).split())}") from None
+        finally:
+            loader.dispose()
+
+    def _document(self, get: _Events) -> Node:
+        yaml = self._yaml
+        while not isinstance(event := get(), yaml.StreamEndEvent):
+            if isinstance(event, yaml.DocumentStartEvent):
+                root = self._node(get(), get)
+                self._note_more(get)
+                return root
         return Node(None, f"{self._name}:1:1")
 
-    def _note_more(self, events: Iterator[yaml.Event]) -> None:
+    def _note_more(self, get: _Events) -> None:
         """Warn of a second document, which Envoy does not read either, be it well formed or not."""
-        import yaml
-
+        yaml = self._yaml
         with contextlib.suppress(yaml.YAMLError):
-            for event in events:
+            while not isinstance(event := get(), yaml.StreamEndEvent):
                 if isinstance(event, yaml.DocumentStartEvent):
                     at = self._at(event.start_mark)
-                    content = next(events, None)
+                    content = get()
                     if not isinstance(content, yaml.ScalarEvent) or content.value:
                         self._warnings.append(PolicyFault(at, "", "a second document, which is not read"))
                     return
@@ -177,60 +187,68 @@ class _Reader:
     def _at(self, mark: Any) -> str:
         return f"{self._name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{self._name}:1:1"
 
-    def _node(self, event: Any, events: Iterator[yaml.Event]) -> Node:
-        import yaml
-
+    def _node(self, event: Any, get: _Events) -> Node:
+        yaml = self._yaml
         at = self._at(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            name = str(event.anchor)
-            target = self._anchors.get(name)
-            if target is None:
-                message = f"alias *{name} {'contains itself' if name in self._anchors else 'has no anchor'}"
-                raise _unreadable(at, message)
-            return Node(target.value, target.at)
+            return self._aliased(str(event.anchor), at)
         if event.anchor:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            # "!" marks what yaml-cpp calls non-plain: quoted and block scalars.
-            plain = event.style in (None, "") and event.tag != "!"
-            node = Node(self._plain(event) if plain else event.value, at)
+            node = Node(self._scalar(event), at)
         else:
             self._depth += 1
             if self._depth > _DEEPEST:
                 raise _unreadable(at, _TOO_DEEP)
-            sequence = isinstance(event, yaml.SequenceStartEvent)
-            node = Node(list(self._items(events)) if sequence else self._entries(events), at)
+            node = Node(self._items(get) if isinstance(event, yaml.SequenceStartEvent) else self._entries(get), at)
             self._depth -= 1
         if event.anchor:
             self._anchors[event.anchor] = node
         return node
 
-    @staticmethod
-    def _plain(event: yaml.ScalarEvent) -> bool | int | str | None:
-        if event.tag is not None and event.value in _NULLS:  # an explicit tag keeps yaml-cpp from seeing null
-            return str(event.value)
-        return plain_scalar(event.value)
+    def _aliased(self, name: str, at: str) -> Node:
+        target = self._anchors.get(name)
+        if target is None:
+            message = f"alias *{name} {'contains itself' if name in self._anchors else 'has no anchor'}"
+            raise _unreadable(at, message)
+        return Node(target.value, target.at)
 
-    def _items(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
-        import yaml
+    def _scalar(self, event: yaml.ScalarEvent) -> bool | int | str | None:
+        text: str = event.value
+        # "!" marks what yaml-cpp calls non-plain: quoted and block scalars.
+        if event.style not in (None, "") or event.tag == "!":
+            return self._texts.setdefault(text, text)
+        if event.tag is not None and text in _NULLS:  # an explicit tag keeps yaml-cpp from seeing null
+            return text
+        found = self._plain.get(text, _UNSEEN)
+        if found is _UNSEEN:
+            value = plain_scalar(text)
+            found = self._plain[text] = self._texts.setdefault(text, text) if value == text else value
+        return found  # type: ignore[return-value]  # it is never the mark of what has not been seen
 
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            yield self._node(event, events)
+    def _items(self, get: _Events) -> list[Node]:
+        items = []
+        end = self._yaml.SequenceEndEvent
+        while not isinstance(event := get(), end):
+            items.append(self._node(event, get))
+        return items
 
-    def _entries(self, events: Iterator[yaml.Event]) -> dict[str, Node]:
-        import yaml
-
+    def _entries(self, get: _Events) -> dict[str, Node]:
+        yaml = self._yaml
         entries: dict[str, Node] = {}
-        while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = self._node(event, events)
-            value = self._node(next(events), events)
+        while not isinstance(event := get(), yaml.MappingEndEvent):
+            key = self._node(event, get)
+            value = self._node(get(), get)
             if isinstance(key.value, (list, dict)):
                 raise _unreadable(key.at, "a key of a mapping must be a scalar")
-            name = event.value if isinstance(event, yaml.ScalarEvent) else str(key.value)
-            if getattr(event, "tag", None) == "!ignore":  # Envoy's own: a place to define anchors
-                continue
+            name = str(key.value)
+            if isinstance(event, yaml.ScalarEvent):
+                name = self._texts.setdefault(event.value, event.value)
+                if event.tag == "!ignore":  # Envoy's own: a place to define anchors
+                    continue
             if entries.pop(name, None) is not None:
                 message = f"the key {name!r} stands twice in this mapping: the last one counts"
                 self._warnings.append(PolicyFault(key.at, "", message))
-            entries[name] = Node(value.value, value.at, key.at)
+            value.key_at = key.at
+            entries[name] = value
         return entries

@@ -1,4 +1,4 @@
-"""How the model's classes behave: as frozen dataclasses with slots do."""
+"""How the model's classes behave: as frozen dataclasses do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ambassador_lib.policy.messages import CLASSES
-from ambassador_lib.policy.model import DataSource, NotHealthCheckFilter, Route, RouteMatch, SocketAddress
+from ambassador_lib.policy.model import DataSource, NotHealthCheckFilter, Pipe, Route, RouteMatch, SocketAddress
 from ambassador_lib.policy.model.core import NOTHING
-from ambassador_lib.policy.model.message import message
+from ambassador_lib.policy.model.message import message, names_of, values_of
 
 
 @message
@@ -97,7 +97,34 @@ def test_objects_share_what_they_do_not_set() -> None:
     assert Route(match=RouteMatch(prefix="/")).typed_per_filter_config is NOTHING
 
 
+def test_what_is_not_set_takes_no_memory() -> None:
+    """Of a message with many fields an object keeps those that were given, and takes no others."""
+    route = Route(match=RouteMatch(prefix="/"))
+    assert vars(route) == {"match": RouteMatch(prefix="/")}
+    assert not hasattr(Route, "__weakref__")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        route.name = "r"  # type: ignore[misc]
+    assert route.name == ""
+
+
+def test_values_come_in_the_order_of_the_fields() -> None:
+    """`values_of` gives all values, set or not, of one field and of none as well."""
+    assert values_of(Pair(left=1)) == (1, 2)
+    assert values_of(Pipe(path="/x")) == ("/x",)
+    assert values_of(NotHealthCheckFilter()) == ()
+    assert values_of(Route(match=RouteMatch(path="/"))) == tuple(
+        getattr(Route(match=RouteMatch(path="/")), one.name) for one in dataclasses.fields(Route)
+    )
+
+
+def test_a_class_is_described_as_dataclasses_do() -> None:
+    """`dataclasses` finds fields, and `replace` and `asdict` work, on classes with and without slots."""
+    assert dataclasses.is_dataclass(Route)
+    assert [one.name for one in dataclasses.fields(Route)] == list(names_of(Route))
+    assert dataclasses.asdict(Route(match=RouteMatch(prefix="/"), name="r"))["match"]["prefix"] == "/"
+
+
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_all_messages_are_made_so(name: str) -> None:
     """Every class of the model has the shared constructor: none brings code of its own for it."""
-    assert vars(CLASSES[name])["__init__"] is vars(Pair)["__init__"]
+    assert CLASSES[name].__init__ is Pair.__init__
