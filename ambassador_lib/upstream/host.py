@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,34 +101,29 @@ class Destinations(dict[Any, Any]):
 
 
 class Host:
-    """One address at work. The fields of its `spec` can be read as attributes of the host."""
+    """One address at work. The fields of its `spec` can be read as attributes of the host; what balancers read often
+    it has itself."""
 
     __slots__ = (
         "active",
-        "address",
-        "alternates",
         "cluster",
-        "created",
         "destinations",
         "flags",
-        "health_check_config",
         "healthy_since",
-        "hostname",
         "key",
         "locality",
-        "locality_weight",
-        "metadata",
         "outlier",
-        "port",
         "priority",
         "spec",
         "weight",
     )
 
+    destinations: Destinations
+    """The engine's parts made ready for this host, by whatever key their maker likes; there once somebody asks."""
+
     def __init__(self, spec: HostSpec, created: float, cluster: str = "") -> None:
         self.key = spec.key
         self.cluster = cluster
-        self.created = created
         self.healthy_since = created
         """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""
         self.flags = NO_FLAGS
@@ -136,26 +132,63 @@ class Host:
         (as in `statistics.Counters`)."""
         self.outlier: HostMonitor | None = None
         """What the outlier detector knows of this host."""
-        self.destinations = Destinations()
-        """The engine's parts made ready for this host, by whatever key their maker likes."""
         self.describe(spec)
 
     def describe(self, spec: HostSpec) -> None:
         """Take over what discovery says now; health that discovery did not set stays."""
         if getattr(self, "spec", spec).alternates != spec.alternates:
-            self.destinations.clear()
+            self._forget_destinations()
         self.spec = spec
-        self.address = spec.address
-        self.alternates = spec.alternates
-        self.port = spec.port
-        self.hostname = spec.hostname
         self.weight = spec.weight
         self.priority = spec.priority
         self.locality = spec.locality
-        self.locality_weight = spec.locality_weight
-        self.metadata = spec.metadata
-        self.health_check_config = spec.health_check_config
         self.flags = (self.flags & ~_ANY_DISCOVERED) | _DISCOVERED.get(spec.health_status, NO_FLAGS)
+
+    def __getattr__(self, name: str) -> Any:
+        # Most of many hosts are never dialled. Of two threads that both make it, one makes its parts again.
+        if name != "destinations":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.destinations = Destinations()
+        return self.destinations
+
+    def _forget_destinations(self) -> None:
+        with suppress(AttributeError):  # nobody has asked yet
+            del self.destinations
+
+    @property
+    def address(self) -> str:
+        """An IP address, a name or a unix socket's path."""
+        return self.spec.address
+
+    @property
+    def alternates(self) -> tuple[tuple[str, int], ...]:
+        """Other addresses and ports of it."""
+        return self.spec.alternates
+
+    @property
+    def port(self) -> int:
+        """Its port, 0 of a unix socket."""
+        return self.spec.port
+
+    @property
+    def hostname(self) -> str:
+        """Its name for `auto_host_rewrite`, empty for none."""
+        return self.spec.hostname
+
+    @property
+    def locality_weight(self) -> int | None:
+        """The weight of its locality."""
+        return self.spec.locality_weight
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """What discovery says of it for balancers and transport sockets."""
+        return self.spec.metadata
+
+    @property
+    def health_check_config(self) -> Endpoint.HealthCheckConfig | None:
+        """How it is checked, other than its cluster says."""
+        return self.spec.health_check_config
 
     @property
     def labels(self) -> Mapping[str, Any]:
@@ -179,7 +212,7 @@ class Host:
     def start_afresh(self) -> None:
         """In a forked child: what was in flight ends in the parent."""
         self.active = 0
-        self.destinations.clear()
+        self._forget_destinations()
 
     def __repr__(self) -> str:
         health = (self.flags.name or str(int(self.flags))) if self.flags else "healthy"

@@ -29,7 +29,7 @@ def test_hosts_survive_a_refresh(make_upstream) -> None:
     upstream.update_hosts([spec(2, weight=7, health_status="DEGRADED"), spec(3)], 5.0)
     assert upstream.hosts[0] is kept
     assert kept.flags == HealthFlag.FAILED_OUTLIER_CHECK | HealthFlag.DEGRADED_EDS_HEALTH
-    assert (kept.weight, kept.created, upstream.hosts[1].created) == (7, 0.0, 5.0)
+    assert (kept.weight, kept.healthy_since, upstream.hosts[1].healthy_since) == (7, 0.0, 5.0)
 
 
 def test_health_that_discovery_takes_back_is_gone(make_upstream) -> None:
