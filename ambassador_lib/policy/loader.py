@@ -20,6 +20,7 @@ from .policy_warning import PolicyWarning
 from .runtime_layers import read_runtime
 from .scalars import kind
 from .schema import envoy
+from .uncollected import uncollected
 from .walk import Walk
 from .yaml_nodes import Node, from_file, from_python
 
@@ -28,6 +29,7 @@ _BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 _TEXT_FORMATS = (".pb", ".pb_text", ".pb.txt", ".textproto")
 
 
+@uncollected()
 def load(path: str | os.PathLike[str]) -> Policy:
     """Read a file."""
     name = os.fspath(path)
@@ -49,6 +51,7 @@ def _unread_help(name: str, error: OSError) -> str:
     return f"looked in {Path.cwd()}" if isinstance(error, FileNotFoundError) and not Path(name).is_absolute() else ""
 
 
+@uncollected()
 def parse(document: str | Mapping[str, Any], *, source: str | None = None) -> Policy:
     """Read a document."""
     if isinstance(document, str):

@@ -24,6 +24,7 @@ from .model.tls import Secret
 from .parsed import ParsedMessage, Place
 from .scalars import kind
 from .schema import envoy
+from .uncollected import uncollected
 from .walk import Walk
 from .yaml_nodes import Node, from_file
 
@@ -107,6 +108,7 @@ def _only(response: Response[T], source: str, name: str) -> T | None:
     return None
 
 
+@uncollected()
 def _read(content: bytes, source: str, expected: type[T], check: Check) -> Response[T]:
     items = _items(_document(content, source))
     walk = _ResourceWalk()

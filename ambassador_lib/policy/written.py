@@ -37,6 +37,7 @@ from .python_scalars import described, read_plain, read_value
 from .scalars import Unreadable, nearest, read_struct
 from .schema import Schema, envoy
 from .support import CHOICES, REFUSED_VALUES, flattened_from
+from .uncollected import uncollected
 from .yaml_nodes import from_python
 
 _AT = "<python>"
@@ -331,6 +332,7 @@ def _is_unset(field: Field | None, kept: object) -> bool:
     return not kept
 
 
+@uncollected()
 def read_written(
     listeners: Iterable[Listener],
     clusters: Iterable[Cluster],

@@ -287,7 +287,7 @@ class Upstream:
         # A LOGICAL_DNS cluster is one host whose address moves: what is known of it stays (semantics 8.1).
         host.flags = predecessor.flags
         host.outlier = predecessor.outlier
-        host.created, host.healthy_since = predecessor.created, predecessor.healthy_since
+        host.healthy_since = predecessor.healthy_since
 
     def _outlives_discovery(self, host: Host) -> bool:
         """Whether an unlisted host goes on (semantics 6.2)."""

@@ -151,3 +151,23 @@ def test_protobufs_runtime_is_not_imported() -> None:
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert ran.stdout.strip() == "[]"
+
+
+READ_ONCE_AND_AGAIN = """
+import gc, weakref
+from ambassador_lib.policy import Policy, schema
+document = {"static_resources": {"clusters": [{"name": "c", "type": "EDS", "eds_cluster_config": {"eds_config": {
+    "path_config_source": {"path": "/dev/null"}}}}]}}
+Policy.parse(document)
+gc.collect(0)
+assert schema._last() is None
+Policy.parse(document)
+kept = schema.envoy()
+Policy.parse(document)
+assert schema.envoy() is kept
+"""
+
+
+def test_a_process_that_reads_one_policy_keeps_no_schema() -> None:
+    """Behind the first policy the schema goes with the next young collection; who reads again keeps it."""
+    subprocess.run([sys.executable, "-c", READ_ONCE_AND_AGAIN], check=True, timeout=60)

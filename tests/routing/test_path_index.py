@@ -69,3 +69,22 @@ def test_more_routes_are_no_more_to_try(kind: str) -> None:
         sent = target.format(number, "1" * (number % 50))
         assert [str(number)] == [found.name for found in index.candidates(sent)]
         assert str(number) == name_of(routing, call_to(sent))
+
+
+def test_routes_that_nobody_calls_are_not_made() -> None:
+    """A look-up makes the routes of its path alone, once; they come in the order of the file."""
+    made: list[int] = []
+    host = virtual_host(
+        *(route(str(number), match=RouteMatch(prefix=f"/service{number % 100}/")) for number in range(1000))
+    )
+    compiled = table(host).virtual_hosts[0]
+
+    def make(place: int) -> Any:
+        made.append(place)
+        return compiled.route(place)
+
+    index = PathIndex(host.routes, make)
+    for _ in range(2):
+        assert [found.place for found in index.candidates("/service7/x")] == list(range(7, 1000, 100))
+    assert made == list(range(7, 1000, 100))
+    assert compiled.route(7) is compiled.route(7)
