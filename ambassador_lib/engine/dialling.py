@@ -8,7 +8,6 @@ import socket
 import ssl
 
 from ..errors import UpstreamConnectError, connect_failure
-from .tls import Unverified
 
 ATTEMPT_DELAY = 0.3
 """Seconds without an answer after which the next of a host's addresses is tried, beside the one before; Envoy's."""
@@ -28,6 +27,10 @@ def unix_sockets() -> int:
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     return family
+
+
+class Unverified(ValueError):  # noqa: N818 - a reason for a connect failure, never seen by callers
+    """The chain may be fine, but this is not the certificate that was asked for."""
 
 
 def bare(host: str) -> str | bytes:

@@ -23,6 +23,7 @@ from ..policy.model.tls import (
     UpstreamTlsContext,
 )
 from .der import key_usage, subject_public_key_info
+from .dialling import Unverified
 from .tls_context import is_untrusting, new_context, present, trust
 from .tls_names import dns_name_matches, is_name, listed, name_checks
 from .tls_sessions import Sessions
@@ -35,10 +36,6 @@ KEY_ENCIPHERMENT = 0x20
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Unverified(ValueError):  # noqa: N818 - a reason for a connect failure, never seen by callers
-    """The chain may be fine, but this is not the certificate that was asked for."""
 
 
 class Current(Protocol[T_co]):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..policy.model.tls import UpstreamTlsContext
-from .tls import ALPN, Secrets, TlsSettings
-
 if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, TransportSocket
     from ..policy.model.core import Metadata
+    from .tls import Secrets, TlsSettings
 
 METADATA = "envoy.transport_socket_match"
 """The name under which endpoints say what `match` asks for."""
@@ -29,12 +27,16 @@ class TransportSockets:
     def of(cls, cluster: Cluster, secrets: Secrets | None = None) -> TransportSockets:
         """Read certificates and keys, once; `ValueError` tells what is wrong with them."""
         options = cluster.http_protocol_options
-        alpn = ALPN["http1" if options is None else options.protocol]
 
         def settings(socket: TransportSocket | None) -> TlsSettings | None:
-            if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+            if socket is None:
                 return None
-            return TlsSettings(socket.typed_config, alpn, secrets)
+            from ..policy.model.tls import UpstreamTlsContext
+            from .tls import ALPN, TlsSettings  # 0.2 MB, for clusters that speak TLS
+
+            if not isinstance(socket.typed_config, UpstreamTlsContext):
+                return None
+            return TlsSettings(socket.typed_config, ALPN["http1" if options is None else options.protocol], secrets)
 
         return cls(
             settings(cluster.transport_socket),

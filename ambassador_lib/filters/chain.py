@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..call import INFINITY, Answer, Call, Handler, Next
 from ..policy.model import FilterConfig, HttpConnectionManager, HttpFilter, Router
-from ..policy.model.filters import PER_ROUTE
 from .base import Filter, FilterContext, Layer, Respond, Scope
-from .registry import make
 
 if TYPE_CHECKING:
     from ..policy.model import RouteConfiguration
@@ -32,7 +30,7 @@ class FilterChain:
 
     def __init__(self, manager: HttpConnectionManager, context: FilterContext, idle_timeout: float | None) -> None:
         self.filters: list[tuple[HttpFilter, Filter]] = [
-            (one, make(one.typed_config, context))
+            (one, _made(one.typed_config, context))
             for one in manager.http_filters
             if one.typed_config is not None and not isinstance(one.typed_config, Router)
         ]
@@ -79,6 +77,8 @@ class TableFilters:
 
     def _of(self, index: int, scope: Scope) -> Iterator[Layer]:
         """Yield the layer of one filter, none where it is off."""
+        from ..policy.model.filters import PER_ROUTE  # 0.2 MB, for policies with filters
+
         http_filter, made = self._filters[index]
         kind = PER_ROUTE.get(type(http_filter.typed_config)) or ()
         disabled, settings = http_filter.disabled, []
@@ -133,6 +133,12 @@ class _Handle:
     def __init__(self, layer: Layer) -> None:
         assert layer.handle is not None
         self.handle = layer.handle
+
+
+def _made(config: Any, context: FilterContext) -> Filter:
+    from .registry import make  # with the messages of all filters
+
+    return make(config, context)
 
 
 def _upstream(manager: HttpConnectionManager, context: FilterContext) -> object:

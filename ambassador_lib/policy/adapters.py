@@ -10,13 +10,10 @@ from .breaker_metadata import read_circuit_breaker
 from .dns_adapter import dns_cluster, resolution_config
 from .lb_adapter import load_balancing_policy
 from .messages import CLASSES
-from .model.access_log import AccessLog
 from .model.cluster import HttpProtocolOptions
 from .model.core import ConfigSource, PathConfigSource
-from .model.extra_requests import TypedExtensionConfig
 from .model.listener import RequestIDExtension, Router
 from .model.route import FilterConfig, PreviousHostsPredicate, RetryPolicy
-from .model.tls import CommonTlsContext
 from .parsed import ParsedMessage, Value
 from .support import HARMLESS_FILTERS, LOGGERS, STATS_FILTERS, TRACERS
 
@@ -29,6 +26,7 @@ _COMMON_OPTIONS = (
     "idle_timeout", "max_requests_per_connection", "max_connection_duration", "max_stream_duration",
     "max_headers_count", "max_response_headers_kb",
 )  # fmt: skip
+_TLS = "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext"
 _TYPE = "type.googleapis.com/"
 
 
@@ -310,11 +308,11 @@ ADAPTERS: dict[str, Adapter] = {
     FilterConfig.PROTO: Adapter(_filter_config),
     RetryPolicy.RetryPriority.PROTO: Adapter(_typed_only),
     "envoy.config.core.v3.TransportSocket": Adapter(_typed_only),
-    AccessLog.PROTO: Adapter(_access_log),
+    "envoy.config.accesslog.v3.AccessLog": Adapter(_access_log),
     RequestIDExtension.PROTO: Adapter(_typed_only),
-    TypedExtensionConfig.PROTO: Adapter(_typed_only),
+    "envoy.config.core.v3.TypedExtensionConfig": Adapter(_typed_only),
     "envoy.config.core.v3.CidrRange": Adapter(_cidr_range, frozenset({"prefix_len"})),
-    CommonTlsContext.PROTO: Adapter(_common_tls_context, frozenset({"tls_certificates"})),
+    _TLS: Adapter(_common_tls_context, frozenset({"tls_certificates"})),
     _HPO: Adapter(_protocol_options),
     "envoy.config.cluster.v3.Cluster": Adapter(
         _cluster, frozenset({"http_protocol_options", "dns_resolution_config", "max_requests_per_connection"})

@@ -7,16 +7,13 @@ import ipaddress
 from . import sources
 from .check_balancing import check_balancing
 from .check_extra_requests import check_mirrors
-from .check_filters import check_upstream_filters
 from .check_health import check_health_check
 from .check_listeners import check_protocol
 from .check_routes import check_regexes, check_retry_policy
 from .check_sources import check_source
-from .check_tls import check_tls
 from .findings import Findings
 from .model.cluster import Cluster, ClusterLoadAssignment, Endpoint
 from .model.core import SocketAddress
-from .model.tls import RawBuffer, UpstreamTlsContext
 
 
 def check_cluster(findings: Findings, cluster: Cluster) -> None:
@@ -29,7 +26,10 @@ def check_cluster(findings: Findings, cluster: Cluster) -> None:
     _check_health_check_names(findings, cluster)
     if cluster.http_protocol_options is not None:
         options = cluster.http_protocol_options
-        check_upstream_filters(findings, options, "http_filters", options.http_filters)
+        if options.http_filters:
+            from .check_filters import check_upstream_filters
+
+            check_upstream_filters(findings, options, "http_filters", options.http_filters)
     for health_check in cluster.health_checks:
         check_health_check(findings, health_check, cluster)
     outlier = cluster.outlier_detection
@@ -142,17 +142,24 @@ def _check_dns(findings: Findings, cluster: Cluster) -> None:
 
 def _check_transport_socket(findings: Findings, cluster: Cluster) -> None:
     sockets = [cluster.transport_socket, *(match.transport_socket for match in cluster.transport_socket_matches)]
+    speaks_tls = False
     for socket in sockets:
-        config = socket.typed_config if socket is not None else None
+        if socket is None or socket.typed_config is None:
+            continue
+        from .check_tls import check_tls  # 0.1 MB with the messages that it knows
+        from .model.tls import RawBuffer, UpstreamTlsContext
+
+        config = socket.typed_config
         if isinstance(config, UpstreamTlsContext):
+            speaks_tls = True
             check_tls(findings, config, cluster)
-        elif config is not None and not isinstance(config, RawBuffer):
+        elif not isinstance(config, RawBuffer):
             findings.fault(socket, "typed_config", f"{type(config).__name__} is not a transport socket")
     options = cluster.http_protocol_options
     if options is None or options.protocol != "auto":
         return
     # With matches the cluster's own socket may be for nobody; Envoy asks no more of them than this.
-    if not any(socket is not None and isinstance(socket.typed_config, UpstreamTlsContext) for socket in sockets):
+    if not speaks_tls:
         findings.fault(options, "auto_config", "auto_config chooses by ALPN and needs TLS", "add a transport_socket")
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..algorithms import header_format
 from . import alike
 from .findings import Findings
 from .model.core import HeaderChange
-from .model.extra_requests import (
-    AllowListedRoutesConfig,
-    InternalRedirectPolicy,
-    PreviousRoutesConfig,
-    RequestMirrorPolicy,
-    SafeCrossSchemeConfig,
-)
 from .model.route import RouteConfiguration
+
+if TYPE_CHECKING:
+    from .model.extra_requests import InternalRedirectPolicy, RequestMirrorPolicy
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 """The statuses that Envoy follows; it passes over others in `redirect_response_codes`."""
-_PREDICATES = (AllowListedRoutesConfig, PreviousRoutesConfig, SafeCrossSchemeConfig)
 
 
 class Mirroring(Protocol):
@@ -56,12 +51,15 @@ def _check_mutation(findings: Findings, mutation: HeaderChange) -> None:
 
 def check_internal_redirects(findings: Findings, policy: InternalRedirectPolicy) -> None:
     """Check which redirects are followed, and what they take along."""
+    from .model.extra_requests import AllowListedRoutesConfig, PreviousRoutesConfig, SafeCrossSchemeConfig
+
+    predicates = (AllowListedRoutesConfig, PreviousRoutesConfig, SafeCrossSchemeConfig)
     for status in policy.redirect_response_codes:
         if status not in REDIRECTS:
             message = f"no effect: {status} is not followed, only {', '.join(map(str, sorted(REDIRECTS)))}"
             findings.warn(policy, "redirect_response_codes", message)
     for predicate in policy.predicates:
-        if predicate.typed_config is not None and not isinstance(predicate.typed_config, _PREDICATES):
+        if predicate.typed_config is not None and not isinstance(predicate.typed_config, predicates):
             findings.fault(predicate, "typed_config", f"{predicate.name} is no predicate of internal redirects")
     for index, name in enumerate(policy.response_headers_to_copy):
         if name.startswith(":") or name.lower() == "host":

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ..algorithms import header_format
-from .check_routes import check_added
+from .check_routes import Level, check_added, levels
 from .check_secrets import check_secret
 from .findings import Findings
 from .model.extra_requests import TypedExtensionConfig
@@ -33,11 +33,9 @@ from .model.filters import (
     TokenBucket,
 )
 from .model.listener import HttpConnectionManager, HttpFilter, Router, UpstreamCodec
-from .model.route import FilterConfig, Route, RouteConfiguration, VirtualHost, WeightedCluster
+from .model.route import FilterConfig
 
 _LAST_GRPC_STATUS = 16
-
-Level = RouteConfiguration | VirtualHost | Route | WeightedCluster.ClusterWeight
 
 
 def _check_mutations(findings: Findings, config: HeaderMutation | HeaderMutationPerRoute) -> None:
@@ -198,17 +196,6 @@ def check_upstream_filters(findings: Findings, owner: object, field: str, filter
             findings.fault(owner, field, message, index=position)
         elif (check := _CHECKS.get(type(config))) is not None:
             check(findings, config)
-
-
-def levels(table: RouteConfiguration) -> Iterator[Level]:
-    """Yield all that may have a `typed_per_filter_config`."""
-    yield table
-    for host in table.virtual_hosts:
-        yield host
-        for route in host.routes:
-            yield route
-            split = route.route.weighted_clusters if route.route is not None else None
-            yield from split.clusters if split is not None else ()
 
 
 def filter_runtime_keys(manager: HttpConnectionManager) -> Iterator[str]:

@@ -6,13 +6,11 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from .check_extra_requests import check_mirrors, mirror_runtime_keys
-from .check_filters import check_filters, filter_runtime_keys
-from .check_logs import check_logs, log_runtime_keys
-from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route
+from .check_routes import check_mutations, check_regexes, check_retry_policy, check_route, levels
 from .check_sources import check_source
 from .findings import Findings
 from .model.core import Address, CidrRange, SocketAddress
-from .model.listener import Listener
+from .model.listener import HttpConnectionManager, Listener, Router
 from .model.route import RouteConfiguration, VirtualHost
 
 
@@ -25,7 +23,10 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
             listener, "bind_to_port", "no URL's address names this listener, only its virtual hosts' names do"
         )
     manager = listener.http_connection_manager
-    check_filters(findings, manager)
+    if not _has_the_router_alone(manager):
+        from .check_filters import check_filters
+
+        check_filters(findings, manager)
     if manager.strip_matching_host_port and manager.strip_any_host_port:
         message = "strip_matching_host_port and strip_any_host_port exclude one another"
         findings.fault(manager, "strip_any_host_port", message)
@@ -36,9 +37,27 @@ def check_listener(findings: Findings, listener: Listener, clusters: frozenset[s
         _check_range(findings, range_)
     if manager.rds is not None:
         check_source(findings, manager.rds.config_source)
-    check_logs(findings, manager)
+    if _has_logs(manager):
+        from .check_logs import check_logs
+
+        check_logs(findings, manager)
     if manager.route_config is not None:
         check_route_table(findings, manager.route_config, clusters)
+
+
+def _has_the_router_alone(manager: HttpConnectionManager) -> bool:
+    """Tell whether there is nothing to check of filters; all that they can be configured with is 0.3 MB of classes."""
+    if len(manager.http_filters) != 1:
+        return False
+    (only,) = manager.http_filters
+    router = only.typed_config
+    is_bare = isinstance(router, Router) and not (router.upstream_http_filters or only.disabled or only.is_optional)
+    table = manager.route_config
+    return is_bare and not (table is not None and any(level.typed_per_filter_config for level in levels(table)))
+
+
+def _has_logs(manager: HttpConnectionManager) -> bool:
+    return bool(manager.access_log) or manager.local_reply_config is not None
 
 
 def _check_address(findings: Findings, place: Address) -> None:
@@ -60,9 +79,16 @@ def check_protocol(findings: Findings, address: SocketAddress) -> None:
 
 def runtime_keys(listener: Listener) -> Iterator[str]:
     """Yield the runtime keys that the listener and its filters and logs read; one with a final dot is a family."""
-    yield from filter_runtime_keys(listener.http_connection_manager)
-    yield from log_runtime_keys(listener.http_connection_manager)
-    table = listener.http_connection_manager.route_config
+    manager = listener.http_connection_manager
+    if not _has_the_router_alone(manager):
+        from .check_filters import filter_runtime_keys
+
+        yield from filter_runtime_keys(manager)
+    if _has_logs(manager):
+        from .check_logs import log_runtime_keys
+
+        yield from log_runtime_keys(manager)
+    table = manager.route_config
     if table is not None:
         yield from mirror_runtime_keys(table)
     for route in (route for host in (table.virtual_hosts if table else ()) for route in host.routes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from ..algorithms import header_format, retry_on
@@ -22,8 +22,12 @@ from .model.route import (
     RetryPolicy,
     Route,
     RouteAction,
+    RouteConfiguration,
+    VirtualHost,
     WeightedCluster,
 )
+
+Level = RouteConfiguration | VirtualHost | Route | WeightedCluster.ClusterWeight
 
 _LARGEST_TOTAL = 2**32 - 1
 _LISTED = 10
@@ -204,3 +208,14 @@ def _check_substitution(findings: Findings, rewrite: RegexMatchAndSubstitute) ->
         if found[1] != "\\" and not (found[1].isdigit() and int(found[1]) <= groups):
             message = f"nothing will be replaced: {found[0]} is neither a group of the pattern nor an escaped backslash"
             findings.warn(rewrite, "substitution", message)
+
+
+def levels(table: RouteConfiguration) -> Iterator[Level]:
+    """Yield all that may have a `typed_per_filter_config`."""
+    yield table
+    for host in table.virtual_hosts:
+        yield host
+        for route in host.routes:
+            yield route
+            split = route.route.weighted_clusters if route.route is not None else None
+            yield from split.clusters if split is not None else ()

@@ -12,7 +12,6 @@ from .check_balancing import ROUTER_KEYS, cluster_runtime_keys
 from .check_clusters import check_cluster
 from .check_listeners import check_listener, runtime_keys
 from .check_metadata import check_metadata
-from .check_secrets import check_secrets
 from .check_sources import check_source
 from .check_zones import check_zones
 from .findings import Findings, Places
@@ -39,7 +38,10 @@ def collect(policy: Policy, places: Places) -> Findings:
     """Return everything wrong with a policy, and what its author should know."""
     findings = Findings(places)
     findings.secrets = policy.secrets
-    check_secrets(findings)
+    if policy.secrets:
+        from .check_secrets import check_secrets
+
+        check_secrets(findings)
     _check_names(findings, policy)
     clusters = frozenset(cluster.name for cluster in policy.clusters)
     # A cluster whose name could not be read may be the one that a route means.

@@ -13,6 +13,7 @@ from .descriptors import Field, Message
 from .parsed import ParsedMessage, Value
 from .schema import Schema
 from .support_notes import NOTES
+from .support_types import TYPES_ELSEWHERE
 
 BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 SAME, NOTED, REFUSED, NO_EFFECT = "same", "same, with a note", "refused", "no effect here"
@@ -97,7 +98,7 @@ def refused_types(schema: Schema) -> Mapping[str, str]:
         for name in sorted(schema.names)
         if name.startswith(("envoy.extensions.", "envoy.config.trace.")) and support.is_refused_extension(name)
     }
-    return {**known, **support.TYPES_ELSEWHERE}
+    return {**known, **TYPES_ELSEWHERE}
 
 
 def fields_set(parsed: ParsedMessage) -> Iterator[str]:

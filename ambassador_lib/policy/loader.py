@@ -6,14 +6,13 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PolicyError, PolicyFault
 from .build import Builder
 from .checks import collect
 from .dns_adapter import resolution_config
 from .findings import Places
-from .model.dynamic import DynamicResources
 from .parsed import ParsedMessage, Place
 from .policy import Policy
 from .policy_warning import PolicyWarning
@@ -23,6 +22,9 @@ from .schema import envoy
 from .uncollected import uncollected
 from .walk import Walk
 from .yaml_nodes import Node, from_file, from_python
+
+if TYPE_CHECKING:
+    from .model.dynamic import DynamicResources
 
 _log = logging.getLogger("ambassador_lib.policy")
 _BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from .messages import CLASSES
 from .model.message import names_of
-from .support_ignored import IGNORED
-from .support_refused import REFUSED, REFUSED_VALUES
-from .support_types import TYPE_REFUSALS, TYPES_ELSEWHERE
+from .support_values import REFUSED_VALUES
 
 __all__ = [
     "CHOICES", "HARMLESS_FILTERS", "IGNORED_INSIDE", "NEWER_BOOLEANS", "NEWER_FIELDS", "REFUSED_VALUES",
-    "STATS_FILTERS", "TRACERS", "TYPES_ELSEWHERE", "Verdict", "field_support", "flattened_from", "is_opaque_type",
+    "STATS_FILTERS", "TRACERS", "Verdict", "field_support", "flattened_from", "is_opaque_type",
     "is_refused_extension", "is_supported_type", "newer_fields", "supported_types", "type_refusal",
 ]  # fmt: skip
 
@@ -190,15 +188,19 @@ IGNORED_INSIDE = Verdict(acts=False)
 
 def field_support(message: str, field: str) -> Verdict:
     """Tell what happens to a field that a document sets."""
-    name = f"{message}.{field}"
-    if (reason := REFUSED.get(name)) is not None:
-        return Verdict(refused=True, text=reason)
-    if (reason := IGNORED.get(name)) is not None:
-        return Verdict(acts=False, text=f"no effect: {reason}")
     if field in ADAPTED.get(message, ()):
         return _USED
     if message in CLASSES and field in names_of(CLASSES[message]):
         return _USED
+    from .support_ignored import IGNORED  # the tables of what is not used are 0.1 MB
+
+    name = f"{message}.{field}"
+    if (reason := IGNORED.get(name)) is not None:
+        return Verdict(acts=False, text=f"no effect: {reason}")
+    from .support_refused import REFUSED
+
+    if (reason := REFUSED.get(name)) is not None:
+        return Verdict(refused=True, text=reason)
     return Verdict(refused=True, text=f"{field} is known to Envoy but not supported by ambassador_lib")
 
 
@@ -220,6 +222,8 @@ def is_opaque_type(name: str) -> bool:
 
 def type_refusal(name: str) -> str:
     """Say why a known type cannot stand in an `Any`."""
+    from .support_types import TYPE_REFUSALS
+
     for pattern, message in TYPE_REFUSALS:
         if found := re.match(pattern, name):
             return found.expand(message)
@@ -238,4 +242,6 @@ def newer_fields(message: str) -> list[str]:
 
 def is_refused_extension(name: str) -> bool:
     """Tell whether a type is refused with a reason of its own, rather than for being unknown to us."""
+    from .support_types import TYPE_REFUSALS
+
     return not is_supported_type(name) and any(re.match(pattern, name) for pattern, _ in TYPE_REFUSALS)

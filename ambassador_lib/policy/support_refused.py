@@ -5,6 +5,8 @@ What stands neither here nor in the model is refused too, with a message that on
 
 from __future__ import annotations
 
+from .support_values import ORIGINAL
+
 _BIND = "connections with upstreams are not bound to an address of their own"
 _CHAIN = "one filter chain without conditions is supported: a call's URL names the listener"
 _NAMED = "endpoints are named where they stand, in lb_endpoints"
@@ -15,10 +17,6 @@ _FILTERS = "settings of HTTP filters are not supported yet: the router is the on
 _OVERRIDE = "no filter here overrides the host"
 _PLUGIN = "cluster specifier plugins are not supported: use cluster, cluster_header or weighted_clusters"
 _RETRY = "retry policies that are extensions are not supported: use retry_policy"
-_ORIGINAL = (
-    "ORIGINAL_DST clusters are not supported: nothing is redirected inside the process, and hosts named by "
-    "x-envoy-original-dst-host are not supported yet"
-)
 
 _BY_MESSAGE: dict[str, dict[str, str]] = {
     "envoy.config.bootstrap.v3.Bootstrap": {
@@ -140,7 +138,7 @@ _BY_MESSAGE: dict[str, dict[str, str]] = {
         "upstream_config": "HTTP is carried as HTTP: tunnels through an upstream are not supported",
         "transport_socket_matcher": "choosing a transport socket by a matcher tree is not supported: use "
         "transport_socket_matches",
-        "original_dst_lb_config cleanup_interval": _ORIGINAL,
+        "original_dst_lb_config cleanup_interval": ORIGINAL,
     },
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
         "override_host_status": _OVERRIDE,
@@ -222,14 +220,4 @@ REFUSED: dict[str, str] = {
     for message, groups in _BY_MESSAGE.items()
     for fields, reason in groups.items()
     for field in fields.split()
-}
-
-REFUSED_VALUES: dict[str, dict[str, str]] = {
-    "envoy.config.cluster.v3.Cluster.type": {
-        "ORIGINAL_DST": _ORIGINAL,
-    },
-    "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type": {
-        "OTHER_NAME": "SANs of type OTHER_NAME are not supported: Python's ssl module does not read them",
-    },
-    "envoy.config.core.v3.HealthCheck.HttpHealthCheck.codec_client_type": {"HTTP3": "HTTP/3 is not supported"},
 }

@@ -266,13 +266,8 @@ class Walk:
             return ParsedMessage(_ANY, place, doubtful=True)
         name = url.rpartition("/")[2]
         descriptor = self._schema.find(name)
-        if descriptor is None and name in support.TYPES_ELSEWHERE:
-            self.faults.append(at.fault(support.TYPES_ELSEWHERE[name]))
-            return ParsedMessage(_ANY, place, doubtful=True)
         if descriptor is None:
-            near = self._schema.nearest(name)
-            hint = f"did you mean {_ANY_PREFIX}{near}?" if near else ""
-            self.faults.append(at.fault(f"unknown type {url!r}", hint))
+            self.faults.append(self._unknown_type(url, at))
             return ParsedMessage(_ANY, place, doubtful=True)
         if acts and not support.is_supported_type(descriptor.full_name):
             self._refuse(at.fault(support.type_refusal(descriptor.full_name)))
@@ -282,6 +277,15 @@ class Walk:
             return ParsedMessage(descriptor.full_name, place)  # these have JSON forms of their own; nobody reads them
         content = {key: item for key, item in node.value.items() if key != "@type"}
         return self._message(Node(content, node.at), descriptor, place, acts=acts)
+
+    def _unknown_type(self, url: str, at: Place) -> PolicyFault:
+        from .support_types import TYPES_ELSEWHERE
+
+        name = url.rpartition("/")[2]
+        if name in TYPES_ELSEWHERE:
+            return at.fault(TYPES_ELSEWHERE[name])
+        near = self._schema.nearest(name)
+        return at.fault(f"unknown type {url!r}", f"did you mean {_ANY_PREFIX}{near}?" if near else "")
 
 
 def _takes_null(field: Field) -> bool:

@@ -17,6 +17,7 @@ from .breaker_metadata import check_setting, read_circuit_breaker
 from .constraints import check_oneofs, check_rules
 from .descriptors import Field, Message
 from .findings import Places
+from .messages import hints_of
 from .model.access_log import AccessLog, FileAccessLog, StderrAccessLog, StdoutAccessLog
 from .model.cluster import CircuitBreaker, Cluster, TransportSocket
 from .model.core import FractionalPercent, FrozenDict, Metadata, Node
@@ -181,10 +182,10 @@ class Written:
     def _message(self, given: Any, place: Place) -> _Read:
         if isinstance(given, Metadata):
             return self._metadata(given, place)
-        cls = type(given)
+        cls: Any = type(given)
         parsed = ParsedMessage(getattr(cls, "PROTO", ""), place)
         descriptor = self._schema.find(parsed.name)
-        hints = typing.get_type_hints(cls)
+        hints = hints_of(cls)
         kept: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             of = self._descriptor(descriptor, field.name)

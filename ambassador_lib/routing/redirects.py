@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..policy.model.extra_requests import (
-    AllowListedRoutesConfig,
-    InternalRedirectPolicy,
-    PreviousRoutesConfig,
-    SafeCrossSchemeConfig,
-)
 from .mutations import set_lower_header
 
 if TYPE_CHECKING:
     from ..call import Call, Header
+    from ..policy.model.extra_requests import InternalRedirectPolicy
     from ..policy.model.route import RouteAction
 
 FOLLOWED = frozenset((301, 302, 303, 307, 308))
@@ -87,6 +82,10 @@ class Redirects:
         return kept + [(name, value) for name, values in copied for value in values]
 
     def _approved(self, call: Call, scheme: str) -> bool:
+        if not self._predicates:
+            return True
+        from ..policy.model.extra_requests import AllowListedRoutesConfig, PreviousRoutesConfig, SafeCrossSchemeConfig
+
         state, name = call.redirection, call.route.name
         for predicate in self._predicates:
             if isinstance(predicate, AllowListedRoutesConfig) and name not in predicate.allowed_route_names:
@@ -105,6 +104,8 @@ def compile_redirects(action: RouteAction, route_name: str) -> Redirects | None:
     """Make a route's policy ready; the deprecated fields count where there is no policy."""
     policy = action.internal_redirect_policy
     if policy is None and action.internal_redirect_action == "HANDLE_INTERNAL_REDIRECT":
+        from ..policy.model.extra_requests import InternalRedirectPolicy
+
         policy = InternalRedirectPolicy(max_internal_redirects=action.max_internal_redirects)
     return None if policy is None else Redirects(policy, route_name)
 

@@ -12,7 +12,8 @@ from ambassador_lib.algorithms.health import CheckResult
 from ambassador_lib.discovery import health_check as health_check_module
 from ambassador_lib.discovery import start
 from ambassador_lib.discovery.health_check import rules_of
-from ambassador_lib.policy.model.cluster import CommonLbConfig, Endpoint, HealthCheck, OutlierDetection
+from ambassador_lib.policy.model.balancing import CommonLbConfig
+from ambassador_lib.policy.model.cluster import Endpoint, HealthCheck, OutlierDetection
 from ambassador_lib.upstream.host import HealthFlag
 
 PASSED, REFUSED, UNREACHABLE = CheckResult.PASSED, CheckResult.REFUSED, CheckResult.UNREACHABLE

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from ambassador_lib.errors import PolicyError
-from ambassador_lib.policy import Policy
-from ambassador_lib.policy.messages import CLASSES
+from ambassador_lib.policy import Policy, model
+from ambassador_lib.policy.messages import CLASSES, classes_of
 from ambassador_lib.policy.model.message import names_of
 from ambassador_lib.policy.schema import envoy
 from ambassador_lib.policy.support import ADAPTED, NEWER_FIELDS
 from ambassador_lib.policy.support_ignored import IGNORED
-from ambassador_lib.policy.support_refused import REFUSED, REFUSED_VALUES
+from ambassador_lib.policy.support_refused import REFUSED
+from ambassador_lib.policy.support_values import REFUSED_VALUES
 
 from .documents import ROUTER, TYPE, document, protocol_options
 
@@ -210,3 +215,34 @@ def test_weights_by_load_reports_are_refused_where_they_would_matter(kind: str, 
         assert refused and "several endpoints to weigh" in str(error)
     else:
         assert not refused
+
+
+def test_every_class_of_the_model_is_found() -> None:
+    """The table of messages names every class that a module of the model has, and none that it has not."""
+    package = Path(model.__path__[0])
+    modules = [
+        ".".join(file.relative_to(package).with_suffix("").parts)
+        for file in package.rglob("*.py")
+        if file.name != "__init__.py"
+    ]
+    found = {
+        name: one
+        for module in modules
+        for name, one in classes_of(module).items()
+        if one.__module__ == f"{model.__name__}.{module}"
+    }
+    assert {name: CLASSES[name] for name in CLASSES} == found
+
+
+def test_a_simple_policy_loads_few_messages() -> None:
+    """What a policy does not name is not imported: filters, access logs, TLS, rate limits."""
+    document = """
+import sys
+from ambassador_lib.policy import Policy
+Policy.parse({"static_resources": {"clusters": [{"name": "c", "type": "EDS", "eds_cluster_config": {"eds_config": {
+    "path_config_source": {"path": "/dev/null"}}}}]}})
+rare = ("access_log", "filters.fault", "rate_limit", "tls", "hashing", "matching", "dynamic")
+print([name for name in rare if f"ambassador_lib.policy.model.{name}" in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", document], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.strip() == "[]"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambassador_lib.policy.model.cluster import ClusterLoadAssignment, CommonLbConfig, LeastRequestLbConfig
+from ambassador_lib.policy.model.balancing import CommonLbConfig, LeastRequestLbConfig
+from ambassador_lib.policy.model.cluster import ClusterLoadAssignment
 from ambassador_lib.policy.model.core import Percent
 from ambassador_lib.upstream.host import HealthFlag, HostSpec
 from ambassador_lib.upstream.lb_context import LbContext

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambassador_lib.policy.model.cluster import CommonLbConfig, OutlierDetection
+from ambassador_lib.policy.model.balancing import CommonLbConfig
+from ambassador_lib.policy.model.cluster import OutlierDetection
 from ambassador_lib.policy.model.core import Percent
 from ambassador_lib.upstream.host import HealthFlag, Host
 from ambassador_lib.upstream.outlier import LocalOrigin, Outcome, Settings, grpc_outcome

@@ -4,7 +4,8 @@ from threading import Barrier, Thread
 
 import pytest
 
-from ambassador_lib.policy.model.cluster import CommonLbConfig, Endpoint, HealthCheck
+from ambassador_lib.policy.model.balancing import CommonLbConfig
+from ambassador_lib.policy.model.cluster import Endpoint, HealthCheck
 from ambassador_lib.upstream.host import MAX_DESTINATIONS, HealthFlag, Host, HostSpec
 
 CHECKS = (HealthCheck(timeout=1, interval=1, unhealthy_threshold=1, healthy_threshold=1),)

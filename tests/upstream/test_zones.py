@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ambassador_lib.policy.model.cluster import Cluster, CommonLbConfig
+from ambassador_lib.policy.model.balancing import CommonLbConfig
+from ambassador_lib.policy.model.cluster import Cluster
 from ambassador_lib.upstream.host import HealthFlag, HostSpec
 from ambassador_lib.upstream.lb_context import LbContext
 from ambassador_lib.upstream.upstream import Upstream

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .core import DataSource, FractionalPercent, HeaderValueOption, RuntimeUInt32, SubstitutionFormatString
-from .matcher import HeaderMatcher
 from .message import message
+
+if TYPE_CHECKING:
+    from .core import DataSource, FractionalPercent, HeaderValueOption, RuntimeUInt32, SubstitutionFormatString
+    from .matcher import HeaderMatcher
+
 
 _FILTERS = "envoy.config.accesslog.v3"
 

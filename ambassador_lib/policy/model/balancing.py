@@ -6,10 +6,14 @@ The newer `load_balancing_policy` is read into the same classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .core import NOTHING, Percent
+from .core import NOTHING
 from .message import message
+
+if TYPE_CHECKING:
+    from .core import Percent
+
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .balancing import (
-    CommonLbConfig,
-    LbSubsetConfig,
-    LeastRequestLbConfig,
-    MaglevLbConfig,
-    RingHashLbConfig,
-    RoundRobinLbConfig,
-)
-from .core import (
-    NOTHING,
-    Address,
-    ConfigSource,
-    FractionalPercent,
-    HeaderValueOption,
-    Int64Range,
-    Locality,
-    Metadata,
-    Percent,
-    StringMatcher,
-)
-from .extra_requests import RequestMirrorPolicy
-from .hashing import HashPolicy
-from .listener import HttpFilter
-from .matching import MatchPredicate
+from .core import NOTHING
 from .message import message
-from .route import RetryPolicy
+
+if TYPE_CHECKING:
+    from .balancing import (
+        CommonLbConfig,
+        LbSubsetConfig,
+        LeastRequestLbConfig,
+        MaglevLbConfig,
+        RingHashLbConfig,
+        RoundRobinLbConfig,
+    )
+    from .core import (
+        Address,
+        ConfigSource,
+        FractionalPercent,
+        HeaderValueOption,
+        Int64Range,
+        Locality,
+        Metadata,
+        Percent,
+        StringMatcher,
+    )
+    from .extra_requests import RequestMirrorPolicy
+    from .hashing import HashPolicy
+    from .listener import HttpFilter
+    from .matching import MatchPredicate
+    from .route import RetryPolicy
 
 
 @message

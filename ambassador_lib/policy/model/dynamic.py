@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from .cluster import DnsResolutionConfig
-from .core import ConfigSource
 from .message import message
+
+if TYPE_CHECKING:
+    from .cluster import DnsResolutionConfig
+    from .core import ConfigSource
 
 
 @message

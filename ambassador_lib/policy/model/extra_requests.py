@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .core import HeaderChange, RuntimeFractionalPercent
 from .message import message
+
+if TYPE_CHECKING:
+    from .core import HeaderChange, RuntimeFractionalPercent
 
 
 @message

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from .core import RegexMatchAndSubstitute
 from .message import message
+
+if TYPE_CHECKING:
+    from .core import RegexMatchAndSubstitute
+
 
 _PROTO = "envoy.config.route.v3.RouteAction.HashPolicy"
 

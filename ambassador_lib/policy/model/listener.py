@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .access_log import AccessLog, LocalReplyConfig
-from .core import Address, CidrRange, ConfigSource, Percent
 from .message import message
-from .route import RouteConfiguration
+
+if TYPE_CHECKING:
+    from .access_log import AccessLog, LocalReplyConfig
+    from .core import Address, CidrRange, ConfigSource, Percent
+    from .route import RouteConfiguration
 
 
 @message

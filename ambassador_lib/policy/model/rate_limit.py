@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from .matcher import HeaderMatcher, QueryParameterMatcher
 from .message import message
+
+if TYPE_CHECKING:
+    from .matcher import HeaderMatcher, QueryParameterMatcher
+
 
 _ACTION = "envoy.config.route.v3.RateLimit.Action"
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .core import (
-    NOTHING,
-    DataSource,
-    FractionalPercent,
-    HeaderValueOption,
-    Metadata,
-    RegexMatchAndSubstitute,
-    RegexMatcher,
-    RuntimeFractionalPercent,
-    StringMatcher,
-    SubstitutionFormatString,
-)
-from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
-from .hashing import HashPolicy
-from .matcher import HeaderMatcher, QueryParameterMatcher
+from .core import NOTHING
 from .message import message
-from .rate_limit import RateLimit
+
+if TYPE_CHECKING:
+    from .core import (
+        DataSource,
+        FractionalPercent,
+        HeaderValueOption,
+        Metadata,
+        RegexMatchAndSubstitute,
+        RegexMatcher,
+        RuntimeFractionalPercent,
+        StringMatcher,
+        SubstitutionFormatString,
+    )
+    from .extra_requests import HedgePolicy, InternalRedirectPolicy, RequestMirrorPolicy
+    from .hashing import HashPolicy
+    from .matcher import HeaderMatcher, QueryParameterMatcher
+    from .rate_limit import RateLimit
 
 
 @message

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from .core import ConfigSource, DataSource, StringMatcher, WatchedDirectory
 from .message import message
+
+if TYPE_CHECKING:
+    from .core import ConfigSource, DataSource, StringMatcher, WatchedDirectory
 
 
 @message
