@@ -10,6 +10,7 @@ from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace import propagation as trace_propagation
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .identity import tells_of_trace
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _W3C = frozenset({b"traceparent", b"tracestate"})
 _B3 = frozenset({b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"})
 NOTHING = Around(trace.INVALID_SPAN_CONTEXT)
+# Where an API has no such keys, its functions are asked.
+_SPAN_KEY: str = getattr(trace_propagation, "_SPAN_KEY", "")
+_BAGGAGE_KEY: str | None = getattr(baggage, "_BAGGAGE_KEY", None)
 _FLAGS = [b"%02x" % flags for flags in range(256)]
 _DEFAULT = {TraceContextTextMapPropagator, W3CBaggagePropagator}
 
@@ -62,19 +66,18 @@ class Propagation:
         is_w3c = self.default is not None and (wire is None or type(wire) is TraceContextTextMapPropagator)
         current = self.current()
         if current:
-            told = trace.get_current_span(current).get_span_context()
+            told = _span_in(current).get_span_context()
             if told.is_valid:
-                return current, Around(told), is_w3c and not baggage.get_all(current)
+                return current, Around(told), is_w3c and not _has_baggage(current)
         if is_w3c and not (may_tell and tells_of_trace(headers)):
-            return current, NOTHING, not (current and baggage.get_all(current))
+            return current, NOTHING, not (current and _has_baggage(current))
         carrier: dict[str, list[str]] = {}
         for name, value in headers:
             carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
         above = propagate.extract(carrier, current)
-        if wire is not None and not trace.get_current_span(above).get_span_context().is_valid:
+        if wire is not None and not _span_in(above).get_span_context().is_valid:
             above = wire.extract(carrier, above)
-        told = trace.get_current_span(above).get_span_context()
-        return above, Around(told), is_w3c and not baggage.get_all(above)
+        return above, Around(_span_in(above).get_span_context()), is_w3c and not _has_baggage(above)
 
 
 class _Asked:
@@ -93,6 +96,16 @@ def _current() -> Callable[[], Context]:
     ):
         return runtime._current_context.get
     return context.get_current
+
+
+def _span_in(context: Context) -> trace.Span:
+    """Return a context's current span; the public function has two more below it."""
+    span = context.get(_SPAN_KEY)
+    return span if isinstance(span, trace.Span) else trace.get_current_span(context)
+
+
+def _has_baggage(context: Context) -> bool:
+    return (_BAGGAGE_KEY is None or _BAGGAGE_KEY in context) and bool(baggage.get_all(context))
 
 
 def write_w3c(
