@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_status import is_grpc
 from ..call import Call
 from ..policy.model.core import RuntimeFractionalPercent
+from ..policy.model.route import RouteMatch
 from .draws import random_value, share
 from .regex import compile_regex
 from .request_parts import call_values, cookies_of, query_parameter
@@ -19,7 +21,7 @@ from .value_match import compile_string, compile_values
 
 if TYPE_CHECKING:
     from ..policy.model.matcher import HeaderMatcher, QueryParameterMatcher
-    from ..policy.model.route import CookieMatcher, RouteMatch
+    from ..policy.model.route import CookieMatcher
     from ..runtime.base import Random
 
 Condition = Callable[[Call], bool]
@@ -57,6 +59,13 @@ def compile_match(
         wanted = (match.tls_context.presented, match.tls_context.validated)
         conditions.append(never if True in wanted else always)
     return _all(conditions)
+
+
+def only_prefix(match: RouteMatch) -> str | None:
+    """Return the prefix of a route that asks for that and nothing else, `None` for all others."""
+    if match.prefix is None or "?" in match.prefix or match.case_sensitive is False:
+        return None
+    return match.prefix if replace(match, prefix=None, case_sensitive=None) == RouteMatch() else None
 
 
 def _all(conditions: list[Condition]) -> Condition:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
+from .match import only_prefix
 from .normalize import without_port
 from .path_index import PathIndex
 from .respond import TlsRedirect, forwarded_proto
@@ -66,7 +67,13 @@ class RouteTable:
                 return None, None
         if host.tls_redirect is not None and host.wants_tls(call):
             return host.compiled, host.tls_redirect
-        for route in host.few if host.index is None else host.index.candidates(call.target):
+        if host.index is None:
+            target = call.target
+            for prefix, route in host.few:
+                if route.matches(call) if prefix is None else target.startswith(prefix):
+                    return host.compiled, route
+            return host.compiled, None
+        for route in host.index.candidates(call.target):
             if route.matches(call):
                 return host.compiled, route
         return host.compiled, None
@@ -103,13 +110,14 @@ class _Host:
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
         self.index: PathIndex | None = None
-        self.few: tuple[CompiledRoute, ...] = ()
-        """The routes, where they are tried one after the other."""
+        self.few: tuple[tuple[str | None, CompiledRoute], ...] = ()
+        """The routes where they are tried one after the other, each with the prefix that is all it asks for, if so."""
         routes = compiled.model.routes
-        if len(routes) >= _INDEX_FROM and not settings.config.ignore_path_parameters_in_path_matching:
+        ignores = settings.config.ignore_path_parameters_in_path_matching
+        if len(routes) >= _INDEX_FROM and not ignores:
             self.index = PathIndex(routes, compiled.route)
         else:
-            self.few = compiled.routes
+            self.few = tuple((None if ignores else only_prefix(one.model.match), one) for one in compiled.routes)
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))

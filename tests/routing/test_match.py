@@ -18,7 +18,7 @@ from ambassador_lib.policy.model.core import (
 )
 from ambassador_lib.policy.model.matcher import HeaderMatcher, QueryParameterMatcher
 from ambassador_lib.policy.model.route import RouteMatch
-from ambassador_lib.routing.match import compile_match
+from ambassador_lib.routing.match import compile_match, only_prefix
 
 from .calls import Dice, call_to, name_of, route, table, virtual_host
 
@@ -46,6 +46,26 @@ def matches(match: RouteMatch, target: str = "/", **call: Any) -> bool:
 def test_paths(match: RouteMatch, yes: list[str], no: list[str]) -> None:
     """Every kind of path condition sees the path without its query."""
     assert [target for target in yes + no if matches(match, target)] == yes
+
+
+@pytest.mark.parametrize(
+    ("match", "prefix"),
+    [
+        (RouteMatch(prefix="/p"), "/p"),
+        (RouteMatch(prefix="", case_sensitive=True), ""),
+        (RouteMatch(prefix="/p?"), None),
+        (RouteMatch(prefix="/p", case_sensitive=False), None),
+        (RouteMatch(prefix="/p", headers=(HeaderMatcher(name="x-a"),)), None),
+        (RouteMatch(prefix="/p", query_parameters=(QueryParameterMatcher(name="a"),)), None),
+        (RouteMatch(prefix="/p", grpc=RouteMatch.GrpcRouteMatchOptions()), None),
+        (RouteMatch(prefix="/p", tls_context=RouteMatch.TlsContextMatchOptions(presented=True)), None),
+        (RouteMatch(path="/p"), None),
+        (RouteMatch(path_separated_prefix="/p"), None),
+    ],
+)
+def test_a_prefix_and_nothing_else_is_told(match: RouteMatch, prefix: str | None) -> None:
+    """A prefix stands for the whole condition exactly where nothing else is asked for."""
+    assert only_prefix(match) == prefix
 
 
 @given(st.text("/ab?", max_size=6), st.text("/ab", min_size=1, max_size=4).map(lambda text: "/" + text.strip("/")))

@@ -36,14 +36,14 @@ def padded(rules: list[RouteMatch]) -> list[RouteMatch]:
     return [RouteMatch(path=f"/never/{number}") for number in range(8)] + rules
 
 
-@given(st.lists(matches(), max_size=8), texts, st.booleans())
-@example([RouteMatch(prefix="/a/"), RouteMatch(prefix="/a")], "/a/b", False)
-@example([RouteMatch(prefix="/a"), RouteMatch(path="/a/b"), RouteMatch(prefix="/")], "/a/b?c", False)
-@example([RouteMatch(path_separated_prefix="/a/b"), RouteMatch(prefix="")], "/a/b", False)
-@example([RouteMatch(prefix="/"), RouteMatch(prefix="/a/b/")], "/a/b/", False)
-def test_the_first_that_matches_is_found(rules: list[RouteMatch], target: str, marked: bool) -> None:
-    """What the look-ups find is what trying one route after the other finds, in every order of the routes."""
-    routes = [route(str(number), match=rule) for number, rule in enumerate(padded(rules))]
+@given(st.lists(matches(), max_size=7), texts, st.booleans(), st.booleans())
+@example([RouteMatch(prefix="/a/"), RouteMatch(prefix="/a")], "/a/b", False, True)
+@example([RouteMatch(prefix="/a"), RouteMatch(path="/a/b"), RouteMatch(prefix="/")], "/a/b?c", False, True)
+@example([RouteMatch(path_separated_prefix="/a/b"), RouteMatch(prefix="")], "/a/b", False, True)
+@example([RouteMatch(prefix="/"), RouteMatch(prefix="/a/b/")], "/a/b/", False, True)
+def test_the_first_that_matches_is_found(rules: list[RouteMatch], target: str, marked: bool, many: bool) -> None:
+    """What is found is what trying one route after the other finds, in every order of the routes, few or many."""
+    routes = [route(str(number), match=rule) for number, rule in enumerate(padded(rules) if many else rules)]
     routing = table(virtual_host(*routes))
     call = call_to(target, headers=[("x-a", "1")] if marked else [])
     first = next((compiled.name for compiled in routing.routes if compiled.matches(call)), None)
