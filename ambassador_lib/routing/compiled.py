@@ -137,13 +137,8 @@ class CompiledRoute:
         self._settings = settings
         if answer or not _forwards(model):
             self._compile(answer)
-
-    def __getattr__(self, name: str) -> Any:
-        # Asked for what is not there yet, and never again. Of two threads that both compile, either's parts will do.
-        if name not in _COMPILED:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._compile(None)
-        return object.__getattribute__(self, name)
+        else:
+            self.__class__ = _LatentRoute
 
     def _compile(self, answer: Answer | None) -> None:
         model, virtual_host, settings = self.model, self.virtual_host, self._settings
@@ -307,6 +302,20 @@ def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = N
     if route is not None and route.idle_timeout is not None:
         idle = route.idle_timeout
     return idle or None
+class _LatentRoute(CompiledRoute):
+    """A route that nobody has looked at yet: the first look compiles it, and makes it one that is read without detours,
+    as CPython reads no object whose class looks after missing attributes."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _COMPILED:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._compile(None)  # of two threads that both do, either's parts will do
+        self.__class__ = CompiledRoute  # type: ignore[assignment]  # which it was but for this method
+        return getattr(self, name)
+
+
 
 
 def _pick_nothing(_call: Call, _random: Random) -> Choice | None:

@@ -11,6 +11,7 @@ import pytest
 
 from ambassador_lib.handlers.route import Ways
 from ambassador_lib.policy.model import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
+from ambassador_lib.routing.compiled import CompiledRoute
 from ambassador_lib.routing.table import RouteTable
 from ambassador_lib.runtime.clock import SystemClock
 
@@ -32,6 +33,7 @@ def test_a_route_is_compiled_by_the_first_look_at_it() -> None:
     first, second = table(2).routes
     assert first.timeout is None  # 0 s is none
     assert second.timeout == 1.0
+    assert type(first) is type(second) is CompiledRoute  # whose attributes are read without detours
     with pytest.raises(AttributeError, match="no attribute 'timeouts'"):
         second.timeouts  # noqa: B018
 
