@@ -28,15 +28,15 @@ def straight(observe: Observe, local_replies: LocalReplies, admit: Admit, choose
             try:
                 admit.prepare(call)
                 way = choose_route.way_of(call)
-                router = way.above
+                router, chain = way.above, way.chain
                 if router is None:
-                    response = await way.chain(call)
+                    response = await chain(call)
                 elif (answer := router.answer(call)) is not None:
                     response = answer
                 else:
                     try:
                         router.request(call)
-                        response = await way.chain(call)
+                        response = await chain(call)
                     except AmbassadorError as error:
                         router.failed(call, error)
                         raise
