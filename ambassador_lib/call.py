@@ -170,11 +170,11 @@ class Call:
     __slots__ = (
         "__dict__", "__weakref__", "_releases", "app_at", "attempt", "attempted_priorities", "authority", "body",
         "body_limit", "buffered", "bytes_sent", "choice", "cluster", "deadline", "destination", "edge", "endpoint",
-        "grant", "has_rare_bounds", "headers", "idle_at", "idle_timeout", "internal", "listener", "method",
-        "on_connected", "on_exchange", "on_host", "overrides", "per_try_timeout", "read_timeout", "redirection",
-        "report", "request", "request_ended", "responds", "retry_rules", "route", "route_at", "route_timeout",
-        "scheme", "set_cookies", "span", "started", "suppress_envoy_headers", "target", "tells_grpc_timeout",
-        "upstream_filters", "virtual_host", "write_timeout",
+        "grant", "has_rare_bounds", "headers", "idle_at", "idle_timeout", "internal", "is_clean", "listener",
+        "method", "on_connected", "on_exchange", "on_host", "overrides", "per_try_timeout", "read_timeout",
+        "redirection", "report", "request", "request_ended", "responds", "retry_rules", "route", "route_at",
+        "route_timeout", "scheme", "set_cookies", "span", "started", "suppress_envoy_headers", "target",
+        "tells_grpc_timeout", "upstream_filters", "virtual_host", "write_timeout",
     )  # fmt: skip
 
     # What every call looks at has its own place above and its default in the constructor: to read a default off the
@@ -219,6 +219,8 @@ class Call:
         self.target = target or request.url.raw_path.decode("latin-1")
         self.authority = ""
         self.headers: list[Header] = []
+        self.is_clean = False
+        """Whether none of them has a name that only layers set (`OWN`), so that these need not look for one."""
         self.body: Any = request.stream
         self.report = CallReport(request.method, request.url)
         self.attempt = NO_TRY
@@ -295,7 +297,7 @@ class Call:
         self.report.flags.clear()
         self.tried = ()
         self.next_try = self.end_retry = self.overrides = self.random_value = self.on_host = None
-        self.is_timeout_retry = False
+        self.is_timeout_retry = self.is_clean = False
         self.per_try_timeout = self.per_try_idle_timeout = self.max_stream_duration = INFINITY
         self.request_ended = None
         self.route_at = self.idle_at = self.app_at = INFINITY

@@ -113,6 +113,7 @@ class _TellResponds:
 
     def handle(self, call: Call, next: Next) -> Answer:
         call.responds = self._responds
+        call.is_clean = False  # filters may bring headers of any name
         return next(call)
 
 

@@ -11,7 +11,7 @@ from ..policy.model.core import Node
 from ..routing.heads import AUTHORITY, METHODS, is_clean_referer
 from ..routing.internal import AddressGate
 from ..routing.joined import REQUEST_HEADERS, on_one_line
-from ..routing.mutations import set_lower_header
+from ..routing.mutations import OWN, set_lower_header
 from ..routing.normalize import UNESCAPING, merge_slashes, normalize_path, strip_host, unescape_slashes
 from ..telemetry import identity, request_id
 
@@ -43,6 +43,9 @@ _RARE = frozenset((b"connection", b"te", b"referer", b"expect"))
 _LOOKED_AT = _NEVER_SENT_ON | {b"te", b"referer", b"expect", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-for"}
 
 
+HeaderLine = tuple[bytes, bytes, bytes]
+"""A header's name as it was written, in lower case, and its value."""
+
 MAX_KNOWN = 64
 """Lists of headers that are known at a time."""
 MAX_KNOWN_SIZE = 4096
@@ -52,7 +55,10 @@ MAX_KNOWN_SIZE = 4096
 class _Known:
     """What a list of headers comes to, whatever else the request is; it has passed all that is asked of it alone."""
 
-    __slots__ = ("authority", "edge", "headers", "internal", "is_last", "needs_id", "room", "scheme", "tells_of_trace")
+    __slots__ = (
+        "authority", "edge", "headers", "internal", "is_clean", "is_last", "needs_id", "room", "scheme",
+        "tells_of_trace",
+    )  # fmt: skip
 
     def __init__(self, call: Call, room: int, *, needs_id: bool) -> None:
         """Take it from a call that was admitted the long way."""
@@ -61,6 +67,7 @@ class _Known:
         self.needs_id = needs_id
         self.headers = call.headers.copy()
         self.tells_of_trace = identity.tells_of_trace(call.headers)
+        self.is_clean = OWN.isdisjoint(dict(self.headers))
         self.authority = call.authority
         self.scheme = call.scheme
         self.internal = call.internal
@@ -111,6 +118,8 @@ class Admit:
         )
         self._known: dict[Hashable, _Known] = {}
         """By scheme and header lines: an application sends the same few lists again and again."""
+        self._latest: tuple[str, list[HeaderLine], _Known | None] = "", [], None
+        """The one that came last, which is compared in less time than the others are looked up."""
 
     def handle(self, call: Call, next: Next) -> Answer:
         self.prepare(call)
@@ -122,11 +131,15 @@ class Admit:
         if method not in METHODS and not self._any_method:
             raise _bad_request(f"{method} is no method that Envoy knows", "http1.codec_error")
         sent = lower_case(call.request.headers)
-        key = (call.scheme, *sent)
-        known = self._known.get(key)
+        scheme, lines, known = self._latest
+        if lines != sent or scheme != call.scheme:
+            known = self._known.get((call.scheme, *sent))
+            if known is not None:
+                self._latest = call.scheme, sent.copy(), known
         if known is None or known.room < len(method) + len(call.target) or method == "QUERY":
+            scheme = call.scheme
             known = self._look_through(call, sent)
-            self._remember(key, known)
+            self._remember(scheme, sent, known)
         else:
             call.headers = known.headers.copy()
             call.authority = known.authority
@@ -135,6 +148,7 @@ class Admit:
             call.edge = known.edge
             if known.is_last:
                 call.is_last = True
+        call.is_clean = known.is_clean
         if known.needs_id:
             call.headers.append((b"x-request-id", request_id.make(self._random)))
         if self._does_more:
@@ -157,13 +171,14 @@ class Admit:
         if self._underscores != "ALLOW":
             self._check_underscores(call)
 
-    def _remember(self, key: Hashable, known: _Known) -> None:
+    def _remember(self, scheme: str, sent: list[HeaderLine], known: _Known) -> None:
         if self._most_bytes - known.room <= MAX_KNOWN_SIZE:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = known
+            self._known[(scheme, *sent)] = known
+            self._latest = scheme, sent.copy(), known
 
-    def _look_through(self, call: Call, sent: list[tuple[bytes, bytes, bytes]]) -> _Known:
+    def _look_through(self, call: Call, sent: list[HeaderLine]) -> _Known:
         """One pass over the headers; nearly all of them are copied without a look."""
         headers = call.headers
         noted: dict[bytes, list[bytes]] = {}

@@ -22,7 +22,7 @@ from ..errors import (
     expired,
     overflow,
 )
-from ..routing.mutations import set_lower_header
+from ..routing.mutations import set_lower_header, tell
 from ..upstream.grant import GO
 from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome, timeout_outcome
 
@@ -171,7 +171,10 @@ class SendAttempt:
         number = call.attempt.number
         host = call.virtual_host.model
         if host.include_request_attempt_count:
-            set_lower_header(headers, b"x-envoy-attempt-count", b"1" if number == 1 else b"%d" % number)
+            if number == 1:
+                tell(call, headers, b"x-envoy-attempt-count", b"1")
+            else:
+                set_lower_header(headers, b"x-envoy-attempt-count", b"%d" % number)
         if number > 1 and host.include_is_timeout_retry_header:
             set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
         expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout

@@ -13,7 +13,7 @@ from .clusters import Choice, Pick, compile_pick
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mirrors import compile_mirrors
-from .mutations import HeaderMutation, compile_request, compile_response
+from .mutations import HeaderMutation, brings_own, compile_request, compile_response
 from .redirects import compile_redirects
 from .respond import Answer, compile_answer, frame
 from .rewrite import (
@@ -114,11 +114,11 @@ class CompiledRoute:
     """
 
     __slots__ = (
-        "_added", "_answer", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request", "_response",
-        "_settings", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request", "changes_response",
-        "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout", "mirrors", "model",
-        "name", "only_removes", "pick_cluster", "place", "priority", "redirects",
-        "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
+        "_added", "_answer", "_brings_own", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request",
+        "_response", "_settings", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request",
+        "changes_response", "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout",
+        "mirrors", "model", "name", "only_removes", "pick_cluster", "place", "priority", "redirects", "retry_policy",
+        "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -205,6 +205,12 @@ class CompiledRoute:
             or self._path_format
             or any(w.request_headers_to_add or w.request_headers_to_remove or w.host_rewrite_literal for w in weights)
         )
+        self._brings_own = brings_own(
+            self.model.request_headers_to_add,
+            self.virtual_host.model.request_headers_to_add,
+            self._settings.config.request_headers_to_add,
+            *(weight.request_headers_to_add for weight in weights),
+        )
         self.answers = self._answer is not None
         # An answer of the route's own comes out of `local_response` with its mutations made.
         self.changes_response = self._answer is None and bool(
@@ -257,6 +263,8 @@ class CompiledRoute:
         """Change headers, authority and target in place: mutations, then the host, then the path (semantics 1.7)."""
         if not self.changes_request:
             return
+        if self._brings_own:
+            call.is_clean = False
         headers = call.headers
         if choice is not None and choice.weight is not None:
             for level in choice.request:
@@ -268,8 +276,9 @@ class CompiledRoute:
         else:
             for level in self._request:
                 level.apply(headers, call, 0, ())
-        if self._host_rewrite is not None:
-            host = self._host_rewrite(call)
+        rewrite = self._host_rewrite
+        if rewrite is not None:
+            host = rewrite if isinstance(rewrite, str) else rewrite(call)
             if host is not None:
                 rewrite_host(call, host)
         if self._path_rewrite is not None:
@@ -288,20 +297,6 @@ class CompiledRoute:
         return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
 
 
-_COMPILED = frozenset(CompiledRoute.__slots__) - {"_settings", "model", "name", "place", "virtual_host"}
-
-
-def _forwards(route: Route) -> bool:
-    action = route.route
-    return action is not None and bool(action.cluster or action.cluster_header or action.weighted_clusters)
-
-
-def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:
-    """Return a stream's idle timeout in seconds, `None` for none."""
-    idle = DEFAULT_IDLE_TIMEOUT if manager.stream_idle_timeout is None else manager.stream_idle_timeout
-    if route is not None and route.idle_timeout is not None:
-        idle = route.idle_timeout
-    return idle or None
 class _LatentRoute(CompiledRoute):
     """A route that nobody has looked at yet: the first look compiles it, and makes it one that is read without detours,
     as CPython reads no object whose class looks after missing attributes."""
@@ -316,6 +311,20 @@ class _LatentRoute(CompiledRoute):
         return getattr(self, name)
 
 
+_COMPILED = frozenset(CompiledRoute.__slots__) - {"_settings", "model", "name", "place", "virtual_host"}
+
+
+def _forwards(route: Route) -> bool:
+    action = route.route
+    return action is not None and bool(action.cluster or action.cluster_header or action.weighted_clusters)
+
+
+def idle_timeout(manager: HttpConnectionManager, route: CompiledRoute | None = None) -> float | None:
+    """Return a stream's idle timeout in seconds, `None` for none."""
+    idle = DEFAULT_IDLE_TIMEOUT if manager.stream_idle_timeout is None else manager.stream_idle_timeout
+    if route is not None and route.idle_timeout is not None:
+        idle = route.idle_timeout
+    return idle or None
 
 
 def _pick_nothing(_call: Call, _random: Random) -> Choice | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.grpc_status import is_grpc
@@ -65,7 +64,8 @@ def only_prefix(match: RouteMatch) -> str | None:
     """Return the prefix of a route that asks for that and nothing else, `None` for all others."""
     if match.prefix is None or "?" in match.prefix or match.case_sensitive is False:
         return None
-    return match.prefix if replace(match, prefix=None, case_sensitive=None) == RouteMatch() else None
+    asks_for_no_more = match == RouteMatch(prefix=match.prefix, case_sensitive=match.case_sensitive)
+    return match.prefix if asks_for_no_more else None
 
 
 def _all(conditions: list[Condition]) -> Condition:

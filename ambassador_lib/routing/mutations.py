@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..runtime.base import Clock
 
 
+OWN = frozenset((b"x-envoy-attempt-count", b"x-envoy-original-host", b"x-envoy-original-path"))
+"""What layers tell upstreams in headers of these names, each at one place; whoever else brings one is not believed."""
+
+
 class HeaderMutation:
     """One level: removals first, then additions, whose values are all taken before the first of them is made."""
 
@@ -104,6 +108,11 @@ def _fixed_lines(additions: Sequence[_Addition], joined: frozenset[bytes]) -> li
     return lines
 
 
+def brings_own(*additions: Iterable[HeaderValueOption]) -> bool:
+    """Tell whether any of these brings one of `OWN`."""
+    return any(option.header.key.lower().encode() in OWN for options in additions for option in options)
+
+
 def compile_request(
     add: Iterable[HeaderValueOption], remove: Iterable[str], clock: Clock
 ) -> tuple[HeaderMutation, ...]:
@@ -133,6 +142,14 @@ def set_lower_header(headers: list[Header], name: bytes, value: bytes) -> None:
             headers[:] = [header for header in headers if header[0] != name]
             break
     headers.append((name, value))
+
+
+def tell(call: Call, headers: list[Header], name: bytes, value: bytes) -> None:
+    """Set one of `OWN` for the first time, in the call's headers or in a try's."""
+    if call.is_clean:
+        headers.append((name, value))
+    else:
+        set_lower_header(headers, name, value)
 
 
 def append_to_header(headers: list[Header], name: bytes, value: bytes) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..algorithms.query_parameters import fit_for_a_line
-from ..call import Call
+from ..call import NO_TRY, Call
 from .format import compile_text
 from .match import lower
-from .mutations import append_to_header, set_lower_header
+from .mutations import append_to_header, set_lower_header, tell
 from .regex import compile_substitution
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PathRewrite = Callable[[str], str | None]
 """Maps a target (path and query) to the one that the upstream sees, `None` to leave it."""
 
-HostRewrite = Callable[[Call], str | None]
-"""Names the new host, `None` to leave it."""
+HostRewrite = Callable[[Call], str | None] | str
+"""Names the new host, `None` to leave it; or is its name."""
 
 
 def as_sent(text: str) -> str:
@@ -89,7 +89,7 @@ def rewrite_path(call: Call, target: str | None, *, keep_original: bool) -> None
     if target is None:
         return
     if keep_original:
-        set_lower_header(call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
+        tell(call, call.headers, b"x-envoy-original-path", call.target.encode("latin-1"))
     call.target = fit_for_a_line(target)
 
 
@@ -99,8 +99,7 @@ def compile_host_rewrite(action: RouteAction, clock: Clock) -> HostRewrite | Non
         render = compile_text(action.host_rewrite, clock)
         return lambda call: render(call, 0, ()).decode("latin-1") or None
     if action.host_rewrite_literal:
-        literal = as_sent(action.host_rewrite_literal)
-        return lambda _call: literal
+        return as_sent(action.host_rewrite_literal)
     if action.host_rewrite_header:
         name = action.host_rewrite_header.lower().encode()
         return lambda call: (call.header(name) or b"").decode("latin-1") or None
@@ -124,5 +123,8 @@ def rewrite_host(call: Call, new_host: str) -> None:
         if forwarded.rpartition(b",")[2] != old:
             append_to_header(call.headers, b"x-forwarded-host", old)
     if not route.suppress_envoy_headers and old:
-        set_lower_header(call.headers, b"x-envoy-original-host", old)
+        if call.attempt is NO_TRY:
+            tell(call, call.headers, b"x-envoy-original-host", old)
+        else:  # the try before may have told it
+            set_lower_header(call.headers, b"x-envoy-original-host", old)
     call.authority = new_host

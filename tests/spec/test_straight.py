@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ambassador_lib.call import CallReport
 from ambassador_lib.errors import AmbassadorError
+from ambassador_lib.handlers import admit
 from ambassador_lib.stack import Stack
 
 from .documents import Document, cluster, header, listener, policy, route, vhost
@@ -128,9 +129,15 @@ def outcome(spec: Spec, method: str, path: str, headers: list[tuple[str, str]], 
     return response.status_code, response.headers.raw, response.content, kept(response.extensions["ambassador"])
 
 
-def play(document: Document, script: list[str], calls: list[Any], *, joined: bool, **options: Any) -> Any:
-    """Return what the application and the upstream see of these calls, and what the cluster counts."""
-    with mock.patch.object(Stack, "joins", joined):
+def play(
+    document: Document, script: list[str], calls: list[Any], *, joined: bool = True, looks: bool = False, **options: Any
+) -> Any:
+    """Return what the application and the upstream see of these calls, and what the cluster counts.
+
+    `looks`: layers look for a header of that name before they set one.
+    """
+    own = {b"x-forwarded-proto"} if looks else admit.OWN  # which every call has
+    with mock.patch.object(Stack, "joins", joined), mock.patch.object(admit, "OWN", own):
         spec = Spec("blocking").given(document, *map(played, script), **options)
         seen = [outcome(spec, *call) for call in calls]
         spec.assert_nothing_held()
@@ -161,4 +168,20 @@ def test_joined_layers_do_what_they_do_one_by_one(
         clusters=[cluster(endpoints=2)],
     )
     one_by_one = play(document, script, calls, joined=False, local_replies=replies)
-    assert play(document, script, calls, joined=True, local_replies=replies) == one_by_one
+    assert play(document, script, calls, local_replies=replies) == one_by_one
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    manager=merged,
+    host=hosts,
+    chosen=routes,
+    calls=st.lists(requests, min_size=1, max_size=2),
+    script=st.lists(steps, min_size=1, max_size=4),
+)
+def test_nobody_looks_for_headers_that_are_not_there(
+    manager: Document, host: Document, chosen: list[Document], calls: list[Any], script: list[str]
+) -> None:
+    """What layers tell upstreams in headers of their own is told once, whoever else may have brought one."""
+    document = policy(listener(vhost(routes=chosen, **host), manager=manager, config={"validate_clusters": False}))
+    assert play(document, script, calls) == play(document, script, calls, looks=True)
