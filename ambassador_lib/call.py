@@ -158,7 +158,8 @@ class Call:
     """One logical request on its way down the stack; mutable, owned by one caller.
 
     `headers`, `target` and `authority` start as what the application sent (hop-by-hop headers removed, names lower
-    case) and are what the next try will send. What was decided on the way is kept beside them.
+    case) and are what the next try will send. What was decided on the way is kept beside them. `is_clean`: none of the
+    headers has a name that only layers set (`OWN`), which need not look for one then.
 
     Its bounds are seconds, `inf` for none: the route's timeout starts with the end of the request, the per-try timeout
     with the end of the request and a connection in hand, the idle timeout with every byte in either direction; `read`
@@ -219,15 +220,13 @@ class Call:
         self.target = target or request.url.raw_path.decode("latin-1")
         self.authority = ""
         self.headers: list[Header] = []
-        self.is_clean = False
-        """Whether none of them has a name that only layers set (`OWN`), so that these need not look for one."""
         self.body: Any = request.stream
         self.report = CallReport(request.method, request.url)
         self.attempt = NO_TRY
         self.deadline = Deadline()
 
         self.listener: Any = None
-        self.internal = self.edge = self.suppress_envoy_headers = False
+        self.is_clean = self.internal = self.edge = self.suppress_envoy_headers = False
         self.overrides: Any = None
         self.virtual_host: Any = None
         self.route: Any = None

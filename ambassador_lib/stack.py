@@ -161,7 +161,7 @@ class Stack:
         # Below the router, whose changes of the response are for the last answer; above the timeout, which starts anew.
         redirect = [InternalRedirect(route.redirects, runtime)] if route.redirects is not None else []
         below = compose(redirect, self._shared_tries(route, listener, idle))
-        if self.joins and not bounds and not any(by_weight.values()):
+        if self.joins and not bounds and not route.answers and not any(by_weight.values()):
             return Way(below, router)
         chains = {weight: compose([*bounds, *handlers, router], below) for weight, handlers in by_weight.items()}
         return Way(chains[id(None)] if len(chains) == 1 else _by_weight(chains))

@@ -31,8 +31,6 @@ def straight(observe: Observe, local_replies: LocalReplies, admit: Admit, choose
                 router, chain = way.above, way.chain
                 if router is None:
                     response = await chain(call)
-                elif (answer := router.answer(call)) is not None:
-                    response = answer
                 else:
                     try:
                         router.request(call)

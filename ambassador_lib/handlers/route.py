@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 class Halves(Handler, Protocol):
     """A layer whose `handle` does nothing but this in turn: whoever does it himself saves a coroutine."""
 
-    def answer(self, call: Call) -> httpx.Response | None:
-        """Answer in place of all that is below, or not."""
-
     def request(self, call: Call) -> None:
         """Do what is done on the way down."""
 

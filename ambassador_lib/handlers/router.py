@@ -53,9 +53,9 @@ class Router:
         self._respects_expected = manager.router.respect_expected_rq_timeout
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
-        answer = self.answer(call)
-        if answer is not None:
-            return answer
+        if self._answers and (local := self._route.local_response(call)) is not None:
+            status, headers, body = local  # direct responses and redirects are never exceptions (contract)
+            return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
         try:
             self.request(call)
             response = await next(call)
@@ -64,13 +64,6 @@ class Router:
             raise
         self.response(call, response)
         return response
-
-    def answer(self, call: Call) -> httpx.Response | None:
-        """Return the route's own answer, where it has one: direct responses and redirects are never exceptions."""
-        if not self._answers or (local := self._route.local_response(call)) is None:
-            return None
-        status, headers, body = local
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     def request(self, call: Call) -> None:
         """Do what the route says to the request; raises what refuses it."""
@@ -97,21 +90,21 @@ class Router:
 
     def response(self, call: Call, response: httpx.Response) -> None:
         """Change the upstream's response."""
-        if self._service_time or call.set_cookies or (self._changes_response and not self._leaves(response)):
-            headers = response.headers.raw
-            before = headers.copy()
-            if self._service_time:
-                self._set_service_time(call, headers)
-            if self._tells_operation(call):
-                headers.append((DECORATOR, self._operation))
-            headers += [(b"set-cookie", cookie) for cookie in call.set_cookies]
-            self._mutate(call, response.status_code, headers)
-            if headers != before:
-                response.headers = make_headers(headers)
-
-    def _leaves(self, response: httpx.Response) -> bool:
-        """Whether the response has nothing of what is removed, where no more is done to it."""
-        return bool(self._only_removes) and not has_any(response.headers, self._only_removes)
+        if not self._service_time and not call.set_cookies:
+            if not self._changes_response:
+                return
+            if self._only_removes and not has_any(response.headers, self._only_removes):
+                return
+        headers = response.headers.raw
+        before = headers.copy()
+        if self._service_time:
+            self._set_service_time(call, headers)
+        if self._tells_operation(call):
+            headers.append((DECORATOR, self._operation))
+        headers += [(b"set-cookie", cookie) for cookie in call.set_cookies]
+        self._mutate(call, response.status_code, headers)
+        if headers != before:
+            response.headers = make_headers(headers)
 
     def _check_cluster(self, call: Call) -> None:
         if call.cluster is None:

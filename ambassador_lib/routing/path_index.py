@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _place = attrgetter("place")
 
+MAX_MERGED = 256
+"""Groups of routes that paths have found together, and are kept in order."""
+
 
 class PathIndex:
     """The routes whose path can match a target, in their order; each one's whole condition is still to be asked.
@@ -26,7 +29,7 @@ class PathIndex:
     length, once for each length that there is. Regexes and what disregards case may match anything.
     """
 
-    __slots__ = ("_anything", "_by_length", "_compiled", "_depths", "_exact", "_separated", "_within")
+    __slots__ = ("_anything", "_by_length", "_compiled", "_depths", "_exact", "_merged", "_separated", "_within")
 
     def __init__(self, routes: Sequence[Route], compiled: Callable[[int], CompiledRoute]) -> None:
         """`compiled` gives the route at a place."""
@@ -54,13 +57,15 @@ class PathIndex:
                 anything.append(place)
         self._anything = tuple(map(compiled, anything))
         self._by_length = sorted(by_length.items())
+        self._merged: dict[tuple[tuple[CompiledRoute, ...], ...], tuple[CompiledRoute, ...]] = {}
+        """Most paths find what others have found: a prefix of their own, say, and the route for all the rest."""
         depths = [prefix.count("/") for prefix in self._within] + [path.count("/") + 1 for path in self._separated]
         self._depths = range(max(depths, default=0))
 
     def candidates(self, target: str) -> Sequence[CompiledRoute]:
         """Return the routes that `target` (path and query) may be for."""
         path = target.partition("?")[0] if "?" in target else target
-        groups: list[Sequence[CompiledRoute]] = [self._anything] if self._anything else []
+        groups = [self._anything] if self._anything else []
         if self._exact and (routes := self._exact.get(path)) is not None:
             groups.append(routes if type(routes) is tuple else self._look_at(self._exact, path))
         slash, within, separated = path.find("/"), self._within, self._separated
@@ -78,7 +83,13 @@ class PathIndex:
                 groups.append(routes if type(routes) is tuple else self._look_at(prefixes, path[:length]))
         if len(groups) == 1:
             return groups[0]
-        return sorted(itertools.chain.from_iterable(groups), key=_place)
+        key = tuple(groups)
+        merged = self._merged.get(key)
+        if merged is None:
+            if len(self._merged) >= MAX_MERGED:
+                self._merged.clear()
+            merged = self._merged[key] = tuple(sorted(itertools.chain.from_iterable(groups), key=_place))
+        return merged
 
     def _look_at(self, groups: _Groups, path: str) -> tuple[CompiledRoute, ...]:
         """Put the routes of a path in the place of their numbers; two threads put the same ones there."""
