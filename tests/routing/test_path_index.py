@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ambassador_lib.policy.model.core import RegexMatcher
 from ambassador_lib.policy.model.matcher import HeaderMatcher
 from ambassador_lib.policy.model.route import RouteMatch
+from ambassador_lib.routing import path_index
 from ambassador_lib.routing.path_index import PathIndex
 
 from .calls import call_to, name_of, route, table, virtual_host
@@ -88,3 +89,15 @@ def test_routes_that_nobody_calls_are_not_made() -> None:
         assert [found.place for found in index.candidates("/service7/x")] == list(range(7, 1000, 100))
     assert made == list(range(7, 1000, 100))
     assert compiled.route(7) is compiled.route(7)
+
+
+def test_no_more_is_kept_in_order_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What paths have found together is forgotten before it fills the memory, and found again."""
+    monkeypatch.setattr(path_index, "MAX_MERGED", 3)
+    rules = [*(RouteMatch(prefix=f"/service{number}/") for number in range(20)), RouteMatch(prefix="")]
+    routing = table(virtual_host(*(route(str(place), match=rule) for place, rule in enumerate(rules))))
+    index = routing._hosts[0].index
+    assert index is not None
+    for number in [*range(20), *range(20)]:
+        assert name_of(routing, call_to(f"/service{number}/x")) == str(number)
+        assert len(index._merged) <= 3
