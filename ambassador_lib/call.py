@@ -95,7 +95,8 @@ class Attempt:
             place.release()
         if (host := self.host) is not None:
             self.host = None
-            host.end()
+            if host.active:  # one that began before a fork is counted no longer
+                host.active -= 1
         if (end_retry := self.end_retry) is not None:
             self.end_retry = None
             end_retry()
@@ -300,7 +301,7 @@ class Call:
         self.per_try_timeout = self.per_try_idle_timeout = self.max_stream_duration = INFINITY
         self.request_ended = None
         self.route_at = self.idle_at = self.app_at = INFINITY
-        self._rearm()
+        self.rearm()
 
     # --- tries beside one another ---------------------------------------------------------------------------------
 
@@ -323,7 +324,7 @@ class Call:
         view.request_ended = self.request_ended
         view.route_at, view.idle_at, view.app_at = self.route_at, self.idle_at, self.app_at
         view.duration_at, view.request_at = self.duration_at, self.request_at
-        view._rearm()
+        view.rearm()
 
     def adopt(self, view: Call) -> None:
         """Go on as the try of a view has left it: the others do not count any more."""
@@ -340,7 +341,7 @@ class Call:
         """Make `attempt` the running one, under every bound that is already in force."""
         previous, self.attempt = self.attempt, attempt
         if previous.try_at != INFINITY or self.has_rare_bounds:
-            self._rearm()
+            self.rearm()
 
     def touch(self, now: float) -> None:
         """A byte moved, or is waited for from now on: the idle bounds start anew."""
@@ -348,12 +349,12 @@ class Call:
         self.app_at = now + (self.write_timeout if self.request_ended is None else self.read_timeout)
         if self.has_rare_bounds and self.attempt.idle_at != INFINITY:
             self.attempt.idle_at = now + self.per_try_idle_timeout
-        self._rearm()
+        self.rearm()
 
     def wait_for_application(self) -> None:
         """The next of the request's bytes are the application's to bring: its own timeout, on us, does not run."""
         self.app_at = INFINITY
-        self._rearm()
+        self.rearm()
 
     def end_request(self, now: float) -> None:
         """The application's whole request is here: the route's timeout starts (semantics 2)."""
@@ -366,7 +367,7 @@ class Call:
         if self.attempt.connected:
             self.attempt.try_at = now + self.per_try_timeout
             self.attempt.idle_at = now + self.per_try_idle_timeout
-        self._rearm()
+        self.rearm()
 
     def connected(self, now: float) -> None:
         """The running try has a connection: its own timeout starts once the request has ended too."""
@@ -376,14 +377,14 @@ class Call:
             had_none = attempt.try_at == INFINITY
             attempt.try_at = at = now + self.per_try_timeout
             if not had_none:
-                self._rearm()
+                self.rearm()
             elif at < self.deadline.at:  # all other bounds stand
                 self.deadline.set(at)
         if self.has_rare_bounds:
             attempt.over_at = now + self.max_stream_duration
             if self.request_ended is not None:
                 attempt.idle_at = now + self.per_try_idle_timeout
-            self._rearm()
+            self.rearm()
         if self.on_connected is not None:
             self.on_connected(now)
 
@@ -399,12 +400,12 @@ class Call:
         if at != INFINITY:
             self.attempt.try_at = INFINITY
             if at <= self.deadline.at:
-                self._rearm()
+                self.rearm()
 
     def hold_back(self, seconds: float) -> None:
         """What keeps the response's body waiting is ours: the route's timeout bounds the upstream alone."""
         self.route_at += seconds
-        self._rearm()
+        self.rearm()
 
     def unbound(self) -> None:
         """The answer is ours: nothing that bounds an upstream bounds the reading of it."""
@@ -413,9 +414,10 @@ class Call:
         self.has_rare_bounds = False
         if self.attempt is not NO_TRY:
             self.attempt.try_at = INFINITY
-        self._rearm()
+        self.rearm()
 
-    def _rearm(self) -> None:
+    def rearm(self) -> None:
+        """Let the deadline be the nearest of all bounds."""
         at = self.route_at
         if self.attempt.try_at < at:  # noqa: PLR1730 - `min` costs three times as much, four times a call
             at = self.attempt.try_at

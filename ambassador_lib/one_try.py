@@ -77,9 +77,9 @@ class OneTry:
                 self._rewrite.direct(call)
             if self._limits is not None and (ticket := self._limits.admit(call)) is not None:
                 await self._limits.wait_in_line(call, ticket)
-            headers = attempt.begin(call)
+            exchange = attempt.begin(call)
             try:
-                response = await attempt.send(call, headers)
+                response = await attempt.send(exchange)
                 now = self._now()
                 if now >= call.deadline.at:
                     await attempt.refuse_late(response)

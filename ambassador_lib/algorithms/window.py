@@ -41,6 +41,17 @@ class ErrorRateWindow:
             self._failures[index] += 1
             self.failures += 1
 
+    def add_successes(self, count: int) -> None:
+        """Count requests that did not fail, all in the newest bucket; there was a `record` before."""
+        assert self._newest is not None, "a bucket ends when something was counted in it"
+        self._requests[self._newest % self._buckets] += count
+        self.requests += count
+
+    @property
+    def newest_ends(self) -> float:
+        """Until when `record` counts in the bucket of the last one."""
+        return 0.0 if self._newest is None else (self._newest + 1) * self._length / self._buckets
+
     def expire(self, now: float) -> None:
         """Forget what has left the window."""
         self._reach(int(now * self._buckets / self._length))  # `now // (length / buckets)` is one short: 10.0 // 0.1

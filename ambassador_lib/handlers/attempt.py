@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Never
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ..upstream.upstream import Upstream
 
 
+Send = Callable[[Exchange], Awaitable[httpx.Response]]
+
 EXPECTED = b"x-envoy-expected-rq-timeout-ms"
 GRPC_STATUS = frozenset((b"grpc-status",))
 LEAST_REDIRECT = 300
@@ -64,19 +66,21 @@ class SendAttempt:
         self.now = runtime.now
         self._tracing = tracing
         self._metrics = metrics
-        self._judged = upstream.outlier is not None
+        self._outlier = upstream.outlier
         # A connection in hand is news in split mode only (semantics 5).
         self._judged_by_origin = upstream.outlier is not None and (
             upstream.outlier.settings.split_external_local_origin_errors
         )
-        self._verdict = _status if is_error is None else partial(_error, is_error)
+        self._verdict = None if is_error is None else partial(_error, is_error)
         self._detects_degraded = upstream.outlier is not None and upstream.outlier.settings.detect_degraded_hosts
         self._health_checked = upstream.health_checked
         self._milliseconds: dict[float, bytes] = {}
-        self._keeps_deadlines: bool = getattr(engine, "keeps_deadlines", False)
+        keeps_deadlines = getattr(engine, "keeps_deadlines", False)
+        self.send: Send = engine.send if keeps_deadlines else self._send_within
+        """Send the try, and bring its answer."""
 
-    def begin(self, call: Call) -> list[Header]:
-        """Begin what follows the try, and return the headers to send; `answered` or `failed` must end it."""
+    def begin(self, call: Call) -> Exchange:
+        """Begin what follows the try, and return what to `send`; `answered` or `failed` must end it."""
         attempt = call.attempt
         filters = self._filters or call.upstream_filters
         headers = self._headers(call)
@@ -86,15 +90,13 @@ class SendAttempt:
             attempt.span = self._tracing.start_try(call, attempt, headers)
         self.upstream.counters.upstream_rq_total += 1
         attempt.line = self._metrics.begin(call)
-        return headers
-
-    def send(self, call: Call, headers: list[Header]) -> Awaitable[httpx.Response]:
-        """Return what sends the try and brings its answer."""
         exchange = _Exchange(call, headers, self)
         if call.on_exchange is not None:
             call.on_exchange(exchange)
-        work = self._engine.send(exchange)
-        return work if self._keeps_deadlines else self._runtime.within(call.deadline, work)
+        return exchange
+
+    def _send_within(self, exchange: Exchange) -> Awaitable[httpx.Response]:
+        return self._runtime.within(exchange.deadline, self._engine.send(exchange))
 
     async def refuse_late(self, response: httpx.Response) -> Never:
         """Drop an answer that an engine which could not be interrupted gave too late."""
@@ -111,15 +113,22 @@ class SendAttempt:
         attempt.duration = now - call.started - attempt.started
         if attempt.line is not None:
             attempt.line.end(attempt.status, attempt.duration)
-        if self._judged and not attempt.judged:
+        if self._outlier is not None and not attempt.judged:
             if self._judged_by_origin:
                 self._tell_connected(call, now)
-            self.upstream.record(call.endpoint, self._verdict(call, response), now)
+            if self._verdict is not None:
+                outcome = self._verdict(response)
+            elif has_any(response.headers, GRPC_STATUS):
+                outcome = _grpc_status(call, response)
+            else:
+                outcome = attempt.status
+            self._outlier.record(call.endpoint, outcome, now)
             if self._detects_degraded and "x-envoy-degraded" in response.headers:
                 self.upstream.degraded(call.endpoint, now)
         if self._health_checked and "x-envoy-immediate-health-check-fail" in response.headers:
             self.upstream.immediate_health_check_fail(call.endpoint)
-        call.head_received()
+        if attempt.try_at != INFINITY:
+            call.head_received()
         if attempt.span is not None:
             self._tracing.end_try(attempt.span, attempt.status, None, attempt.endpoint)
             attempt.span = None  # the report outlives it
@@ -255,14 +264,12 @@ def _is_retried(rules: RetryRules, status: int, headers: Sequence[Header]) -> bo
     return rules.response_retried(status, headers) is not None
 
 
-def _error(is_error: ResponseMatch, _call: Call, response: httpx.Response) -> Outcome:
+def _error(is_error: ResponseMatch, response: httpx.Response) -> Outcome:
     """What outlier detection counts where the cluster says what an error is."""
     return 500 if is_error(response.status_code, response.headers.raw) else 200
 
 
-def _status(call: Call, response: httpx.Response) -> Outcome:
-    """What outlier detection counts: the status, for gRPC requests that of the `grpc-status` header."""
-    if not has_any(response.headers, GRPC_STATUS):
-        return response.status_code
+def _grpc_status(call: Call, response: httpx.Response) -> Outcome:
+    """What outlier detection counts: for gRPC requests what the `grpc-status` header says, else the status."""
     grpc_status = natural(response.headers["grpc-status"]) if is_grpc(call.header(b"content-type")) else None
     return response.status_code if grpc_status is None else grpc_outcome(grpc_status)

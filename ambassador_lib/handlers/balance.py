@@ -61,7 +61,7 @@ class Balance:
         if call.on_host is not None:
             started, call.on_host = call.on_host, None
             started()
-        host.begin()
+        host.active += 1
         attempt.host = host
 
     def _context(self, call: Call) -> LbContext:

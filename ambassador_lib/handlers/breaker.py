@@ -52,11 +52,11 @@ class Breaker:
 
     def answered(self, permit: Permit, call: Call, response: httpx.Response, now: float) -> None:
         """Judge an answer."""
-        error = None
-        if response.status_code >= 500:
+        if response.status_code < 500:
+            self._breaker.succeeded(permit, now)
+        else:
             message = f"the upstream answered {response.status_code}"
-            error = httpx.HTTPStatusError(message, request=call.request, response=response)
-        self._breaker.settle(permit, now, error)
+            permit.failure(now, httpx.HTTPStatusError(message, request=call.request, response=response))
 
     def failed(self, permit: Permit, error: BaseException) -> None:
         """Judge what has come in place of an answer."""

@@ -69,7 +69,9 @@ class Retry:
             call.has_rare_bounds = True
             call.per_try_idle_timeout = rules.per_try_idle_timeout
         call.retry_rules = rules
-        call.begin_try(Attempt(1))
+        call.attempt = Attempt(1)
+        if call.has_rare_bounds:
+            call.rearm()
 
     async def go_on(self, call: Call, outcome: Outcome, next: Next) -> httpx.Response:
         """Return the answer that the application gets, once the first try has ended with `outcome`; `next` makes

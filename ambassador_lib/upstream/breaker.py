@@ -54,7 +54,7 @@ class Permit:
 
     def success(self, now: float) -> None:
         """Say that the upstream answered, and well."""
-        self._breaker.settle(self, now, None)
+        self._breaker.succeeded(self, now)
 
     def failure(self, now: float, error: BaseException | None = None) -> None:
         """Say that the try failed: with `error`, or (`None`) with a status that counts as failure."""
@@ -89,6 +89,11 @@ class ClusterBreaker:
         self._listeners = tuple(_Guarded(listener) for listener in listeners)
         self._machine = self._new_machine()
         self._window = ErrorRateWindow(policy.window)
+        self._successes_apart = 0
+        """What the window has not been told of yet."""
+        self._permit_apart: Permit | None = None
+        """Whose successes are counted apart: that of a closed breaker without a failure in its window."""
+        self._apart_until = 0.0
         self._has_counted = False
         """Whether pybreaker's counter may be other than 0."""
         self._state: str = CLOSED
@@ -149,20 +154,31 @@ class ClusterBreaker:
             listener.before_call(self._machine, self.admit)
         return permit
 
+    def succeeded(self, permit: Permit, now: float) -> None:
+        """Count a success.
+
+        Nearly all of them add one to a number, without a lock: that is done in one go (as in `statistics.Counters`).
+        The window is told of it with the first verdict that is another, or falls into another of its buckets.
+        """
+        if permit is self._permit_apart and now < self._apart_until:
+            self._successes_apart += 1
+        else:
+            self.settle(permit, now, None)
+
     def settle(self, permit: Permit, now: float, error: BaseException | None) -> None:
         """Count a permit's verdict; `error` is `None` for a success."""
-        self._lock.acquire()  # as `with` does at twice the price
-        try:
-            failed = error is not None
-            is_usual = permit is self.at_hand and not failed and not self._has_counted
-            if not is_usual and not self._is_counted_locked(permit, now, error):
-                return
+        with self._lock:
             window = self._window
-            window.record(now, failed=failed)
-            if window.failures and window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
+            apart, self._successes_apart = self._successes_apart, 0
+            if apart:
+                window.add_successes(apart)
+            if not self._is_counted_locked(permit, now, error):
+                return
+            window.record(now, failed=error is not None)
+            if window.reaches(self.policy.failure_rate, self.policy.minimum_requests):
                 self._open_locked(now + self.policy.open_for)
-        finally:
-            self._lock.release()
+            self._permit_apart = None if window.failures or self._has_counted else self.at_hand
+            self._apart_until = window.newest_ends
 
     def abandon(self, permit: Permit) -> None:
         """Forget a permit."""
@@ -252,10 +268,12 @@ class ClusterBreaker:
         self._next_epoch_locked(state)
         self._probes = self._successes = 0
         self._window.clear()
+        self._successes_apart = 0
 
     def _next_epoch_locked(self, state: str) -> None:
         self._epoch += 1
         self._state = state
+        self._permit_apart = None
         self._permit = Permit(self, self._epoch)
         self.at_hand = self._permit if state == CLOSED and not self._listeners else None
 

@@ -128,7 +128,7 @@ class Host:
         """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""
         self.flags = NO_FLAGS
         self.active = 0
-        """Requests in flight; changed by `begin` and `end` only, within which the interpreter lets no other thread in
+        """Requests in flight; changed by `+=` and `-=` only, within which the interpreter lets no other thread in
         (as in `statistics.Counters`)."""
         self.outlier: HostMonitor | None = None
         """What the outlier detector knows of this host."""
@@ -199,15 +199,6 @@ class Host:
     def health_status(self) -> str:
         """What discovery says of the host's health."""
         return self.spec.health_status
-
-    def begin(self) -> None:
-        """Count a request in flight."""
-        self.active += 1
-
-    def end(self) -> None:
-        """Count it no longer."""
-        if self.active:  # one that began before a fork is counted no longer
-            self.active -= 1
 
     def start_afresh(self) -> None:
         """In a forked child: what was in flight ends in the parent."""

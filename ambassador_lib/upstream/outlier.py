@@ -1,8 +1,8 @@
 """Passive health: hosts that answer badly are ejected for a while (`Cluster.outlier_detection`; semantics 5).
 
-Every try is reported with `record`. What Envoy does on a timer happens in `sweep`, which `Upstream` calls before
-anything else once `next_tick` has passed, so that each outcome counts in the interval it belongs to. Changes of health
-are seen at once: there is no merge window.
+Every try is reported with `record`. What Envoy does on a timer happens in `sweep`, which comes before anything else
+once `next_tick` has passed, so that each outcome counts in the interval it belongs to. Changes of health are seen at
+once: there is no merge window.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class OutlierDetector:
 
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Count one try, and eject the host if it was one failure too many."""
+        if now >= self.next_tick:
+            self.sweep(now)
         monitor = host.outlier
         if monitor is not None and outcome.__class__ is int and outcome < 500:
             # Nearly all of them, and without the lock: each number changes in one go (as in `statistics.Counters`).

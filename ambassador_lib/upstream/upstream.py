@@ -159,12 +159,8 @@ class Upstream:
 
     def record(self, host: Host, outcome: Outcome, now: float) -> None:
         """Tell outlier detection how one try went."""
-        outlier = self.outlier
-        if outlier is None:
-            return
-        if now >= self._next_tick:
-            self._sweep(now)
-        outlier.record(host, outcome, now)
+        if self.outlier is not None:
+            self.outlier.record(host, outcome, now)
 
     def degraded(self, host: Host, now: float) -> None:
         """The host said in traffic that it is degraded (`detect_degraded_hosts`)."""

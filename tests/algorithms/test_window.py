@@ -61,3 +61,20 @@ def test_the_rate_needs_the_minimum_and_a_failure() -> None:
     calm = ErrorRateWindow(10)
     calm.record(0.0, failed=False)
     assert not calm.reaches(0.0, 1)
+
+
+@given(events, st.sampled_from([1.0, 10.0, 60.0]))
+def test_successes_may_be_told_together(steps: list[tuple[float, bool]], length: float) -> None:
+    """Kept apart while the bucket lasts, and told with what comes next, they count as if told one by one."""
+    window, reference, now, apart = ErrorRateWindow(length), ErrorRateWindow(length), 1000.0, 0
+    for delay, failed in steps:
+        now += delay / 20
+        reference.record(now, failed=failed)
+        if not failed and now < window.newest_ends:
+            apart += 1
+            continue
+        if apart:
+            window.add_successes(apart)
+        window.record(now, failed=failed)
+        apart = 0
+        assert (window.requests, window.failures) == (reference.requests, reference.failures)

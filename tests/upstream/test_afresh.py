@@ -10,6 +10,7 @@ from typing import Any
 import pybreaker
 import pytest
 
+from ambassador_lib.call import Attempt
 from ambassador_lib.policy.model.cluster import CircuitBreaker, CircuitBreakers, OutlierDetection
 from ambassador_lib.upstream.host import HealthFlag
 from ambassador_lib.upstream.limits import Verdict
@@ -81,9 +82,9 @@ def test_no_lock_of_the_parent_is_met_again(upstream: Upstream) -> None:
 
         def work() -> None:
             assert upstream.pick(0.0) is not None
-            host.begin()
+            host.active += 1
             admit(upstream).release()
-            host.end()
+            host.active -= 1
             upstream.record(host, LocalOrigin.RESET, 0.0)
             upstream.breaker.admit(0.0).failure(0.0)  # type: ignore[union-attr]
             finished.set()
@@ -99,7 +100,9 @@ def test_places_of_the_parents_calls_are_free(upstream: Upstream) -> None:
     """They are given back in the parent only; those of the forking thread's own call change nothing here."""
     own = admit(upstream)
     assert own.connected()
-    upstream.hosts[0].begin()
+    attempt = Attempt(1)
+    attempt.host = upstream.hosts[0]
+    upstream.hosts[0].active += 1
     upstream.hosts[0].destinations["key"] = "with a gauge of the parent's"
     upstream.start_afresh()
     limits = upstream.limits["DEFAULT"]
@@ -108,7 +111,7 @@ def test_places_of_the_parents_calls_are_free(upstream: Upstream) -> None:
     assert not upstream.hosts[0].destinations
     assert admit(upstream).verdict is Verdict.CONNECT
     own.release()
-    upstream.hosts[0].end()
+    attempt.finish()
     assert limits.pending == 1
     assert upstream.hosts[0].active == 0
 

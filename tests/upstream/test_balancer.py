@@ -66,14 +66,14 @@ def test_least_request_avoids_the_busy_host(make_upstream) -> None:
     """Two draws with replacement: the busy one of two hosts gets a quarter."""
     upstream = make_upstream(2, lb_policy="LEAST_REQUEST")
     for _ in range(5):
-        upstream.hosts[0].begin()
+        upstream.hosts[0].active += 1
     assert 0.22 < Counter(picks(upstream, 4000))[1] / 4000 < 0.28
 
 
 def test_more_choices_avoid_it_more(make_upstream) -> None:
     """`choice_count` 8 leaves the busy one of two hosts nearly nothing."""
     upstream = make_upstream(2, lb_policy="LEAST_REQUEST", least_request_lb_config=LeastRequestLbConfig(choice_count=8))
-    upstream.hosts[0].begin()
+    upstream.hosts[0].active += 1
     assert Counter(picks(upstream, 4000))[1] < 60
 
 
@@ -81,7 +81,7 @@ def test_least_request_with_weights_divides_by_load(make_upstream) -> None:
     """Weight 4 with three requests in flight counts as weight 1."""
     upstream = make_upstream([spec(1, weight=4), spec(2)], lb_policy="LEAST_REQUEST")
     for _ in range(3):
-        upstream.hosts[0].begin()
+        upstream.hosts[0].active += 1
     counts = Counter(picks(upstream, 400))
     assert counts[1] == pytest.approx(200, abs=5)
 

@@ -385,11 +385,15 @@ class BreakerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.diary = Diary()
-        self.breaker = breaker(listeners=[self.diary], half_open_requests=2, success_threshold=3)
+        self.breaker = breaker(listeners=self.listeners, half_open_requests=2, success_threshold=3)
         self.state, self.opened, self.successes = "closed", 0.0, 0
         self.probes: list[Permit] = []
         self.calls: list[Permit] = []
         self.results: list[tuple[float, bool]] = []
+
+    @property
+    def listeners(self) -> list[Diary]:
+        return [self.diary]
 
     @rule(seconds=st.sampled_from([0.5, 5.0, 31.0]))
     def pass_time(self, seconds: float) -> None:
@@ -441,11 +445,41 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def states_agree(self) -> None:
         assert self.breaker.state == self.state
-        assert (self.diary.changes or ["closed"])[-1] == self.state
+        if self.listeners:
+            assert (self.diary.changes or ["closed"])[-1] == self.state
+
+
+class UnwatchedMachine(BreakerMachine):
+    """Nobody listens: most successes are counted apart from the window."""
+
+    @property
+    def listeners(self) -> list[Diary]:
+        return []
 
 
 TestBreaker = BreakerMachine.TestCase
 TestBreaker.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestUnwatchedBreaker = UnwatchedMachine.TestCase
+TestUnwatchedBreaker.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.usefixtures("hectic")
+def test_no_success_is_lost_between_threads() -> None:
+    """Successes are counted apart and without a lock, while another thread's take them over into the window."""
+    tested, barrier, rounds = breaker(minimum_requests=1_000_000, window=1_000), Barrier(16), 500
+
+    def work() -> None:
+        barrier.wait()
+        for turn in range(rounds):
+            tested.admit(turn / 10).success(turn / 10)  # a bucket lasts ten seconds
+
+    threads = [Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    tested.admit(50.0).failure(50.0)
+    assert "1/8001" in repr(tested)
 
 
 def test_pybreaker_is_loaded_with_the_first_breaker() -> None:
