@@ -104,7 +104,8 @@ class PolicyAtWork:
             cluster = around.cluster(written) if parts.engine.dials else around.mocked(written)
         if cluster is None:
             return self._start_refused(written)
-        sockets = TransportSockets.of(cluster, parts.secrets)
+        speaks_tls = cluster.transport_socket is not None or cluster.transport_socket_matches
+        sockets = TransportSockets.of(cluster, parts.secrets if speaks_tls else None)
         upstream = Upstream(
             cluster,
             clock=options.clock,

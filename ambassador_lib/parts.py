@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .discovery.files import FileWatcher
-from .discovery.secrets import SecretStore
 from .discovery.subscription import Subscriptions
 from .filters.base import FilterContext
 from .routing.local_reply import LocalReplyRewrite
@@ -16,6 +16,7 @@ from .telemetry.metrics import shared_metrics
 from .upstream.statistics import CLUSTER_STATISTICS
 
 if TYPE_CHECKING:
+    from .discovery.secrets import SecretStore
     from .engine.base import Engine
     from .options import Options
     from .policy import Policy
@@ -42,17 +43,24 @@ class Parts:
         self.stats = self.metrics.stats("cluster", CLUSTER_STATISTICS)
         self.files = FileWatcher(clock=options.clock, random=options.random, control=options.control)
         self.subscriptions = Subscriptions(self.files)
-        self.secrets = SecretStore(policy.secrets, self.subscriptions, self.files)
         self.copies = runtime.background(MOST_COPIES, "ambassador_lib-mirror")
         self.racers = runtime.background(MOST_RACERS, "ambassador_lib-hedge")
         self._log_filters = LogFilters(policy.runtime, options.random, options.clock)
         self._logs: weakref.WeakSet[AccessLogs] = weakref.WeakSet()
 
+    @cached_property
+    def secrets(self) -> SecretStore:
+        """What TLS settings and filters name; with all of TLS, 0.2 MB that policies without these do not need."""
+        from .discovery.secrets import SecretStore
+
+        return SecretStore(self.policy.secrets, self.subscriptions, self.files)
+
     def filter_context(self, listener: Listener) -> FilterContext:
         """Return what the filters of a listener may use."""
         options, policy = self.options, self.policy
+        secrets = self.secrets if len(listener.http_connection_manager.http_filters) > 1 else None
         return FilterContext(
-            listener, self.runtime, options.clock, options.random, policy.runtime, policy.node, self.secrets
+            listener, self.runtime, options.clock, options.random, policy.runtime, policy.node, secrets
         )
 
     def replies(self, manager: HttpConnectionManager) -> LocalReplyRewrite:

@@ -7,7 +7,7 @@ are not in the stack.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Hashable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -20,10 +20,8 @@ from .handlers.admit import Admit
 from .handlers.attempt import SendAttempt
 from .handlers.balance import Balance
 from .handlers.filter_replies import FilterReplies
-from .handlers.hedge import Hedge
 from .handlers.limits import CircuitBreakers
 from .handlers.local_reply import LocalReplies
-from .handlers.mirror import MirrorRequests, Shadows
 from .handlers.observe import Observe
 from .handlers.redirect import InternalRedirect
 from .handlers.retry import Retry
@@ -48,11 +46,14 @@ if TYPE_CHECKING:
     from .filters.chain import FilterChain, TableFilters
     from .filters.upstream import UpstreamFilters
     from .handlers.breaker import Breaker
+    from .handlers.hedge import Hedge
+    from .handlers.mirror import Shadows
     from .handlers.route import ChooseRoute
     from .live import First, LiveClusters
     from .parts import Parts
     from .policy.model import Cluster, HttpConnectionManager, Listener, RetryPolicy
     from .routing.compiled import CompiledRoute
+    from .routing.mirrors import Mirror
     from .runtime.gate import Gate
     from .telemetry.access_log import AccessLogs
     from .upstream.aggregate import Aggregate
@@ -104,7 +105,6 @@ class Stack:
         self._engine = parts.engine
         self._options = parts.options
         self._clusters = clusters
-        self._shadows = self._make_shadows()
         self._tries_by_settings: WeakValueDictionary[Hashable, Next] = WeakValueDictionary()
         """For as long as there is a route that goes that way."""
 
@@ -200,7 +200,7 @@ class Stack:
                 # Spans all tries and their back-off.
                 timeout,
                 # Above the tries, of which none is mirrored twice; below the rewrites, which copies share.
-                [MirrorRequests(self._shadows, route.mirrors)] if route.mirrors else [],
+                self._mirroring(route.mirrors) if route.mirrors else [],
                 # Makes the tries: everything below runs once for each.
                 self._tries(route, asks_by_header=internal),
             )
@@ -224,6 +224,8 @@ class Stack:
         retry = self._retry(route.retry_policy, idempotent_only=options.idempotent_only, application=options.retry)
         # Internal callers may ask for hedging by a header.
         if route.hedges or asks_by_header:
+            from .handlers.hedge import Hedge
+
             return Hedge(retry, hedges=route.hedges, runtime=self._runtime, background=self._parts.racers)
         return retry
 
@@ -239,8 +241,16 @@ class Stack:
             application=application,
         )
 
-    def _make_shadows(self) -> Shadows:
+    def _mirroring(self, mirrors: Sequence[Mirror]) -> list[Handler]:
+        from .handlers.mirror import MirrorRequests
+
+        return [MirrorRequests(self._shadows, mirrors)]
+
+    @cached_property
+    def _shadows(self) -> Shadows:
         """What copies of calls go through: no filters, nothing that a route says but its timeout."""
+        from .handlers.mirror import Shadows
+
         options, parts, runtime = self._options, self._parts, self._runtime
         route = shadow_route(runtime=self._policy.runtime, random=options.random, clock=options.clock)
         chain = self._tries_chain(
@@ -308,7 +318,7 @@ class Stack:
         if options is None or not options.request_mirror_policies:
             return []
         mirrors = compile_mirrors(options.request_mirror_policies, self._policy.runtime, self._options.clock)
-        return [MirrorRequests(self._shadows, mirrors)]
+        return self._mirroring(mirrors)
 
     def _breaker(self, upstream: Upstream) -> Breaker | None:
         if upstream.breaker is None:
