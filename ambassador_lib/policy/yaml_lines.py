@@ -1,0 +1,157 @@
+"""YAML written in the plainest way, as most policies are: block mappings and lists with a scalar or nothing in a line.
+
+Whatever else there is in a document, and whatever is wrong with it, leaves all of it to PyYAML (yaml_events.py): no
+sign that has a meaning of its own is read here but the key's colon, the item's dash, quotes and comments. Tests hold
+each node and position to PyYAML's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import PolicyFault
+from .yaml_nodes import Node, Scalars, put
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
+_QUOTED = r"""'[^']*'|"[^"\\]*\""""
+_PLAIN = r"(?:[\w./+~]|-(?=[^ ]))(?:[^#: ]|:(?=[^ ])| +(?=[^#: ]))*"
+_KEY = r"(?:[A-Za-z_][\w.-]{0,200}|'[^']{0,200}'|\"[^\"\\]{0,200}\")"
+_SCALAR = rf"{_QUOTED}|{_PLAIN}"
+_LINE = re.compile(
+    rf"(?P<indent> *)(?P<dash>- +)?(?:(?P<key>{_KEY}):(?: +(?P<value>{_SCALAR}))?|(?P<item>{_SCALAR}))?(?: *| +#.*)",
+    re.ASCII,
+)
+_NOTHING = re.compile(" *(?:#.*)?")
+_DEEPEST = 50
+
+
+class _Unusual(Exception):  # noqa: N818 - nothing is wrong
+    """This is for PyYAML."""
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """`column` is where the key or the item's dash stands, `inner` where the key or value behind the dash does."""
+
+    number: int
+    column: int
+    inner: int
+    dash: bool
+    key: str | None
+    value: str | None
+    value_at: int
+    end: int
+    """Behind the key's colon."""
+
+
+def read_lines(text: str, name: str, warnings: list[PolicyFault]) -> Node | None:
+    """Return the root of a document, or `None` where that takes more than this; `name` is the file's in positions."""
+    if _UNUSUAL.search(text):
+        return None
+    found: list[PolicyFault] = []
+    try:
+        reader = _Reader(
+            name, found, [_line(*one) for one in enumerate(text.split("\n")) if not _NOTHING.fullmatch(one[1])]
+        )
+        root = reader.document()
+    except _Unusual:
+        return None
+    warnings += found
+    return root
+
+
+def _line(number: int, text: str) -> _Line:
+    found = _LINE.fullmatch(text)
+    if found is None:
+        raise _Unusual
+    key, item = found["key"], found["item"]
+    dash = found["dash"] is not None
+    if key is None and (item is None or not dash):
+        raise _Unusual
+    column = len(found["indent"])
+    inner = found.start("key") if key is not None else found.start("item")
+    value_at = found.start("value") if key is not None else inner
+    end = found.end("key") + 1 if key is not None else 0
+    return _Line(number, column, inner, dash, key, found["value"] if key is not None else item, value_at, end)
+
+
+class _Reader:
+    """Builds nodes of lines."""
+
+    def __init__(self, name: str, warnings: list[PolicyFault], lines: list[_Line]) -> None:
+        self._name = name
+        self._warnings = warnings
+        self._lines = lines
+        self._next = 0
+        self._depth = 0
+        self._scalars = Scalars()
+
+    def document(self) -> Node:
+        if not self._lines or self._lines[0].column:
+            raise _Unusual
+        root = self._block(0)
+        if self._next < len(self._lines):
+            raise _Unusual
+        return root
+
+    def _column(self) -> int:
+        """Return where the next line begins, -1 behind the last one."""
+        return self._lines[self._next].column if self._next < len(self._lines) else -1
+
+    def _block(self, column: int) -> Node:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Unusual
+        line = self._lines[self._next]
+        at = self._at(line.number, column)
+        node = Node(self._items(column) if line.dash else self._entries(column), at)
+        if self._column() > column:
+            raise _Unusual
+        self._depth -= 1
+        return node
+
+    def _items(self, column: int) -> list[Node]:
+        items = []
+        while self._column() == column and (line := self._lines[self._next]).dash:
+            if line.key is not None:  # a mapping begins behind the dash
+                line.dash, line.column = False, line.inner
+                items.append(self._block(line.inner))
+            else:
+                self._next += 1
+                items.append(Node(self._scalar(line.value), self._at(line.number, line.value_at)))
+            if self._column() > column:
+                raise _Unusual
+        return items
+
+    def _entries(self, column: int) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        while self._column() == column:
+            line = self._lines[self._next]
+            if line.dash or line.key is None:
+                raise _Unusual
+            self._next += 1
+            value = self._value(line, column)
+            key = line.key[1:-1] if line.key[0] in "'\"" else line.key
+            put(entries, self._scalars.text(key), self._at(line.number, column), value, self._warnings)
+        return entries
+
+    def _value(self, line: _Line, column: int) -> Node:
+        following = self._column()
+        if line.value is not None:
+            if following > column:  # it goes on there
+                raise _Unusual
+            return Node(self._scalar(line.value), self._at(line.number, line.value_at))
+        if following > column:
+            return self._block(following)
+        if following == column and self._lines[self._next].dash:  # a list may stand below its key
+            at = self._at(self._lines[self._next].number, column)
+            return Node(self._items(column), at)
+        return Node(None, self._at(line.number, line.end))
+
+    def _scalar(self, text: str | None) -> bool | int | str | None:
+        assert text is not None, "the line has one"
+        return self._scalars.text(text[1:-1]) if text[0] in "'\"" else self._scalars.plain(text)
+
+    def _at(self, number: int, column: int) -> str:
+        return f"{self._name}:{number + 1}:{column + 1}"
