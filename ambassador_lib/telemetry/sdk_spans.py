@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan, Tracer
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, StaticSampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import DEFAULT_TRACE_STATE as NO_STATE
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..runtime.afresh import after_fork
 from .attributes import OTHER_NAME, SPAN_NAMES
 from .sdk_parts import batch_of, ignores_starts, is_plain, is_random, uses
+from .sdk_sampling import LOCAL, REMOTE, SAMPLED, decide, fixed_decisions, place_of
 from .spans import FLAGS, NO_LINKS, Identity, PublicSpans, Recording, Unrecorded
 
 if TYPE_CHECKING:
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
     from .spans import Facts
 
 _UNSET = Status(StatusCode.UNSET)
-_LOCAL = 1
-"""The place (`_place`) below a local span that is not sampled."""
-_REMOTE = 3
-"""The place below a remote one."""
-_SAMPLED = 1
 _RANDOM = 2
 _LAST_TRACE_ID = 2**128 - 1
 _LAST_SPAN_ID = 2**64 - 1
@@ -95,7 +91,7 @@ class SdkSpans:
         ):
             self._look_again()
         trace_id, _, is_remote, flags, state, has_parent = told = parent.told
-        place = ((_REMOTE if is_remote else _LOCAL) + (flags & _SAMPLED)) if has_parent else 0
+        place = ((REMOTE if is_remote else LOCAL) + (flags & SAMPLED)) if has_parent else 0
         sampled = self._plans[place]
         if sampled is None or (self._may_be_off and not tracer._tracer_config.is_enabled):
             return self._start(kind, above, parent, describe, facts)
@@ -129,19 +125,19 @@ class SdkSpans:
         if not has_parent:
             trace_id, state = self._trace_id(), NO_STATE
         attributes: BoundedAttributes | None = None
-        decision = self._fixed[_place(outer)] or decide(tracer.sampler, outer, trace_id)
+        decision = self._fixed[place_of(outer)] or decide(tracer.sampler, outer, trace_id)
         if decision is None:
             decision, state, attributes = self._ask(parent.placed(above), trace_id, kind, facts, describe(*facts))
         number = flags & _RANDOM if has_parent and self._inherits_random else self._flag
         if decision is Decision.RECORD_AND_SAMPLE:
-            number |= _SAMPLED
+            number |= SAMPLED
         on_end = self._metrics.start_span(outer, decision) if self._metrics is not None else None
         span_id = self._span_id()
         is_valid = 0 < trace_id <= _LAST_TRACE_ID and 0 < span_id <= _LAST_SPAN_ID
         identity = _new_tuple(SpanContext, (trace_id, span_id, False, FLAGS[number], state, is_valid))
         if decision is not Decision.DROP:
             return _Recorded(self, identity, outer, kind, facts, self._now(), attributes, on_end)
-        if self._fixed[_LOCAL] is Decision.DROP and on_end is None and is_valid:
+        if self._fixed[LOCAL] is Decision.DROP and on_end is None and is_valid:
             return Unrecorded(identity, self._span_id)
         return Identity(identity)
 
@@ -179,8 +175,8 @@ class SdkSpans:
 
     def _plan(self, decision: Decision | None) -> int | None:
         if decision is Decision.RECORD_AND_SAMPLE:
-            return _SAMPLED
-        return 0 if decision is Decision.DROP and self._fixed[_LOCAL] is Decision.DROP else None
+            return SAMPLED
+        return 0 if decision is Decision.DROP and self._fixed[LOCAL] is Decision.DROP else None
 
 
 class _Late(Recording):
@@ -294,40 +290,3 @@ class _UnderWay(trace.NonRecordingSpan):
 
     def is_recording(self) -> bool:
         return True
-
-
-def decide(sampler: Sampler, parent: SpanContext | None, trace_id: int) -> Decision | None:
-    """Decide as the SDK's own samplers would, which look at no more than this; `None`: it is another, ask it."""
-    sampler = _responsible(sampler, _place(parent))
-    if type(sampler) is StaticSampler:
-        return sampler._decision
-    if type(sampler) is TraceIdRatioBased:
-        kept = trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < sampler.bound
-        return Decision.RECORD_AND_SAMPLE if kept else Decision.DROP
-    return None
-
-
-def fixed_decisions(sampler: Sampler) -> tuple[Decision | None, ...]:
-    """Return what is decided in each place (`_place`) whatever the trace; `None` where that depends."""
-    found = [_responsible(sampler, place) for place in range(5)]
-    return tuple(each._decision if type(each) is StaticSampler else None for each in found)
-
-
-def _place(parent: SpanContext | None) -> int:
-    """Number what samplers tell apart: no parent, a local one, not sampled and sampled, a remote one likewise."""
-    if parent is None:
-        return 0
-    return (_REMOTE if parent.is_remote else _LOCAL) + (parent.trace_flags & _SAMPLED)
-
-
-def _responsible(sampler: Sampler, place: int) -> Sampler:
-    """Return who decides in a place."""
-    while type(sampler) is ParentBased:
-        sampler = (
-            sampler._root,
-            sampler._local_parent_not_sampled,
-            sampler._local_parent_sampled,
-            sampler._remote_parent_not_sampled,
-            sampler._remote_parent_sampled,
-        )[place]
-    return sampler

@@ -37,7 +37,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ambassador_lib.call import Attempt, Call, Header
 from ambassador_lib.errors import connect_failure
 from ambassador_lib.telemetry import sdk_parts
-from ambassador_lib.telemetry.sdk_spans import SdkSpans, decide
+from ambassador_lib.telemetry.sdk_sampling import decide
+from ambassador_lib.telemetry.sdk_spans import SdkSpans
 from ambassador_lib.telemetry.tracing import Tracing
 from ambassador_lib.testing.clock import FakeClock
 
