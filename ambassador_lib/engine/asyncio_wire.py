@@ -129,8 +129,10 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     async def read(self, deadline: Deadline) -> bytes:
         """Return what has come; without a turn of the loop where there is something."""
-        while (data := self.take()) is None:
+        while not self._chunks and not self._is_over:
             await self._incoming.under(deadline)
+        data = self.take()
+        assert data is not None, "something has come, or nothing ever will"
         return data
 
     def take(self) -> bytes | None:
@@ -212,9 +214,9 @@ class AsyncioWire(asyncio.BaseProtocol):
         """Whether what comes is taken as it comes."""
         return self._on_news is not None
 
-    async def arrival(self, deadline: Deadline) -> None:
+    def arrival(self, deadline: Deadline) -> Coroutine[Any, Any, None]:
         """Wait until something more comes; who listens to it has it by then."""
-        await self._incoming.under(deadline)
+        return self._incoming.under(deadline)
 
     async def close(self) -> None:
         """Close without a farewell; a turn later the socket is closed."""

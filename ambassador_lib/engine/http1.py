@@ -101,7 +101,6 @@ class Http1Stream:
     def __init__(self, connection: Http1Connection, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange
-        self._deadline = exchange.deadline
         self._wire = connection.wire
         self._body = fixed_body(exchange.stream)
         self.keeps_deadline = connection.wire.keeps_deadlines and self._body is not None
@@ -129,7 +128,7 @@ class Http1Stream:
             return None
         self._sent = SENT_IN_PART
         try:
-            rest = self._wire.put(data, self._deadline)
+            rest = self._wire.put(data, exchange.deadline)
         except PeerReset as error:
             self._has_broken(error)
             return None
@@ -138,7 +137,7 @@ class Http1Stream:
             return None
         self._sent = SENT_WHOLE
         try:
-            came = self._wire.get(self._deadline)
+            came = self._wire.get(exchange.deadline)
         except PeerReset:
             came = b""
         return None if came is None else self._heard(came)
@@ -153,7 +152,7 @@ class Http1Stream:
         response = None if self._reader is None else self._so_far(self._reader)
         while response is None:
             try:
-                data = await self._wire.read(self._deadline)
+                data = await self._wire.read(self._exchange.deadline)
             except PeerReset:
                 data = b""  # Envoy's codec takes every end of the connection for the end of the bytes, a reset too
             response = self._heard(data)
@@ -200,7 +199,7 @@ class Http1Stream:
             return
         is_first, self._sent = self._sent is NOTHING_SENT, SENT_IN_PART
         try:
-            await self._wire.write(data, self._deadline)
+            await self._wire.write(data, self._exchange.deadline)
         except PeerReset as error:
             error.sent = error.sent or not is_first
             raise
@@ -280,7 +279,7 @@ class Http1Stream:
         if self._exchange.on_interim is not None:
             self._exchange.on_interim()
         # A peer that sends one after the other leaves nobody else a moment to look.
-        if not is_last and self._connection.network.has_passed(self._deadline):
+        if not is_last and self._connection.network.has_passed(self._exchange.deadline):
             raise DeadlineExpired
 
     async def read(self) -> bytes:
@@ -294,7 +293,7 @@ class Http1Stream:
             if self._failure is not None:
                 raise after_headers(self._failure) from self._failure.__cause__
             try:
-                data = await self._wire.read(self._deadline)
+                data = await self._wire.read(self._exchange.deadline)
             except PeerReset:
                 data = b""
             self._take(data)
@@ -323,7 +322,7 @@ class Http1Stream:
             if self._closed:
                 return
             self._closed = True
-        del self._exchange  # which knows how to break this off: each would hold on to the other
+        self._exchange.abortable(_nothing)  # else each would hold on to the other until the garbage collector comes
         if not (self._is_kept and (self._is_whole or self._sent is NOTHING_SENT or self._is_done())):
             connection.usable = False
         connection.stream = None
@@ -334,3 +333,7 @@ class Http1Stream:
         if reader is None or self._sent is not SENT_WHOLE:
             return False
         return reader.is_whole and reader.keeps_alive and not reader.follows
+
+
+def _nothing() -> None:
+    """Break off what is over."""

@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 import pytest
 
-from ambassador_lib.call import Deadline
 from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pooled import AsyncPooledEngine
 
@@ -134,7 +133,7 @@ def test_breaking_off_and_the_end_do_not_overlap() -> None:
     wire: Any = SimpleNamespace(keeps_deadlines=True, abort=lambda: told.append("broken off"))
     connection = Http1Connection(wire, SimpleNamespace())  # type: ignore[arg-type]  # neither is used
     connection.guard = Guard()  # type: ignore[assignment]
-    broken, over = (SimpleNamespace(stream=b"", deadline=Deadline(), abortable=lambda _: None) for _ in range(2))
+    broken, over = (SimpleNamespace(stream=b"", abortable=lambda _: None) for _ in range(2))
 
     stream = connection.open(broken)  # type: ignore[arg-type]
     stream.abort()
