@@ -1,8 +1,9 @@
-"""YAML written in the plainest way, as most policies are: block mappings and lists with a scalar or nothing in a line.
+"""YAML written in the plainest way, as most policies are: block mappings and lists, with a scalar, a list or mapping of
+some in brackets, or nothing in a line.
 
 Whatever else there is in a document, and whatever is wrong with it, leaves all of it to PyYAML (yaml_events.py): no
-sign that has a meaning of its own is read here but the key's colon, the item's dash, quotes and comments. Tests hold
-each node and position to PyYAML's.
+sign that has a meaning of its own is read here but the key's colon, the item's dash, quotes, brackets and comments.
+Tests hold each node and position to PyYAML's.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ _UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 _QUOTED = r"""'[^']*'|"[^"\\]*\""""
 _PLAIN = r"(?:[\w./+~]|-(?=[^ ]))(?:[^#: ]|:(?=[^ ])| +(?=[^#: ]))*"
 _KEY = r"(?:[A-Za-z_][\w.-]{0,200}|'[^']{0,200}'|\"[^\"\\]{0,200}\")"
-_SCALAR = rf"{_QUOTED}|{_PLAIN}"
+_VALUE = rf"{_QUOTED}|{_PLAIN}|[\[{{].*"
 _LINE = re.compile(
-    rf"(?P<indent> *)(?P<dash>- +)?(?:(?P<key>{_KEY}):(?: +(?P<value>{_SCALAR}))?|(?P<item>{_SCALAR}))?(?: *| +#.*)",
+    rf"(?P<indent> *)(?P<dash>- +)?(?:(?P<key>{_KEY}):(?: +(?P<value>{_VALUE}))?|(?P<item>{_VALUE}))?(?: *| +#.*)",
     re.ASCII,
 )
+_BEHIND = re.compile(" *| +#.*")
+"""What may follow a closing bracket."""
+_IN_BRACKETS = re.compile(rf"(?:{_QUOTED}|(?:[\w./+~]|-(?=\w))[\w./+~@%-]*)(?= *[,\]}}])", re.ASCII)
+_KEY_IN_BRACKETS = re.compile(rf"{_KEY}: +", re.ASCII)
+_SPACES, _COMMA = re.compile(" *"), re.compile(", *")
 _NOTHING = re.compile(" *(?:#.*)?")
 _DEEPEST = 50
 
@@ -76,6 +82,13 @@ def _line(number: int, text: str) -> _Line:
     return _Line(number, column, inner, dash, key, found["value"] if key is not None else item, value_at, end)
 
 
+def _after(what: re.Pattern[str], text: str, at: int) -> int:
+    found = what.match(text, at)
+    if found is None:
+        raise _Unusual
+    return found.end()
+
+
 class _Reader:
     """Builds nodes of lines."""
 
@@ -119,7 +132,7 @@ class _Reader:
                 items.append(self._block(line.inner))
             else:
                 self._next += 1
-                items.append(Node(self._scalar(line.value), self._at(line.number, line.value_at)))
+                items.append(self._in_line(line))
             if self._column() > column:
                 raise _Unusual
         return items
@@ -132,8 +145,7 @@ class _Reader:
                 raise _Unusual
             self._next += 1
             value = self._value(line, column)
-            key = line.key[1:-1] if line.key[0] in "'\"" else line.key
-            put(entries, self._scalars.text(key), self._at(line.number, column), value, self._warnings)
+            put(entries, self._text(line.key), self._at(line.number, column), value, self._warnings)
         return entries
 
     def _value(self, line: _Line, column: int) -> Node:
@@ -141,7 +153,7 @@ class _Reader:
         if line.value is not None:
             if following > column:  # it goes on there
                 raise _Unusual
-            return Node(self._scalar(line.value), self._at(line.number, line.value_at))
+            return self._in_line(line)
         if following > column:
             return self._block(following)
         if following == column and self._lines[self._next].dash:  # a list may stand below its key
@@ -149,9 +161,48 @@ class _Reader:
             return Node(self._items(column), at)
         return Node(None, self._at(line.number, line.end))
 
-    def _scalar(self, text: str | None) -> bool | int | str | None:
+    def _in_line(self, line: _Line) -> Node:
+        text = line.value
         assert text is not None, "the line has one"
-        return self._scalars.text(text[1:-1]) if text[0] in "'\"" else self._scalars.plain(text)
+        if text[0] not in "[{":
+            return Node(self._scalar(text), self._at(line.number, line.value_at))
+        if text.count("[") + text.count("{") > _DEEPEST:
+            raise _Unusual
+        node, end = self._in_brackets(line, text, 0)
+        if not _BEHIND.fullmatch(text, end):
+            raise _Unusual
+        return node
+
+    def _in_brackets(self, line: _Line, text: str, at: int) -> tuple[Node, int]:
+        """Read a list, a mapping or a scalar that begins there; return where it ends, too."""
+        place = self._at(line.number, line.value_at + at)
+        opening = text[at : at + 1]
+        if opening not in ("[", "{"):
+            scalar = _IN_BRACKETS.match(text, at)
+            if scalar is None:
+                raise _Unusual
+            return Node(self._scalar(scalar[0]), place), scalar.end()
+        items: list[Node] = []
+        entries: dict[str, Node] = {}
+        at = _after(_SPACES, text, at + 1)
+        while text[at : at + 1] != ("]" if opening == "[" else "}"):
+            if items or entries:
+                at = _after(_COMMA, text, at)
+            behind_key = _after(_KEY_IN_BRACKETS, text, at) if opening == "{" else at
+            value, end = self._in_brackets(line, text, behind_key)
+            if opening == "[":
+                items.append(value)
+            else:
+                key = text[at:behind_key].rstrip()[:-1]
+                put(entries, self._text(key), self._at(line.number, line.value_at + at), value, self._warnings)
+            at = _after(_SPACES, text, end)
+        return Node(items if opening == "[" else entries, place), at + 1
+
+    def _scalar(self, text: str) -> bool | int | str | None:
+        return self._text(text) if text[0] in "'\"" else self._scalars.plain(text)
+
+    def _text(self, text: str) -> str:
+        return self._scalars.text(text[1:-1] if text[0] in "'\"" else text)
 
     def _at(self, number: int, column: int) -> str:
         return f"{self._name}:{number + 1}:{column + 1}"

@@ -20,7 +20,9 @@ SCALARS = [
     "a", "1", "-5", "0x50", "017", "true", "no", "~", "null", "1.5s", "/v1/", "a b", "a:b", "http://x:80/y", "a#b", "*",
     "'*'", '"a: b"', "'a # b'", '""', "''", '"a\\nb"', "'it''s'", "-", "--", "- a", "a: b", "a :b", "a,b", "a]b", "[a]",
     "{a: 1}", "&x a", "*x", "!t a", "|", ">", "%a", "@a", "`a", "a # c", "a  ", "# c", "?", "? a", ":", "=", "<<", "é",
-    "'a' b", '"a"b', "a:", "...", "---", "a\tb",
+    "'a' b", '"a"b', "a:", "[]", "{}", '["*"]', "[a, 'b'] # c", "{ a: 1, b: [c] }", "{a: 1, a: 2}", "[a,]", "[a: b]",
+    "{a}", "[a b]", "[ -1, {a: ~} ]", '{"@type": x.y/z}', "[a", "[]a", "[#]", '["#"]', "[http://x]", "[?a]", "[,]",
+    "...", "---", "a\tb",
 ]  # fmt: skip
 KEYS = ["a", "b", "a", "name", "x-y", "a.b", '"@type"', "'k'", "1", "y", "é", "<<", "a b", "-a", "? a", "*a", "", '"']
 
@@ -94,7 +96,10 @@ static_resources:
   listeners:
   - name: "billing"   # ours
     address: 'x'
+    domains: ["*", x]
+    socket_address: { address: 0.0.0.0, port_value: 80 } # ours
   clusters:
+    - {}
     - name: users
       connect_timeout: 0.25s
       type:
@@ -108,7 +113,8 @@ def test_the_usual_form_takes_lines_alone() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{a: 1}", "a: [1]", "a: |\n  b", "a: &x b", "a: *x", "a: !t b", "a:\tb", "a: é", "a: b\n c", "--- a", "a: 'b", "",
+    ["{a: 1}", "a: [1", "a: [a:b]", "a: {b}", "a: |\n  b", "a: &x b", "a: *x", "a: !t b", "a:\tb", "a: é",
+     "a: b\n c", "--- a", "a: 'b", "",
      "a: b\n...\n", "- - a", 'a: "\\x41"', "? a\n: b", "a: b: c", "a\n", "a:\n  b: 1\n c: 2", "a: b\r\n"],
 )  # fmt: skip
 def test_whatever_is_unusual_is_left_to_pyyaml(text: str) -> None:
