@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -222,6 +222,11 @@ class PolicyAtWork:
         """What is in force just now: the policy, and what was discovered."""
         listeners = tuple(listener.in_force for listener in self._listeners)
         return self._policy.in_force(listeners, self._live.in_force)
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """The listeners of `policy`; what they say of routes is what is written down."""
+        return [listener.listener for listener in self._listeners]
 
     @property
     def discovery_errors(self) -> Mapping[str, PolicyError]:

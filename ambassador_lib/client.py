@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from .errors import PolicyError
+    from .policy.model import Listener
     from .runtime.base import Clock, Random
 
 Ambassador = TypeVar("Ambassador", bound=AmbassadorTransport | AsyncAmbassadorTransport)
@@ -171,9 +172,9 @@ class Client(SyncPolicyClient):
 
     def _relative_base(self) -> httpx.URL | None:
         policy = self._policy
-        if policy is not None and policy.dynamic_resources is not None:
-            policy = self.current_policy
-        return _only_listener(policy)
+        if policy is None:
+            return None
+        return _only_listener(policy.listeners if policy.dynamic_resources is None else self._ambassador().listeners)
 
     def _is_watched(self) -> bool:
         return self._policy is not None and (
@@ -298,9 +299,9 @@ class AsyncClient(AsyncPolicyClient):
 
     def _relative_base(self) -> httpx.URL | None:
         policy = self._policy
-        if policy is not None and policy.dynamic_resources is not None:
-            policy = self.current_policy
-        return _only_listener(policy)
+        if policy is None:
+            return None
+        return _only_listener(policy.listeners if policy.dynamic_resources is None else self._ambassador().listeners)
 
     def _is_watched(self) -> bool:
         return self._policy is not None and (
@@ -382,11 +383,11 @@ def _explain_relative(error: httpx.UnsupportedProtocol, url: httpx.URL, policy: 
         error.args = (f"the relative URL {str(url)!r} needs a policy with exactly one listener; this one has {count}",)
 
 
-def _only_listener(policy: Policy | None) -> httpx.URL | None:
-    """Return where the policy's listener is called, if it has exactly one."""
-    if policy is None or len(policy.listeners) != 1:
+def _only_listener(listeners: Sequence[Listener]) -> httpx.URL | None:
+    """Return where a policy's listener is called, if it has exactly one."""
+    if len(listeners) != 1:
         return None
-    address = policy.listeners[0].address.socket_address
+    address = listeners[0].address.socket_address
     if address is None:
         return None
     return _listening_at(_ANY_ADDRESS.get(address.address, address.address), address.port_value)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .engine.wire import Network
     from .errors import PolicyError
     from .plain import PlainStack
+    from .policy.model import Listener
     from .runtime.base import Clock, Random, Runtime
     from .surroundings import Surroundings
 
@@ -163,6 +164,12 @@ class _Ambassador(Twinned):
         discovered; `None` for the safe defaults."""
         at_work = self._acting._policy_at_work()
         return None if at_work is None else at_work.policy
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """The listeners of `current_policy`, at less cost; what they say of routes is what is written down."""
+        at_work = self._acting._policy_at_work()
+        return () if at_work is None else at_work.listeners
 
     @property
     def discovery_errors(self) -> Mapping[str, PolicyError]:
