@@ -24,7 +24,7 @@ class UnsetTimeout(httpx.Timeout):
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the timeouts by phase, in seconds."""
-        return DefaultTimeout(vars(self))
+        return DefaultTimeout(self.__dict__)
 
     def __eq__(self, other: object) -> bool:
         return httpx.Timeout(self) == (httpx.Timeout(other) if isinstance(other, UnsetTimeout) else other)
