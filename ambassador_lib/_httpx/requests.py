@@ -29,6 +29,7 @@ from httpx._types import (
 
 from .parts import HeaderLine, request_of
 from .patched import AsWritten
+from .untouched import Untouched
 from .urls import RelativeUrls, absolute, host_line, seen_places
 
 _NOTHING = httpx.ByteStream(b"")
@@ -70,6 +71,7 @@ class RequestBuilder(BaseClient):
     _kept_headers = _KeptHeaders([])
     _relative_urls: RelativeUrls | None = None
     _httpx_client: ClassVar[type] = BaseClient
+    _untouched: ClassVar[Untouched]
 
     def build_request(
         self,
@@ -97,7 +99,7 @@ class RequestBuilder(BaseClient):
             and not self._params._dict
             and type(jar := self._cookies.jar) is CookieJar
             and not jar._cookies  # type: ignore[attr-defined]  # a jar has no other quick way to tell
-            and _steps.are_as_written(type(self))
+            and ((kind := type(self))._untouched.holds(kind) or builds_as_written(kind))
         ):
             place = seen_places.get(url) if type(url) is str else None
             target, host = self._place(url) if place is None else place
@@ -187,6 +189,8 @@ _steps = AsWritten(
     "_httpx_client.build_request",
     "_httpx_client._merge_url",
 )
+builds_as_written = _steps.are_as_written
+"""Tells whether nobody has changed how clients of a class build requests."""
 
 
 def _lines_of(headers: Any) -> list[HeaderLine]:
