@@ -378,8 +378,10 @@ class Call:
             attempt.try_at = at = now + self.per_try_timeout
             if not had_none:
                 self.rearm()
-            elif at < self.deadline.at:  # all other bounds stand
-                self.deadline.set(at)
+            elif at < (deadline := self.deadline).at:  # all other bounds stand
+                deadline.at = at
+                if deadline.watch is not None:
+                    deadline.watch()
         if self.has_rare_bounds:
             attempt.over_at = now + self.max_stream_duration
             if self.request_ended is not None:

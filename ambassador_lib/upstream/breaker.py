@@ -10,22 +10,20 @@ The request path reads `_state` without a lock. A storage that users pass in may
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pybreaker
 
 from ..algorithms.window import ErrorRateWindow
+from .breaker_listener import Guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..policy.model.cluster import CircuitBreaker
     from ..runtime.base import Clock
-
-_log = logging.getLogger("ambassador_lib.breaker")
 
 CLOSED: str = pybreaker.STATE_CLOSED
 OPEN: str = pybreaker.STATE_OPEN
@@ -86,7 +84,7 @@ class ClusterBreaker:
         self._clock = clock
         self._shared = storage
         self._memory = pybreaker.CircuitMemoryStorage(CLOSED)
-        self._listeners = tuple(_Guarded(listener) for listener in listeners)
+        self._listeners = tuple(Guarded(listener) for listener in listeners)
         self._machine = self._new_machine()
         self._window = ErrorRateWindow(policy.window)
         self._successes_apart = 0
@@ -310,34 +308,3 @@ class ClusterBreaker:
 
     def __repr__(self) -> str:
         return f"<ClusterBreaker {self.name} {self._state} {self._window} probes={self._probes}>"
-
-
-class _Guarded(pybreaker.CircuitBreakerListener):
-    """A user's listener whose mistakes stay its own: one that raises must not stop a change of state half way."""
-
-    def __init__(self, listener: pybreaker.CircuitBreakerListener) -> None:
-        self._listener = listener
-
-    def before_call(self, cb: pybreaker.CircuitBreaker, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        self._try(self._listener.before_call, cb, func, *args, **kwargs)
-
-    def failure(self, cb: pybreaker.CircuitBreaker, exc: BaseException) -> None:
-        self._try(self._listener.failure, cb, exc)
-
-    def success(self, cb: pybreaker.CircuitBreaker) -> None:
-        self._try(self._listener.success, cb)
-
-    def state_change(
-        self,
-        cb: pybreaker.CircuitBreaker,
-        old_state: pybreaker.CircuitBreakerState | None,
-        new_state: pybreaker.CircuitBreakerState,
-    ) -> None:
-        self._try(self._listener.state_change, cb, old_state, new_state)
-
-    @staticmethod
-    def _try(notify: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        try:
-            notify(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - whatever a listener does wrong
-            _log.exception("a breaker listener failed")
