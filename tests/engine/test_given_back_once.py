@@ -16,7 +16,7 @@ from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pooled import AsyncPooledEngine
 
 from .conftest import Mode
-from .servers import OK, answering, read_request, serving
+from .servers import OK, answering, once, read_request, serving, until_closed
 
 
 def echo(sock: socket.socket) -> None:
@@ -87,6 +87,21 @@ def test_a_cancelled_connect_is_not_counted(backend: str) -> None:
         mode.run(main)
     assert min(lowest, default=0) >= 0
     assert mode.gauge.opens == mode.gauge.closes
+
+
+def test_a_connection_is_counted_off_once(mode: Mode) -> None:
+    """One that was given up with its engine is not counted off again when its exchange ends."""
+    with serving(once(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart", until_closed)) as server:
+
+        async def main(engine: Any) -> None:
+            response = await mode.send(engine, mode.exchange(server))
+            assert mode.gauge.now == 1
+            engine.abandon()
+            assert mode.gauge.now == 0
+            await mode.close(response)
+            assert (mode.gauge.opens, mode.gauge.closes) == (1, 1)
+
+        mode.run(main)
 
 
 def test_looking_for_input_never_waits() -> None:
