@@ -25,13 +25,13 @@ class ErrorRateWindow:
         self._failures = [0] * self._buckets
         self._newest: int | None = None
         self.requests = 0
-        """Requests in the window as of the last `record` or `expire`."""
+        """Requests in the window as of the last `record`."""
         self.failures = 0
         """Those of them that failed."""
 
     def record(self, now: float, *, failed: bool) -> None:
         """Count one request."""
-        bucket = int(now * self._buckets / self._length)
+        bucket = int(now * self._buckets / self._length)  # `now // (length / buckets)` is one short: 10.0 // 0.1
         if bucket != self._newest:
             bucket = self._reach(bucket)
         index = bucket % self._buckets
@@ -51,10 +51,6 @@ class ErrorRateWindow:
     def newest_ends(self) -> float:
         """Until when `record` counts in the bucket of the last one."""
         return 0.0 if self._newest is None else (self._newest + 1) * self._length / self._buckets
-
-    def expire(self, now: float) -> None:
-        """Forget what has left the window."""
-        self._reach(int(now * self._buckets / self._length))  # `now // (length / buckets)` is one short: 10.0 // 0.1
 
     def _reach(self, bucket: int) -> int:
         """Let time be in that bucket, or later; returns the bucket where it is."""

@@ -7,16 +7,19 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import anyio
 import pytest
 
+from ambassador_lib.engine import loop_race
 from ambassador_lib.engine.dialling import ATTEMPT_DELAY
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
 
-from .conftest import Mode
+from .conftest import Mode, loop_of
 from .servers import once, serving
+from .wires import LOOPS
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -151,3 +154,56 @@ def test_silence_everywhere_is_a_connect_timeout(mode: Mode) -> None:
 
         mode.run(main)
     assert mode.gauge.opens == 0
+
+
+def on_loop(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    backend, options = loop_of(name)
+    anyio.run(main, backend=backend, backend_options=options)
+
+
+ADDRESSES = [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_of_two_that_answer_at_once_the_second_is_closed(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was connected before he could be called off leaves nothing behind."""
+    monkeypatch.setattr(loop_race, "ATTEMPT_DELAY", 0.0)
+    discarded: list[str] = []
+
+    async def main() -> None:
+        answered = anyio.Event()
+
+        async def connect(host: str, _: int) -> str:
+            if host == "a":
+                await answered.wait()
+            answered.set()
+            return host
+
+        async def discard(connected: str) -> None:
+            discarded.append(connected)
+
+        assert await loop_race.first_connected(ADDRESSES, connect, discard) == "b"
+
+    on_loop(loop, main)
+    assert discarded == ["a"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_connected_when_its_caller_is_cancelled_is_closed(loop: str) -> None:
+    """A connection that nobody will get is nobody's to close but the race's."""
+    discarded: list[str] = []
+
+    async def main() -> None:
+        async def connect(host: str, _: int) -> str:
+            scope.cancel()
+            return host
+
+        async def discard(connected: str) -> None:
+            discarded.append(connected)
+
+        with anyio.CancelScope() as scope:
+            await loop_race.first_connected(ADDRESSES, connect, discard)
+        assert scope.cancelled_caught
+
+    on_loop(loop, main)
+    assert discarded == ["a"]

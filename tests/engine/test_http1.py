@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ambassador_lib.call import Deadline
+from ambassador_lib.call import Deadline, Header
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
 
 from .conftest import Mode
@@ -543,6 +543,30 @@ def test_not_kept(mode: Mode, answer: bytes) -> None:
         async def main(engine: Any) -> None:
             for _ in range(2):
                 assert await mode.read(await engine.send(mode.exchange(server))) == b"ok"
+                assert mode.gauge.now == 0
+
+        mode.run(main)
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "answer"),
+    [
+        ("GET", [(b"connection", b"upgrade"), (b"upgrade", b"x")], SWITCH),
+        ("CONNECT", [], b"HTTP/1.1 200 Connected\r\n\r\n"),
+    ],
+    ids=["upgrade", "CONNECT"],
+)
+def test_a_connection_that_speaks_something_else_serves_nobody_else(
+    mode: Mode, method: str, headers: list[Header], answer: bytes
+) -> None:
+    """What comes on it from now on is no HTTP, though nothing of it has come yet."""
+    with serving(answering(answer)) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(2):
+                response = await mode.send(engine, mode.exchange(server, method=method, headers=headers))
+                assert await mode.read(response) == b""
                 assert mode.gauge.now == 0
 
         mode.run(main)

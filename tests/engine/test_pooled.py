@@ -144,15 +144,16 @@ def test_idle_connections_nobody_asks_for_are_swept() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_leaves_the_parents_connections_alone() -> None:
-    """After a fork the child dials anew, and the parent's connection goes on."""
+    """After a fork the child lets go of it and dials anew, and the parent's connection goes on."""
     mode = Mode("sync")
     engine = PooledEngine(mode.clock)
     with serving(answering(OK)) as server:
         step(engine.send(mode.exchange(server))).read()
+        (inherited,) = (pooled.connection.wire.get_extra_info("socket") for pooled in engine._pool.connections)
         child = os.fork()
         if child == 0:
             try:
-                assert mode.gauge.now == 0
+                assert (mode.gauge.now, inherited.fileno()) == (0, -1)
                 response = step(engine.send(mode.exchange(server)))
                 os._exit(0 if response.read() == b"ok" and mode.gauge.opens == 2 else 1)
             except BaseException:  # noqa: BLE001 - a child must not run the parent's tests

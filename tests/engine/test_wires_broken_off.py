@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import socket
 import threading
 import time
 from typing import Any
@@ -177,3 +178,21 @@ def test_a_closed_loop_leaves_connections_that_can_be_closed(encrypted: bool, au
         kept.pop().abort()
         gc.collect()
         step(settled(Wires("sync"), lambda: open_sockets() <= before))
+
+
+def test_a_closed_wire_does_not_wait_for_whoever_has_its_number() -> None:
+    """A thread that reads from what another has closed finds out, though the descriptor is somebody else's by then."""
+    wires = Wires("sync")
+    with serving(until_closed) as server:
+
+        async def main() -> None:
+            wire = await wires.dial(server)
+            number = wire.get_extra_info("socket").fileno()
+            await wire.close()
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                assert number in (ours.fileno(), theirs.fileno())
+                with pytest.raises(PeerReset):
+                    await wires.read(wire, wires.in_(SOON))
+
+        wires.run(main)

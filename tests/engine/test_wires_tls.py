@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
+from ambassador_lib.engine.asyncio_tls import PIECE
+from ambassador_lib.engine.asyncio_wire import AsyncioWire
 from ambassador_lib.engine.wire import PeerReset
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
 
@@ -180,6 +182,35 @@ def test_a_peer_that_renegotiates_while_something_is_sent(who: str, authority: t
                 await wire.write(b"x", wires.in_(5))
                 assert await wire.read(wires.in_(5)) == b"news"
                 assert await wire.read(wires.in_(5)) == b"x"
+            await wire.close()
+
+        wires.run(main)
+
+
+@pytest.mark.parametrize("piece", [1, 2])
+def test_a_write_that_fails_knows_whether_any_of_it_has_left(
+    authority: trustme.CA, authority_file: Any, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The piece that fails may be known not to have been sent: those before it were."""
+    wires = Wires("asyncio")
+    context = server_context(authority.issue_cert("upstream.test"))
+
+    async def failing(*_: Any) -> None:
+        nonlocal piece
+        piece -= 1
+        if not piece:
+            raise PeerReset("gone", sent=False)
+
+    with serving(until_closed, context) as server:
+
+        async def main() -> None:
+            wire = await wires.dial(server, tls=settings(authority_file), sni="upstream.test")
+            is_first = piece == 1
+            with monkeypatch.context() as patch:
+                patch.setattr(AsyncioWire, "write", failing)
+                with pytest.raises(PeerReset) as failure:
+                    await wire.write(bytes(3 * PIECE), wires.in_(5))
+            assert failure.value.sent is not is_first
             await wire.close()
 
         wires.run(main)
