@@ -127,6 +127,9 @@ REFUSED = {
 }
 """Heads that h11 accepts and Envoy does not."""
 
+SOONER = 4.0
+"""Seconds: before the server gives up, whose end would be a failure like the others."""
+
 BEFORE_HEAD = [
     ("close", once(b""), "connection_termination"),
     ("reset", once(b"", reset), "connection_termination"),
@@ -154,7 +157,7 @@ def test_failures_before_the_head(mode: Mode, handler: Any, reason: str) -> None
 
         async def main(engine: Any) -> None:
             with pytest.raises(UpstreamResetError) as failure:
-                await engine.send(mode.exchange(server))
+                await engine.send(mode.exchange(server, deadline=mode.after(SOONER)))
             assert failure.value.reply.details == f"upstream_reset_before_response_started{{{reason}}}"
             assert mode.gauge.now == 0
 
@@ -182,7 +185,7 @@ def test_failures_within_the_body(mode: Mode, handler: Any, reason: str, flag: s
     with serving(handler) as server:
 
         async def main(engine: Any) -> None:
-            response = await engine.send(mode.exchange(server))
+            response = await engine.send(mode.exchange(server, deadline=mode.after(SOONER)))
             with pytest.raises(UpstreamResetError) as failure:
                 await mode.read(response)
             await mode.close(response)
@@ -549,6 +552,21 @@ def test_not_kept(mode: Mode, answer: bytes) -> None:
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("value", [b"close", b"Close", b"x, close"])
+def test_a_connection_that_a_request_ends_is_closed(mode: Mode, value: bytes) -> None:
+    """`connection: close` is kept by the one who says it, whatever the server does."""
+    with serving(answering(OK)) as server:
+
+        async def main(engine: Any) -> None:
+            for _ in range(2):
+                response = await mode.send(engine, mode.exchange(server, headers=[(b"connection", value)]))
+                assert await mode.read(response) == b"ok"
+                assert mode.gauge.now == 0
+
+        mode.run(main)
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "answer"),
     [
@@ -707,7 +725,9 @@ def test_deadline_within_the_body_of_a_blocking_call() -> None:
     with serving(once(LENGTH, until_closed)) as server:
 
         async def main(engine: Any) -> None:
-            response = await engine.send(mode.exchange(server, deadline=mode.after(0.3)))
+            deadline = mode.after(5)
+            response = await engine.send(mode.exchange(server, deadline=deadline))
+            deadline.set(time.monotonic() + 0.05)
             with pytest.raises(DeadlineExpired):
                 response.read()
             response.close()

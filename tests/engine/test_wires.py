@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ambassador_lib.engine import blocking_wire
 from ambassador_lib.engine.wire import READ_SIZE, PeerReset
 
 from .servers import reset, serving, until_closed
@@ -132,6 +133,42 @@ def test_exchanges_leave_no_garbage(wires: Wires) -> None:
             before = gc.get_stats()[0]["collections"]
             await exchange(10_000)
             assert gc.get_stats()[0]["collections"] - before <= 2
+            await wire.close()
+
+        wires.run(main)
+
+
+def test_much_that_is_heard_waits_for_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On threads, too, no more of an answer is gathered during an upload than it may be."""
+    monkeypatch.setattr(blocking_wire, "OVERHEARD", 2**20)
+    wires = Wires("sync")
+    total = 8 * 2**20
+    heard = 0
+
+    def handler(sock: socket.socket) -> None:
+        sending = threading.Thread(target=sock.sendall, args=(bytes(total),))
+        sending.start()
+        while heard < 2**20:
+            time.sleep(0.001)
+        until_closed(sock)  # takes the upload, and ends with it
+        sending.join()
+
+    with serving(handler) as server:
+
+        async def main() -> None:
+            nonlocal heard
+            wire = await wires.dial(server)
+
+            def hear(data: bytes) -> bool:
+                nonlocal heard
+                heard += len(data)
+                return False
+
+            assert await wire.listening(wire.write(bytes(16 * 2**20), wires.in_(10)), hear)
+            assert 2**20 <= heard <= 2**20 + READ_SIZE
+            while heard < total:
+                heard += len(await wires.read(wire, wires.in_(5)))
+            assert heard == total
             await wire.close()
 
         wires.run(main)
