@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from ambassador_lib.engine.blocking import BlockingNetwork, step
 from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pooled import AsyncPooledEngine
 
@@ -162,3 +163,22 @@ def test_breaking_off_and_the_end_do_not_overlap() -> None:
     del told[:]
     stream.abort()
     assert told == ["guarded", "free"]
+
+
+def test_what_is_answered_before_it_is_asked_is_the_last() -> None:
+    """A peer that refuses before anything was sent is heard, and its connection serves nobody else."""
+
+    async def listening(sending: Any, hear: Any) -> bool:
+        assert hear(b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy")
+        sending.close()
+        return False
+
+    mode = Mode("sync")
+    wire: Any = SimpleNamespace(keeps_deadlines=True, listening=listening)
+    connection = Http1Connection(wire, BlockingNetwork(time.monotonic))
+    stream = connection.open(mode.exchange(1, method="POST", stream=mode.body(b"x")))
+    assert stream.begin() is None
+    response = step(stream.answer())
+    assert (response.status_code, response.read()) == (503, b"busy")
+    stream.end()
+    assert not connection.is_usable()

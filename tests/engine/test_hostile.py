@@ -218,40 +218,6 @@ def test_an_answer_before_the_question(mode: Mode) -> None:
         mode.run(main)
 
 
-def test_an_answer_that_is_heard_before_the_question_is_the_connections_last() -> None:
-    """It came when the connection had been chosen, and ends the upload before it begins: nobody else is to have it."""
-    mode = Mode("sync")
-    chosen, came = threading.Event(), threading.Event()
-
-    def handler(sock: Any) -> None:
-        read_request(sock)
-        sock.sendall(OK)
-        assert chosen.wait(5)
-        sock.sendall(OK)
-        came.set()
-        until_closed(sock)
-
-    with serving(handler) as server:
-
-        async def main(engine: Any) -> None:
-            assert await attempt(mode, engine, mode.exchange(server, deadline=mode.after(5))) == b"ok"
-            (pooled,) = engine._pool.connections
-
-            def choose() -> None:
-                chosen.set()
-                assert came.wait(5)
-                while not pooled.connection.wire.has_input():
-                    pass
-
-            asked = mode.exchange(
-                server, method="POST", stream=mode.body(b"x"), on_connected=choose, deadline=mode.after(5)
-            )
-            assert await attempt(mode, engine, asked) == b"ok"
-            assert mode.gauge.now == 0
-
-        mode.run(main)
-
-
 def test_http10_that_keeps_its_connection(mode: Mode) -> None:
     """A peer of HTTP/1.0 that says keep-alive is asked again on the same connection."""
 

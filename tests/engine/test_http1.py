@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -16,6 +17,7 @@ from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError, Upstrea
 
 from .conftest import Mode
 from .servers import OK, Handler, answering, once, read_request, reset, serving, until_closed
+from .wires import LOOPS
 
 
 def test_request_on_the_wire(mode: Mode) -> None:
@@ -472,6 +474,52 @@ def test_a_switch_of_protocols_during_an_upload_is_a_response(mode: Mode) -> Non
             assert mode.gauge.now == 0
 
         mode.run(main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("retried", [True, False])
+def test_an_upload_that_will_be_sent_again_is_not_broken_off(loop: str, retried: bool) -> None:
+    """A refusal that is retried waits for the application's next piece, and asks for no more; else it ends both."""
+    mode = Mode(loop)
+    told: list[str] = []
+    pulling = threading.Event()
+    heard: Any = None
+
+    def is_retried(status: int, _: Any) -> bool:
+        heard.set()
+        return retried and status == 503
+
+    class Upload(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"1"
+            try:
+                pulling.set()
+                await (heard.wait() if retried else anyio.sleep_forever())
+                told.append("went on")
+                yield b"2"
+                told.append("asked for more")
+                yield b"3"
+            finally:
+                told.append("closed")
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1000)
+        assert pulling.wait(5)
+        sock.sendall(BUSY)
+        until_closed(sock)
+
+    with serving(handler) as server:
+
+        async def main(engine: Any) -> None:
+            nonlocal heard
+            heard = anyio.Event()
+            exchange = mode.exchange(server, method="POST", stream=Upload(), deadline=mode.after(5))
+            exchange.is_retried = is_retried
+            response = await mode.send(engine, exchange)
+            assert (response.status_code, await mode.read(response)) == (503, b"busy")
+
+        mode.run(main)
+    assert told == (["went on", "closed"] if retried else ["closed"])
 
 
 def test_the_applications_failure_during_an_upload_is_its_own(mode: Mode) -> None:
