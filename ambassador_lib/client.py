@@ -181,9 +181,9 @@ class Client(SyncPolicyClient):
             self._is_rewired(self._constructed, self._given) or (self._given is None and not pristine())
         )
 
-    def _handle(self, request: httpx.Request, *, is_untouched: bool) -> httpx.Response:
+    def _handle(self, request: httpx.Request) -> httpx.Response:
         usual = self._ambassadors.usual
-        if usual is not None and self._is_wired_plainly(is_untouched=is_untouched):
+        if usual is not None and self._is_wired_plainly(self._constructed):
             return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
@@ -308,9 +308,9 @@ class AsyncClient(AsyncPolicyClient):
             self._is_rewired(self._constructed, self._given) or (self._given is None and not pristine())
         )
 
-    def _handle(self, request: httpx.Request, *, is_untouched: bool) -> Coroutine[Any, Any, httpx.Response]:
+    def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         usual = self._ambassadors.usual
-        if usual is not None and self._is_wired_plainly(is_untouched=is_untouched):
+        if usual is not None and self._is_wired_plainly(self._constructed):
             return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
@@ -321,10 +321,6 @@ class AsyncClient(AsyncPolicyClient):
 
     def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
         _explain_relative(error, url, self.current_policy)
-
-
-Client.watch_changes()
-AsyncClient.watch_changes()
 
 
 class _Ambassadors(Generic[Ambassador]):

@@ -22,11 +22,10 @@ from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .mounts import Mounts
 from .options import AsyncClientOptions, ClientOptions
 from .parts import has_any
-from .patched import AsWritten, connects, genuine, has_genuine_pools, has_genuine_transports, passes_on
-from .requests import RequestBuilder, builds_as_written
+from .patched import AsWritten, connects, genuine, passes_on, pristine
+from .requests import RequestBuilder
 from .responses import REDIRECTS, AsyncBoundStream, BoundStream, take_whole
 from .timeouts import UnsetTimeout
-from .untouched import Untouched
 from .watched import stand_before_pool
 
 _OPENED = ClientState.OPENED
@@ -67,8 +66,6 @@ class PolicyClient(RequestBuilder):
         """Tell what the application asked for from what httpx has filled in; once, at the end of construction."""
         if "timeout" not in options:
             self._timeout = UnsetTimeout(self._timeout)  # assigning `client.timeout` ends that
-        owner, self._replaceable = self._own_transport
-        self._plain_transport = self._transport if isinstance(self._transport, owner) else None
         given = {URLPattern(pattern) for pattern in options.get("mounts") or ()}
         has_proxy = options.get("proxy") is not None  # in place of the environment's
         self._known_mounts = Mounts(frozenset() if has_proxy else self._mounts.keys() - given)
@@ -78,20 +75,7 @@ class PolicyClient(RequestBuilder):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
 
-    @classmethod
-    def watch_changes(cls) -> None:
-        """Know of changes of this class without a look at it; for this library's own, which nobody derives from yet."""
-        Untouched(cls, (httpx.Response, HTTPTransport, AsyncHTTPTransport), cls._is_as_written)
-
-    @classmethod
-    def _is_as_written(cls) -> bool:
-        return builds_as_written(cls) and cls._steps.are_as_written(cls) and cls._has_plain_wires()
-
-    @classmethod
-    def _has_plain_wires(cls) -> bool:
-        return cls._transport_for_url is cls._choice and has_genuine_transports()
-
-    def _sends_as_usual(self, request: httpx.Request, *, is_untouched: bool) -> bool:
+    def _sends_as_usual(self, request: httpx.Request) -> bool:
         """Tell whether a request goes out once, unless it is redirected: no authentication, no hooks, all in order."""
         hooks = self._event_hooks
         return (
@@ -105,7 +89,7 @@ class PolicyClient(RequestBuilder):
             and "timeout" in request.extensions
             and isinstance(request.stream, self._body)
             and "_send_single_request" not in self.__dict__
-            and (is_untouched or self._steps.are_as_written(type(self)))
+            and self._steps.are_as_written(type(self))
         )
 
     def _route_past(self, url: httpx.URL) -> tuple[Any, bool]:
@@ -135,16 +119,18 @@ class PolicyClient(RequestBuilder):
             )
         )
 
-    def _is_wired_plainly(self, *, is_untouched: bool) -> bool:
+    def _is_wired_plainly(self, constructed: object) -> bool:
         """Tell whether there is one transport only, httpx's, as the constructor made it, and nobody watches it."""
-        transport = self._transport
+        kind, transport = type(self), self._transport
+        owner, method = self._own_transport
         return (
-            transport is self._plain_transport
+            transport is constructed
             and not self._mounts
-            and self._replaceable not in transport.__dict__
+            and isinstance(transport, owner)
+            and method not in transport.__dict__
+            and kind._transport_for_url is kind._choice
             and "_transport_for_url" not in self.__dict__
-            and (is_untouched or self._has_plain_wires())
-            and has_genuine_pools()
+            and pristine()
         )
 
     def _passes_on(self, constructed: object) -> bool:
@@ -223,12 +209,11 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request as `httpx.Client.send` does, past what it does not need."""
-        is_untouched = (kind := type(self))._untouched.holds(kind)
-        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request, is_untouched=is_untouched):
+        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
             return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         start = time.perf_counter()
         try:
-            response = self._handle(request, is_untouched=is_untouched)
+            response = self._handle(request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
@@ -260,7 +245,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
             raise
         return self._send_handling_redirects(following, follow_redirects=True, history=[response])
 
-    def _handle(self, request: httpx.Request, *, is_untouched: bool) -> httpx.Response:
+    def _handle(self, request: httpx.Request) -> httpx.Response:
         raise NotImplementedError
 
     def _send_single_request(self, request: httpx.Request) -> httpx.Response:
@@ -268,7 +253,7 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         if not isinstance(request.stream, SyncByteStream):
             raise RuntimeError("Attempted to send an async request with a sync Client instance.")  # noqa: TRY004 - as httpx
         try:
-            response = self._handle(request, is_untouched=False)
+            response = self._handle(request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
@@ -298,12 +283,11 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request as `httpx.AsyncClient.send` does, past what it does not need."""
-        is_untouched = (kind := type(self))._untouched.holds(kind)
-        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request, is_untouched=is_untouched):
+        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
             return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         start = time.perf_counter()
         try:
-            response = await self._handle(request, is_untouched=is_untouched)
+            response = await self._handle(request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
@@ -335,7 +319,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
             raise
         return await self._send_handling_redirects(following, follow_redirects=True, history=[response])
 
-    def _handle(self, request: httpx.Request, *, is_untouched: bool) -> Coroutine[Any, Any, httpx.Response]:
+    def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         raise NotImplementedError
 
     async def _send_single_request(self, request: httpx.Request) -> httpx.Response:
@@ -343,7 +327,7 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         if not isinstance(request.stream, AsyncByteStream):
             raise RuntimeError("Attempted to send an sync request with an AsyncClient instance.")  # noqa: TRY004 - as httpx
         try:
-            response = await self._handle(request, is_untouched=False)
+            response = await self._handle(request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise

@@ -110,34 +110,28 @@ def pristine() -> bool:
     While they are not, somebody wants to see the application's requests, and the library's own engine, which uses
     neither, would hide them.
     """
-    return has_genuine_transports() and has_genuine_pools()
-
-
-def has_genuine_transports() -> bool:
-    """Tell whether nobody watches httpx's transports."""
     known = _originals
-    if known.sync_transport is None or known.async_transport is None:
-        known.look_again()
     return (
         HTTPTransport.handle_request is known.sync_transport
         and AsyncHTTPTransport.handle_async_request is known.async_transport
-    )
-
-
-def has_genuine_pools() -> bool:
-    """Tell whether nobody watches httpcore's pools, below httpx's transports."""
-    known = _originals
-    if not known.has_pools and "httpcore" not in sys.modules:
-        return True
-    return (
-        known.has_pools
         and known.SyncPool.handle_request is known.sync_pool
         and known.AsyncPool.handle_async_request is known.async_pool
-    ) or (has_genuine_pool(is_async=False) and has_genuine_pool(is_async=True))
+        and (known.has_pools or "httpcore" not in sys.modules)
+    ) or (_is_original(is_async=False) and _is_original(is_async=True))
+
+
+def _is_original(*, is_async: bool) -> bool:
+    known = _originals
+    known.look_again()
+    if is_async:
+        transport = AsyncHTTPTransport.handle_async_request is known.async_transport
+        return transport and known.AsyncPool.handle_async_request is known.async_pool
+    transport = HTTPTransport.handle_request is known.sync_transport
+    return transport and known.SyncPool.handle_request is known.sync_pool
 
 
 def has_genuine_pool(*, is_async: bool) -> bool:
-    """Tell it of one of them."""
+    """Tell whether nobody watches httpcore's pool, below httpx's transports."""
     known = _originals
     known.look_again()
     if is_async:

@@ -29,7 +29,6 @@ from httpx._types import (
 
 from .parts import HeaderLine, request_of
 from .patched import AsWritten
-from .untouched import Untouched
 from .urls import RelativeUrls, absolute, host_line, seen_places
 
 _NOTHING = httpx.ByteStream(b"")
@@ -71,7 +70,6 @@ class RequestBuilder(BaseClient):
     _kept_headers = _KeptHeaders([])
     _relative_urls: RelativeUrls | None = None
     _httpx_client: ClassVar[type] = BaseClient
-    _untouched: ClassVar[Untouched]
 
     def build_request(
         self,
@@ -99,7 +97,7 @@ class RequestBuilder(BaseClient):
             and not self._params._dict
             and type(jar := self._cookies.jar) is CookieJar
             and not jar._cookies  # type: ignore[attr-defined]  # a jar has no other quick way to tell
-            and ((kind := type(self))._untouched.holds(kind) or builds_as_written(kind))
+            and _steps.are_as_written(type(self))
         ):
             place = seen_places.get(url) if type(url) is str else None
             target, host = self._place(url) if place is None else place
@@ -189,8 +187,6 @@ _steps = AsWritten(
     "_httpx_client.build_request",
     "_httpx_client._merge_url",
 )
-builds_as_written = _steps.are_as_written
-"""Tells whether nobody has changed how clients of a class build requests."""
 
 
 def _lines_of(headers: Any) -> list[HeaderLine]:
