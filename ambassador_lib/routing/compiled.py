@@ -306,12 +306,19 @@ class _LatentRoute(CompiledRoute):
     def __getattr__(self, name: str) -> Any:
         if name not in _COMPILED:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._compile(None)  # of two threads that both do, either's parts will do
+        # Of two threads that both do this, either's parts will do; but each of them is whole when it is put here.
+        made = object.__new__(CompiledRoute)
+        for known in _KNOWN:
+            setattr(made, known, getattr(self, known))
+        made._compile(None)
+        for part in _COMPILED:
+            setattr(self, part, getattr(made, part))
         self.__class__ = CompiledRoute  # type: ignore[assignment]  # which it was but for this method
         return getattr(self, name)
 
 
-_COMPILED = frozenset(CompiledRoute.__slots__) - {"_settings", "model", "name", "place", "virtual_host"}
+_KNOWN = frozenset(("_settings", "model", "name", "place", "virtual_host"))
+_COMPILED = frozenset(CompiledRoute.__slots__) - _KNOWN
 
 
 def _forwards(route: Route) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from ambassador_lib.handlers.route import Ways
 from ambassador_lib.policy.model import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
+from ambassador_lib.routing import compiled
 from ambassador_lib.routing.compiled import CompiledRoute
 from ambassador_lib.routing.table import RouteTable
 from ambassador_lib.runtime.clock import SystemClock
@@ -36,6 +37,30 @@ def test_a_route_is_compiled_by_the_first_look_at_it() -> None:
     assert type(first) is type(second) is CompiledRoute  # whose attributes are read without detours
     with pytest.raises(AttributeError, match="no attribute 'timeouts'"):
         second.timeouts  # noqa: B018
+
+
+def test_nobody_sees_a_route_that_is_half_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one thread has begun to compile a route, another that asks for it is told all the same what it says."""
+    route = Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster="c", max_grpc_timeout=5.0))
+    config = RouteConfiguration(virtual_hosts=(VirtualHost(name="v", domains=("*",), routes=(route,)),))
+    (latent,) = RouteTable(config, runtime={}, random=random.Random(1), clock=SystemClock()).routes
+    inside, go_on = threading.Event(), threading.Event()
+    whole = compiled._whole
+
+    def slow(seconds: float | None) -> int:
+        if threading.current_thread() is first:
+            inside.set()
+            go_on.wait(10)
+        return whole(seconds)
+
+    monkeypatch.setattr(compiled, "_whole", slow)
+    first = threading.Thread(target=lambda: latent.timeout)
+    first.start()
+    assert inside.wait(10)
+    seen = latent.timeout, latent.max_grpc_timeout
+    go_on.set()
+    first.join(10)
+    assert seen == (latent.timeout, latent.max_grpc_timeout) == (15.0, (5000, 0))
 
 
 def test_one_more_route_is_small() -> None:
