@@ -51,9 +51,10 @@ class EndpointRewrite:
         if self._sockets is not None and (tls := self._sockets.choose(host.metadata)) is not None:
             sni, san = self._server_name(call, host, tls)
         key = route.priority if tls is None else (route.priority, tls, sni, san)
-        destination = host.destinations.get(key)
+        made = host.destinations  # before the host is looked at: what is forgotten meanwhile takes this with it
+        destination = made.get(key)
         if destination is None:
-            destination = host.destinations[key] = self._destination(host, route.priority, tls, sni, san)
+            destination = made[key] = self._destination(host, route.priority, tls, sni, san)
         call.destination = destination
 
     def _server_name(self, call: Call, host: Host, tls: TlsSettings) -> tuple[str | None, str | None]:

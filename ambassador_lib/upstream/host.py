@@ -136,9 +136,10 @@ class Host:
 
     def describe(self, spec: HostSpec) -> None:
         """Take over what discovery says now; health that discovery did not set stays."""
-        if getattr(self, "spec", spec).alternates != spec.alternates:
-            self._forget_destinations()
+        before = getattr(self, "spec", spec).alternates
         self.spec = spec
+        if before != spec.alternates:  # a call that dials just now would make them of the old ones again before this
+            self._forget_destinations()
         self.weight = spec.weight
         self.priority = spec.priority
         self.locality = spec.locality

@@ -212,3 +212,18 @@ def test_a_host_called_by_ever_new_names_does_not_grow(make_upstream) -> None:
         destinations[number] = number
         assert destinations[number] == number
     assert len(destinations) <= MAX_DESTINATIONS
+
+
+def test_what_is_made_while_a_host_is_described_anew_is_not_kept(make_upstream, monkeypatch) -> None:
+    """A call that dials just then leaves nothing behind that was made of the host's former addresses."""
+    (host,) = make_upstream([spec(1, alternates=(("10.0.0.2", 1),))]).hosts
+    forget = type(host)._forget_destinations
+
+    def dialled_at_once(of) -> None:
+        forget(of)
+        of.destinations.setdefault("key", of.alternates)
+
+    monkeypatch.setattr(type(host), "_forget_destinations", dialled_at_once)
+    host.destinations["key"] = host.alternates
+    host.describe(spec(1))
+    assert host.destinations["key"] == host.alternates == ()
