@@ -34,6 +34,7 @@ KEPT_LINES = 1024
 KEPT_VALUES = 16
 """Of one name: those whose values are new with each request soon find no room."""
 LONGEST_KEPT = 256
+"""Bytes of a line that is kept, and of a target in one."""
 SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 """Values that are nobody's to keep."""
 _harmless: dict[bytes, int] = {}
@@ -60,8 +61,9 @@ class RequestWriter:
     def __init__(self, exchange: Exchange, body: bytes | None) -> None:
         """`body`: what follows, where it is at hand; `None` where it will be streamed."""
         is_proper = exchange.destination.proper_case
-        method, headers = exchange.method, exchange.headers
-        lines = [_start(method, exchange.target, exchange.authority, is_proper)]
+        method, target, headers = exchange.method, exchange.target, exchange.headers
+        start = _start if len(target) < LONGEST_KEPT else _start.__wrapped__
+        lines = [start(method, target, exchange.authority, is_proper)]
         if is_proper:
             headers = [(proper_case(name), value) for name, value in headers]
         known = _lines.get

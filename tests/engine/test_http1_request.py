@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ambassador_lib.call import Header
 from ambassador_lib.engine import http1_request
-from ambassador_lib.engine.http1_request import KEPT_LINES, KEPT_VALUES, LONGEST_KEPT, RequestWriter
+from ambassador_lib.engine.http1_request import KEPT_LINES, KEPT_VALUES, LONGEST_KEPT, RequestWriter, _start
 
 
 @pytest.fixture
@@ -88,6 +88,17 @@ def test_lines_that_are_kept_are_bounded() -> None:
     for number in range(4 * KEPT_LINES):
         written((b"x-%d" % (number // 2), b"1"))
     assert len(http1_request._lines) == KEPT_LINES
+
+
+def test_long_targets_are_not_kept() -> None:
+    """A request line is kept with its target, of which an upstream may take many kilobytes."""
+    _start.cache_clear()
+    for length, kept in ((LONGEST_KEPT, 0), (LONGEST_KEPT - 1, 1)):
+        target = "/".ljust(length, "a")
+        destination = SimpleNamespace(proper_case=False)
+        exchange: Any = SimpleNamespace(method="GET", target=target, authority="a", headers=[], destination=destination)
+        assert RequestWriter(exchange, b"").head.startswith(b"GET " + target.encode() + b" HTTP/1.1\r\n")
+        assert _start.cache_info().currsize == kept
 
 
 @pytest.mark.usefixtures("nothing_known")
