@@ -82,6 +82,13 @@ def test_wrong_arguments_are_type_errors(arguments: Any, keywords: Any, said: st
         Pair(*arguments, **keywords)
 
 
+def test_copies_keep_no_more_than_what_is_set() -> None:
+    """A policy that is copied, or sent to another process, is as large there as it was."""
+    route = Route(name="r", match=RouteMatch(prefix="/"))
+    for twin in (copy.copy(route), copy.deepcopy(route), pickle.loads(pickle.dumps(route))):
+        assert vars(twin).keys() == vars(route).keys() == {"name", "match"}
+
+
 def test_copies_are_equal_and_as_frozen() -> None:
     """Copies by `replace`, `copy` and `pickle` are whole and cannot be changed either."""
     route = Route(match=RouteMatch(prefix="/x"))

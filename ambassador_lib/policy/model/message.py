@@ -95,7 +95,8 @@ class Message:
         raise FrozenInstanceError(f"cannot delete field {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._names}
+        kept = getattr(self, "__dict__", self._names)  # a copy keeps no more than this does
+        return {name: getattr(self, name) for name in self._names if name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
