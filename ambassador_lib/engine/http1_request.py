@@ -35,8 +35,8 @@ KEPT_VALUES = 16
 """Of one name: those whose values are new with each request soon find no room."""
 LONGEST_KEPT = 256
 """Bytes of a line that is kept, and of a target in one."""
-SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
-"""Values that are nobody's to keep."""
+SECRET = re.compile(rb"auth|cookie|credential|key|passw|secret|session|signature|token")
+"""In names of headers whose values are nobody's to keep; where it is found in others, no harm is done."""
 _harmless: dict[bytes, int] = {}
 """Names that were found legal and say nothing of the connection or of the body: nearly all that there are.
 
@@ -158,7 +158,7 @@ def _legal(name: bytes) -> bytes:
         raise httpx.LocalProtocolError(f"Illegal header name {name!r}")
     lower = name.lower()
     if lower not in JUDGED and len(_harmless) < KEPT_NAMES and len(name) < 64:
-        _harmless[name] = 0 if lower in SECRET else KEPT_VALUES
+        _harmless[name] = 0 if SECRET.search(lower) else KEPT_VALUES
     return lower
 
 

@@ -104,7 +104,10 @@ def test_long_targets_are_not_kept() -> None:
 @pytest.mark.usefixtures("nothing_known")
 def test_secrets_are_not_kept() -> None:
     """What proves who is calling is nobody's to remember, however its name is written."""
-    for name in (b"authorization", b"Authorization", b"cookie", b"proxy-authorization"):
+    for name in (
+        b"authorization", b"Authorization", b"cookie", b"proxy-authorization",
+        b"x-api-key", b"X-Auth-Token", b"x-amz-security-token", b"private-token", b"x-vault-token",
+    ):  # fmt: skip
         for _ in range(2):
             assert written((name, b"secret")) == name + b": secret"
     assert not http1_request._lines
