@@ -52,6 +52,8 @@ class EndpointRewrite:
             sni, san = self._server_name(call, host, tls)
         key = route.priority if tls is None else (route.priority, tls, sni, san)
         made = host.destinations  # before the host is looked at: what is forgotten meanwhile takes this with it
+        if made is None:
+            made = host.dialled()
         destination = made.get(key)
         if destination is None:
             destination = made[key] = self._destination(host, route.priority, tls, sni, san)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,15 +110,11 @@ class Host:
         "flags",
         "healthy_since",
         "key",
-        "locality",
         "outlier",
         "priority",
         "spec",
         "weight",
     )
-
-    destinations: Destinations
-    """The engine's parts made ready for this host, by whatever key their maker likes; there once somebody asks."""
 
     def __init__(self, spec: HostSpec, created: float, cluster: str = "") -> None:
         self.key = spec.key
@@ -130,6 +125,8 @@ class Host:
         self.active = 0
         """Requests in flight; changed by `+=` and `-=` only, within which the interpreter lets no other thread in
         (as in `statistics.Counters`)."""
+        self.destinations: Destinations | None = None
+        """What `dialled` has returned: most of many hosts are never dialled."""
         self.outlier: HostMonitor | None = None
         """What the outlier detector knows of this host."""
         self.describe(spec)
@@ -142,19 +139,20 @@ class Host:
             self._forget_destinations()
         self.weight = spec.weight
         self.priority = spec.priority
-        self.locality = spec.locality
         self.flags = (self.flags & ~_ANY_DISCOVERED) | _DISCOVERED.get(spec.health_status, NO_FLAGS)
 
-    def __getattr__(self, name: str) -> Any:
-        # Most of many hosts are never dialled. Of two threads that both make it, one makes its parts again.
-        if name != "destinations":
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.destinations = Destinations()
-        return self.destinations
+    def dialled(self) -> Destinations:
+        """Return the engine's parts made ready for this host, by whatever key their maker likes.
+
+        Of two threads that are the first to ask, one makes its parts again.
+        """
+        made = self.destinations
+        if made is None:
+            made = self.destinations = Destinations()
+        return made
 
     def _forget_destinations(self) -> None:
-        with suppress(AttributeError):  # nobody has asked yet
-            del self.destinations
+        self.destinations = None
 
     @property
     def address(self) -> str:
@@ -175,6 +173,11 @@ class Host:
     def hostname(self) -> str:
         """Its name for `auto_host_rewrite`, empty for none."""
         return self.spec.hostname
+
+    @property
+    def locality(self) -> tuple[str, str, str]:
+        """Its region, zone and sub-zone."""
+        return self.spec.locality
 
     @property
     def locality_weight(self) -> int | None:

@@ -237,11 +237,11 @@ def test_logical_dns_keeps_the_other_addresses_for_when_the_first_does_not_answe
     async def story(upstream: Any, discovery: Any) -> None:
         (host,) = upstream.hosts
         assert host.alternates == (("10.0.0.2", 80),)
-        host.destinations["made"] = "ready"
+        host.dialled()["made"] = "ready"
         await kit.clock.advance(5.1)
         assert upstream.hosts == (host,)
         assert host.alternates == ()
-        assert host.destinations == {}
+        assert host.dialled() == {}
 
     discover(kit, logical(kit), story)
 

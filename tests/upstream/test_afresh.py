@@ -103,12 +103,12 @@ def test_places_of_the_parents_calls_are_free(upstream: Upstream) -> None:
     attempt = Attempt(1)
     attempt.host = upstream.hosts[0]
     upstream.hosts[0].active += 1
-    upstream.hosts[0].destinations["key"] = "with a gauge of the parent's"
+    upstream.hosts[0].dialled()["key"] = "with a gauge of the parent's"
     upstream.start_afresh()
     limits = upstream.limits["DEFAULT"]
     assert (limits.active, limits.max_requests, limits.connections) == (0, 1, 0)
     assert upstream.hosts[0].active == 0
-    assert not upstream.hosts[0].destinations
+    assert not upstream.hosts[0].dialled()
     assert admit(upstream).verdict is Verdict.CONNECT
     own.release()
     attempt.finish()

@@ -207,7 +207,7 @@ def test_without_active_checks_nobody_takes_its_leave(make_upstream) -> None:
 
 def test_a_host_called_by_ever_new_names_does_not_grow(make_upstream) -> None:
     """Under `auto_sni` the application's names decide what is kept for a host: a bound holds."""
-    destinations = make_upstream(1).hosts[0].destinations
+    destinations = make_upstream(1).hosts[0].dialled()
     for number in range(10 * MAX_DESTINATIONS):
         destinations[number] = number
         assert destinations[number] == number
@@ -221,9 +221,9 @@ def test_what_is_made_while_a_host_is_described_anew_is_not_kept(make_upstream, 
 
     def dialled_at_once(of) -> None:
         forget(of)
-        of.destinations.setdefault("key", of.alternates)
+        of.dialled().setdefault("key", of.alternates)
 
     monkeypatch.setattr(type(host), "_forget_destinations", dialled_at_once)
-    host.destinations["key"] = host.alternates
+    host.dialled()["key"] = host.alternates
     host.describe(spec(1))
-    assert host.destinations["key"] == host.alternates == ()
+    assert host.dialled()["key"] == host.alternates == ()
