@@ -11,6 +11,8 @@ from typing import Any
 
 STATUS_LINE = re.compile(rb"HTTP/[0-9]\.[0-9] ([0-9]{3})(?: ([^\r\n]*))?\r\n")
 LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*[^ \t\r]", re.IGNORECASE)
+CONNECTION_UPGRADE = re.compile(rb"\r\n(?:proxy-)?connection:(?:[^\r]*,)?[ \t]*upgrade[ \t]*[,\r]", re.IGNORECASE)
 MAX_LENGTH = 2**64 - 1
 """Of a body."""
 
@@ -51,6 +53,8 @@ class HttpResponseParser:
             at = line.end()
         if data[at:] != b"\r\n":
             raise HttpParserError("a line that is no header")
+        if self._status == 101 and not (UPGRADE.search(data) and CONNECTION_UPGRADE.search(data)):
+            raise HttpParserError("a switch of protocols that does not name one")
 
     def get_status_code(self) -> int:
         """Return the status that was read."""

@@ -92,6 +92,23 @@ def test_lengths_that_64_bits_cannot_hold(without: ModuleType, length: int) -> N
     assert read(without, data) == read(http1_head, data)
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_refused"),
+    [
+        ("", True), ("upgrade: a", True), ("connection: upgrade", True), ("upgrade:\r\nconnection: upgrade", True),
+        ("upgrade: a\r\nconnection: upgraded", True), ("upgrade: a\r\nconnection: close upgrade", True),
+        ("upgrade: a\r\nconnection: keep-alive, Upgrade", False), ("Upgrade: a\r\nconnection: upgrade ,close", False),
+        ("connection: upgrade\r\nupgrade: a", False), ("upgrade: a\r\nproxy-connection: upgrade", False),
+        ("upgrade: a\r\nconnection: x\r\nconnection: upgrade", False),
+    ],
+)  # fmt: skip
+def test_a_switch_of_protocols_names_one(without: ModuleType, lines: str, is_refused: bool) -> None:
+    """101 says `upgrade`, and that its connection does (RFC 9110 7.8); else it is refused, as by httptools."""
+    data = "".join(f"{line}\r\n" for line in ("HTTP/1.1 101 Switching", *lines.splitlines(), "")).encode()
+    assert (read(without, data) == "refused") is is_refused
+    assert read(without, data) == read(http1_head, data)
+
+
 @pytest.mark.slow
 def test_engines_work_without_httptools() -> None:
     """The engine's own tests of HTTP/1.1 hold in a process that cannot import it."""
