@@ -113,6 +113,7 @@ class SendAttempt:
         attempt.duration = now - call.started - attempt.started
         if attempt.line is not None:
             attempt.line.end(attempt.status, attempt.duration)
+            attempt.line = None  # the report outlives it
         if self._outlier is not None and not attempt.judged:
             if self._judged_by_origin:
                 self._tell_connected(call, now)
@@ -131,7 +132,7 @@ class SendAttempt:
             call.head_received()
         if attempt.span is not None:
             self._tracing.end_try(attempt.span, attempt.status, None, attempt.endpoint)
-            attempt.span = None  # the report outlives it
+            attempt.span = None
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
         """Tell how the try failed, and return what it is called."""
@@ -140,6 +141,7 @@ class SendAttempt:
         attempt.duration = self.now() - call.started - attempt.started
         if attempt.line is not None:
             attempt.line.end(type(failure), attempt.duration)
+            attempt.line = None
         if attempt.span is not None:
             self._tracing.end_try(attempt.span, None, failure, attempt.endpoint)
             attempt.span = None

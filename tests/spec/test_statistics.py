@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -134,6 +136,19 @@ def test_a_request_is_told_however_it_ends(spec: Spec, reader: InMemoryMetricRea
     assert attributes.get("http.response.status_code") == (outcome if isinstance(outcome, int) else None)
     assert ("error.type" in attributes) == (outcome != 200)
     assert under_way(reader) == 0
+
+
+@pytest.mark.parametrize("outcome", [200, httpx.ReadError("reset")])
+def test_a_story_keeps_nothing_of_what_counts_it(spec: Spec, outcome: Any) -> None:
+    """While metrics are read, too, the report of a call that is over can be copied and pickled."""
+    spec.given(bootstrap(route=RETRIES), 503, outcome)
+    try:
+        report = spec.get().extensions["ambassador"]
+    except AmbassadorError as error:
+        report = error.call
+    for twin in (copy.deepcopy(report), pickle.loads(pickle.dumps(report))):
+        assert str(twin) == str(report)
+        assert [attempt.number for attempt in twin.attempts] == [1, 2]
 
 
 class Abandoned(BaseException):
