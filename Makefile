@@ -10,11 +10,12 @@ BENCH_READY := $(VENV)/.bench-ready
 # The differential suite waits most of its time, whatever the number of cores.
 COMPARED_AT_ONCE ?= 4
 
-.PHONY: help demo test lint format types bench clean
+.PHONY: help demo test lint format types bench wheel wheel-compiled clean
 
 help:
 	@echo "make demo    show the library at work against loopback upstreams"
 	@echo "make test    run the tests"
+	@echo "make wheel | wheel-compiled    for any Python, or compiled for this one, in dist/"
 	@echo "make lint | format | types | bench | clean"
 
 $(READY): pyproject.toml hatch_build.py
@@ -47,6 +48,16 @@ $(BENCH_READY): $(READY)
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks compare
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# From a copy: mypyc leaves what it makes beside the sources, where every later import would find it.
+wheel-compiled: $(READY)
+	rm -rf build/source
+	mkdir -p build/source
+	cp -R ambassador_lib pyproject.toml hatch_build.py README.md LICENSE build/source
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist build/source
 
 clean:
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

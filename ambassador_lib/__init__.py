@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ._native import __compiled__ as __compiled__
     from .call import Attempt, CallReport
     from .client import AsyncClient, Client
     from .errors import (
@@ -59,6 +60,7 @@ _HOME = {
     "UpstreamConnectError": "errors",
     "UpstreamOverflowError": "errors",
     "UpstreamResetError": "errors",
+    "__compiled__": "_native",
 }
 
 __all__ = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ._native import mypyc_attr
 
 if TYPE_CHECKING:
     import httpx
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 """One header line; names are lower case inside the stack."""
 
-INFINITY = float("inf")
+INFINITY: Final = float("inf")
 
 
 class Deadline:
@@ -37,6 +39,7 @@ class Deadline:
         return f"Deadline({self.at:g})"
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Attempt:
     """One try: which endpoint, when, how long, and how it ended.
 
@@ -115,6 +118,7 @@ class Attempt:
         return f"#{self.number} {self.endpoint or '-'} {outcome}{took}{because}"
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class CallReport:
     """The story of one call: `response.extensions["ambassador"]` and `exception.call`.
 
@@ -155,6 +159,7 @@ def _seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)  # `fork` copies; alone, `serializable` forgets all
 class Call:
     """One logical request on its way down the stack; mutable, owned by one caller.
 
@@ -259,7 +264,7 @@ class Call:
         """As many bytes are buffered before the first try, so that they may be sent again in any case."""
         self.body_limit: float = INFINITY
         """Bytes of the request's body that may be sent again."""
-        self.bytes_sent = 0
+        self.bytes_sent: int = 0
         """How much of the response's body the application has been given."""
 
         self.route_timeout = self.per_try_timeout = self.idle_timeout = INFINITY

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import pathlib
+import tomllib
 from collections.abc import Iterator
 
 import pytest
 
 import ambassador_lib
+from ambassador_lib import call
 
 PACKAGE = pathlib.Path(ambassador_lib.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -18,21 +20,22 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # `runtime.base` is a protocol that anybody may name.
 ORDER: dict[str, set[str]] = {
     "_httpx": set(),
+    "_native": set(),
     "algorithms": set(),
-    "call": set(),
+    "call": {"_native"},
     "errors": {"call", "_circuit_open"},
     "_circuit_open": {"errors"},
     "policy": {"algorithms", "errors"},
     "runtime": {"_httpx", "call", "errors"},
-    "engine": {"_httpx", "call", "errors", "policy", "runtime"},
+    "engine": {"_httpx", "_native", "call", "errors", "policy", "runtime"},
     "routing": {"algorithms", "call", "policy", "runtime"},
     "telemetry": {"_httpx", "call", "policy", "routing", "runtime"},
     "upstream": {"algorithms", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "engine", "errors", "policy", "runtime", "upstream"},
     "filters": {"_httpx", "algorithms", "call", "engine", "errors", "policy", "routing", "runtime"},
     "handlers": {
-        "_circuit_open", "_httpx", "algorithms", "call", "engine", "errors", "filters", "policy", "routing", "runtime",
-        "telemetry", "upstream",
+        "_circuit_open", "_httpx", "_native", "algorithms", "call", "engine", "errors", "filters", "policy", "routing",
+        "runtime", "telemetry", "upstream",
     },
     "surroundings": {"call", "discovery", "engine", "policy", "runtime"},
     "options": {"runtime", "surroundings"},
@@ -67,7 +70,7 @@ ORDER: dict[str, set[str]] = {
         "_httpx", "algorithms", "at_work", "call", "client", "discovery", "engine", "errors", "options", "policy",
         "routing", "runtime", "surroundings", "transport", "upstream",
     },
-    "__init__": {"call", "client", "errors", "policy", "transport"},
+    "__init__": {"_native", "call", "client", "errors", "policy", "transport"},
 }  # fmt: skip
 SHARED_BY_FILTERS = {"base", "chain", "coded", "registry", "upstream"}
 WAITING_ROOMS = {"runtime", "engine", "discovery", "testing"}
@@ -146,6 +149,19 @@ def test_every_public_name_can_be_imported() -> None:
     for name in names:
         home = importlib.import_module(f"ambassador_lib.{ambassador_lib._HOME[name]}")
         assert getattr(ambassador_lib, name) is getattr(home, name)
+
+
+def test_what_is_compiled_says_so() -> None:
+    """`__compiled__` tells whether a call meets machine code."""
+    assert ambassador_lib.__compiled__ is (pathlib.Path(call.__file__).suffix != ".py")
+
+
+def test_what_is_to_be_compiled_exists() -> None:
+    """A module that was renamed would be left out of compiled wheels without a word."""
+    project = tomllib.loads((pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text())
+    listed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]["include"]
+    assert listed == sorted(set(listed))
+    assert {PACKAGE.parent / name.removeprefix("/") for name in listed} <= set(MODULES)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

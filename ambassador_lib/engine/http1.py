@@ -98,6 +98,8 @@ class Http1Stream:
     """Whether what came ends the upload."""
     _closed = False
 
+    __deletable__ = ("_exchange",)  # to compiled classes
+
     def __init__(self, connection: Http1Connection, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from .._native import mypyc_attr
 from ..call import INFINITY
 from .base import Destination, Exchange
 from .wire import Connection, Signal, Stream
@@ -15,6 +16,7 @@ from .wire import Connection, Signal, Stream
 Key = tuple[object, Destination]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pooled:
     """A connection, and what the pool knows of it."""
 

@@ -37,6 +37,7 @@ class RouteTimeout:
         self._timeout = INFINITY if timeout is None else timeout
         self._idle = INFINITY if idle_timeout is None else idle_timeout
         self._body_limit = body_limit
+        self._buffer_limit = float(body_limit)  # as calls have it
         self._max_grpc_timeout = max_grpc_timeout
 
     def handle(self, call: Call, next: Next) -> Answer:
@@ -47,9 +48,9 @@ class RouteTimeout:
         """Put the call under the route's bounds."""
         call.route_timeout = self._timeout
         call.idle_timeout = self._idle
-        call.body_limit = self._body_limit
-        if call.buffered > call.body_limit:  # noqa: PLR1730 - `max` costs three times as much
-            call.body_limit = call.buffered
+        call.body_limit = self._buffer_limit
+        if call.buffered > call.body_limit:
+            call.body_limit = float(call.buffered)
         if self._max_grpc_timeout is not None and is_grpc(call.header(b"content-type")):
             call.tells_grpc_timeout = True
             asked = grpc_timeout.parse(call.header(b"grpc-timeout"))

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ambassador_lib
+
 from .results import About
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def _installed() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    if ambassador_lib.__compiled__:
+        found["ambassador_lib"] += " (compiled)"
     return found
 
 
