@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from .. import compiled
 from ..contestants.base import Place
 from ..figures.about import about_now
 from ..figures.results import Entry, Process
@@ -112,7 +113,13 @@ class Comparison:
     def _start(self, stack: ExitStack) -> list[Driver]:
         """Start those that can take part, one after the other: their imports are timed."""
         started = []
+        uncompiled = compiled.amiss() if any(one.compiled for one in self._plan.lanes) else None
+        if uncompiled is not None:
+            self._note(uncompiled)
         for contestant, loads in self._plan.lanes.items():
+            if contestant.compiled and uncompiled is not None:
+                self._absent[contestant] = uncompiled
+                continue
             url = self._world.url(contestant)
             if url is None:
                 self._absent[contestant] = f"{contestant.through or contestant.upstream} does not run here"

@@ -43,7 +43,7 @@ class Contestant:
     `needs`: what it imports, timed, absent where one of them is not installed; `without`: what must not be found even
     where it is installed. `target`: which URL it is given, the upstream's, that of the sidecar `through`, the
     upstream's with TLS, or the policy's listener (`policy`: nobody listens there). `policy`: which one it enforces,
-    see `world.policy.POLICIES`.
+    see `world.policy.POLICIES`. `compiled`: it runs the library of build/compiled.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Contestant:
     telemetry: str | None = None
     without: tuple[str, ...] = ()
     loop: Literal["asyncio", "uvloop"] = "asyncio"
+    compiled: bool = False
 
     @property
     def upstream(self) -> str:

@@ -1,11 +1,16 @@
-"""ambassador_lib: every layer of the policy on, over each engine, with each amount of telemetry; and routing alone."""
+"""ambassador_lib: every layer of the policy on, over each engine, with each amount of telemetry; and routing alone.
+
+What the goals are of is there a second time, with the hot modules compiled.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..compiled import SUFFIX
 from ..load.absence import NOT_FRESH
 from .base import KINDS, Contestant, PolicyName, Simple
 from .httpx_family import async_session, limits, sync_session
@@ -22,6 +27,9 @@ NEEDS = ("ambassador_lib.client",)
 SDK = ("opentelemetry.sdk.trace.export", "opentelemetry.sdk.metrics.export")
 READ_EVERY = 1000
 """Milliseconds between two readings of the metrics; OpenTelemetry's default, a minute, would not come in a turn."""
+
+COMPILED = ("ours", "ours-bare", "ours-full", "ours-full-tls", "ours-full-uvloop")
+"""Those who are measured with the compiled library as well."""
 
 Telemetry = Literal["off", "unsampled", "sampled", "full"]
 
@@ -135,7 +143,19 @@ def _one(
     )  # fmt: skip
 
 
+def compiled(name: str) -> str:
+    """Return the name of one of ours who runs the compiled library."""
+    return name.replace("ours", "ours-compiled", 1)
+
+
 def contestants() -> Iterator[Contestant]:
+    for one in _interpreted():
+        yield one
+        if one.name in COMPILED:
+            yield replace(one, name=compiled(one.name), title=f"{one.title}{SUFFIX}", compiled=True)
+
+
+def _interpreted() -> Iterator[Contestant]:
     us = "ambassador_lib"
     for kind in KINDS:
         yield _one(kind, "ours", us)

@@ -1,4 +1,8 @@
-"""What memory the library takes: `python -m benchmarks memory`. Of a process, a connection, an endpoint, a route."""
+"""What memory the library takes: `python -m benchmarks memory`. Of a process, a connection, an endpoint, a route.
+
+A process is weighed with Python's bytecode on the disk, as it runs from its second start on: whoever has to compile
+sources has the compiler's memory, too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from .. import compiled
 from ..contestants.base import KINDS
+from ..contestants.ours import compiled as compiled_name
 from ..figures.recorder import Recorder, spread
 from ..figures.results import Single
 from ..reports.output import add_output_arguments, tell
@@ -27,15 +35,18 @@ if TYPE_CHECKING:
 
     from ..figures.results import Kind
 
+LEFT_OUT = ("SSL_CERT_", "PYTHONDONTWRITEBYTECODE")
+"""Beginnings of what a process that is weighed does not find in its environment."""
 LIMIT = 120.0
 """Seconds that a process may take to be weighed."""
 CONNECTIONS, ENDPOINTS, ROUTES = 500, 2000, 1000
-STEPS = 5
-"""Figures of a round."""
 
 
 class Scales:
-    """Weighs, in fresh processes, with what it needs in a folder. `small` for a quick run."""
+    """Weighs, in fresh processes, with what it needs in a folder. `small` for a quick run.
+
+    `library`: the folder with the compiled one, "" for whichever Python finds.
+    """
 
     def __init__(self, folder: Path, upstream: Upstream, *, small: bool) -> None:
         self._port = free_port()
@@ -47,19 +58,19 @@ class Scales:
             axis: [_written(folder, axis, count) for count in (1, many)] for axis, many in self._many.items()
         }
 
-    def process(self, kind: Kind) -> float:
+    def process(self, kind: Kind, library: str) -> float:
         """Return the bytes of our process beyond those of one that has made a single request with httpx."""
-        ours = _ask("process", "ours", kind, self._listener, self._policy)
-        return ours - _ask("process", "httpx", kind, self._upstream, self._policy)
+        ours = _ask(library, "process", "ours", kind, self._listener, self._policy)
+        return ours - _ask(library, "process", "httpx", kind, self._upstream, self._policy)
 
-    def connection(self) -> float:
+    def connection(self, library: str) -> float:
         """Return the bytes of a connection."""
         path = self._listener.partition("?")[0] + "/bytes/200000"
-        return _ask("connections", str(self._connections), path, self._policy)
+        return _ask(library, "connections", str(self._connections), path, self._policy)
 
-    def each(self, axis: str) -> float:
+    def each(self, axis: str, library: str) -> float:
         """Return the bytes of an endpoint or a route."""
-        return _ask("sized", *self._sizes[axis]) / (self._many[axis] - 1)
+        return _ask(library, "sized", *self._sizes[axis]) / (self._many[axis] - 1)
 
     @property
     def _listener(self) -> str:
@@ -67,22 +78,28 @@ class Scales:
 
 
 def measure(rounds: int, *, small: bool) -> list[Single]:
-    """Weigh everything in so many rounds; `WorldError` where a process does not tell."""
+    """Weigh everything in so many rounds, of the compiled library, too, where it is there; `WorldError` where a process
+    does not tell."""
+    libraries = {"ours": ""}
+    if compiled.amiss() is None:
+        libraries[compiled_name("ours")] = str(compiled.folder())
     with TemporaryDirectory(prefix="memory-") as made, Upstream(Path(made)) as upstream:
         scales = Scales(Path(made), upstream, small=small)
-        weighed: list[tuple[str, Kind, Callable[[], float]]] = [
-            *(("memory-of-process", kind, lambda kind=kind: scales.process(kind)) for kind in KINDS),
+        weighed: list[tuple[str, Kind, Callable[[str], float]]] = [
+            *(("memory-of-process", kind, partial(scales.process, kind)) for kind in KINDS),
             ("memory-a-connection", "async", scales.connection),
-            ("memory-an-endpoint", "sync", lambda: scales.each("endpoints")),
-            ("memory-a-route", "sync", lambda: scales.each("routes")),
+            ("memory-an-endpoint", "sync", partial(scales.each, "endpoints")),
+            ("memory-a-route", "sync", partial(scales.each, "routes")),
         ]
-        found: dict[tuple[str, Kind], list[float]] = {}
-        with Progress(rounds * len(weighed)) as progress:
+        for kind, library in product(KINDS, libraries.values()):
+            scales.process(kind, library)  # uncounted: it may have to write the bytecode
+        found: dict[tuple[str, str, Kind], list[float]] = {}
+        with Progress(rounds * len(weighed) * len(libraries)) as progress:
             for _ in range(rounds):
-                for name, kind, weigh in weighed:
-                    found.setdefault((name, kind), []).append(weigh())
+                for (name, kind, weigh), (of, library) in product(weighed, libraries.items()):
+                    found.setdefault((name, of, kind), []).append(weigh(library))
                     progress.step()
-    return [Single(name=name, of="ours", kind=kind, value=spread(values)) for (name, kind), values in found.items()]
+    return [Single(name=name, of=of, kind=kind, value=spread(values)) for (name, of, kind), values in found.items()]
 
 
 def _written(folder: Path, axis: str, count: int) -> Path:
@@ -91,10 +108,10 @@ def _written(folder: Path, axis: str, count: int) -> Path:
     return path
 
 
-def _ask(*arguments: str | Path) -> float:
-    command: Sequence[str] = [sys.executable, "-m", "benchmarks.costs.memory_worker", *map(str, arguments)]
+def _ask(library: str, *arguments: str | Path) -> float:
+    command: Sequence[str] = [sys.executable, "-m", "benchmarks.costs.memory_worker", library, *map(str, arguments)]
     # Certificates that the environment names are read at once by either client, those of httpx's own when needed.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(LEFT_OUT)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment)
     except subprocess.TimeoutExpired:
@@ -114,5 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any) -> int:
     """Weigh and tell."""
     recorder = Recorder("memory", options)
+    if (why := compiled.amiss()) is not None:
+        recorder.notes.append(why)
     singles = measure(2 if options.quick else options.rounds, small=options.quick)
     return tell(recorder.run(singles=tuple(singles)), options)

@@ -1,4 +1,4 @@
-"""A fresh process that tells what memory it takes: `python -m benchmarks.costs.memory_worker WHAT ...`.
+"""A fresh process that tells what memory it takes: `python -m benchmarks.costs.memory_worker COMPILED WHAT ...`.
 
 A process is weighed by what is resident; what there may be many of by the bytes that Python holds for each of them,
 since an allocator's pages are too coarse for these. Packages that a fresh install does not bring are not there.
@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from .. import compiled
 from ..load.absence import NOT_FRESH, remove
 from ..world.proc import resident
 
@@ -120,4 +121,8 @@ WEIGHED: dict[str, Callable[..., float]] = {
 
 if __name__ == "__main__":
     remove((*NOT_FRESH, "opentelemetry.sdk"))
-    print(json.dumps(WEIGHED[sys.argv[1]](*sys.argv[2:])))
+    compiled.use(sys.argv[1])
+    weighed = WEIGHED[sys.argv[2]](*sys.argv[3:])
+    if "ambassador_lib" in sys.modules:
+        compiled.check(sys.argv[1])
+    print(json.dumps(weighed))

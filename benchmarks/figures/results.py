@@ -247,7 +247,8 @@ class Single:
 
     `name`: collections (of the youngest generation of garbage, in 10,000 calls), memory-of-process (bytes of a process
     that has made one call, beyond one that has made a single request with httpx), memory-a-connection,
-    memory-an-endpoint, memory-a-route (bytes of each). `of`: the contestant.
+    memory-an-endpoint, memory-a-route (bytes of each), first-use-of-a-host (seconds of CPU beyond a later use). `of`:
+    the contestant, or the library as curves name it.
     """
 
     name: str
@@ -260,7 +261,8 @@ class Single:
 class Judged:
     """What came of a goal. `measured` is in the goal's own terms, as `limit` is; `None` where `absent` says why not.
 
-    `unit`: "x" for one in terms of the other, else that of the figure: %, µs, MB, KB, or "" for a number.
+    `unit`: "x" for one in terms of the other, else that of the figure: %, µs, MB, KB, or "" for a number. `compiled`:
+    of the library with its hot modules compiled; the same goal stands there for the interpreted one.
     """
 
     figure: str
@@ -271,6 +273,7 @@ class Judged:
     measured: Spread | None
     met: bool | None
     absent: str | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ from ..figures.results import Single
 from ..reports import output
 from ..reports.progress import Progress
 from ..scale.axes import EVERYTHING
-from ..scale.measure import curves, null_places, rounds
+from ..scale.measure import curves, first_uses, libraries, null_places, rounds
 from ..world.world import World
-from .goals import GOALS, Alone
+from .goals import COMPILED, GOALS, Alone
 from .judge import judge
 from .plan import plan
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..figures.results import Curve
 
+BOTH = GOALS + COMPILED
 CALLS = 10_000
 """In which collections are counted."""
 TIMES = WEIGHED = 3
@@ -56,14 +57,12 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     recorder.notes += [f"Judged: {one.about.command}, {one.about.started}, {one.about.processor}" for one in runs]
-    return output.tell(recorder.run(goals=judge(GOALS, runs)), options)
+    return output.tell(recorder.run(goals=judge(BOTH, runs)), options)
 
 
 def _measure(recorder: Recorder, options: argparse.Namespace) -> int:
     quick: bool = options.quick
-    planned = plan(
-        GOALS, quick=quick, rounds=2 if quick else options.rounds, seconds=0.03 if quick else options.seconds
-    )
+    planned = plan(BOTH, quick=quick, rounds=2 if quick else options.rounds, seconds=0.03 if quick else options.seconds)
     singles: list[Single] = []
     with World(planned.wanted) as world:
         comparison = Comparison(world, planned, recorder)
@@ -71,16 +70,17 @@ def _measure(recorder: Recorder, options: argparse.Namespace) -> int:
         measured = comparison.measure(lambda one: singles.extend(_collections(one, world, calls)))
         entries, processes = comparison.entries(), comparison.processes()
     singles += memory.measure(2 if quick else WEIGHED, small=quick)
+    grown, first_uses = _growth(options)
     found = recorder.run(
-        measured=measured, entries=entries, processes=processes, singles=tuple(singles), curves=tuple(_growth(options))
+        measured=measured, entries=entries, processes=processes, singles=(*singles, *first_uses), curves=tuple(grown)
     )
-    return output.tell(replace(found, goals=judge(GOALS, [found])), options)
+    return output.tell(replace(found, goals=judge(BOTH, [found])), options)
 
 
 def _collections(comparison: Comparison, world: World, calls: int) -> Iterator[Single]:
     """Count what cyclic garbage costs those that a goal of it names."""
     core = world.client_core(comparison.placement)
-    for of in (goal.of for goal in GOALS):
+    for of in (goal.of for goal in BOTH):
         if not isinstance(of, Alone) or of.name != "collections":
             continue
         driver = comparison.driver(of.of, of.kind)
@@ -90,11 +90,11 @@ def _collections(comparison: Comparison, world: World, calls: int) -> Iterator[S
         yield Single(name="collections", of=of.of, kind=of.kind, value=spread(counted))
 
 
-def _growth(options: argparse.Namespace) -> list[Curve]:
-    """Measure the axis of everything, without a network."""
+def _growth(options: argparse.Namespace) -> tuple[list[Curve], list[Single]]:
+    """Measure the axis of everything, without a network; return what a host's first use takes as well."""
     count, calls = (2, 50) if options.quick else (GROWTH_ROUNDS, GROWTH_CALLS)
     with ExitStack() as stack:
-        places = null_places(EVERYTHING, stack, quick=options.quick, calls=calls)
+        places = null_places(EVERYTHING, libraries(), stack, quick=options.quick, calls=calls)
         with Progress((count + 1) * len(places)) as progress:
             rounds(places, count, progress.step)
-        return curves(EVERYTHING, places)
+        return curves(EVERYTHING, places), first_uses(places)

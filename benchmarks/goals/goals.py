@@ -1,15 +1,19 @@
 """The goals, one a line. All are of clients on the upstream's core, where time is the sum of all work.
 
 `FULL` is the library with everything on: routing, retries, breakers, timeouts, balancing, outlier detection, metrics
-and a trace of which every call is sampled.
+and a trace of which every call is sampled. Each goal is there for the interpreted library, and once more for the
+compiled one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..compiled import SUFFIX
+from ..contestants.ours import compiled
 from ..figures.results import Kind
+from ..scale.measure import OURS
 
 FULL, QUIET, BARE = "ours-full", "ours", "ours-bare"
 HTTPX = ("httpx", "httpx-sniffio", "httpx-default", "httpx-sniffio-default")
@@ -41,12 +45,16 @@ class Excess:
 
 @dataclass(frozen=True)
 class Growth:
-    """What the far end of a scale's axis takes beyond its near end, in percent of a call of `name` over the network."""
+    """What the far end of a scale's axis takes beyond its near end, in percent of a call of `name` over the network.
+
+    `curve`: whose it is along the axis.
+    """
 
     axis: str
     figure: str
     name: str
     kind: Kind
+    curve: str = OURS
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Goal:
     of: Ratio | Excess | Growth | Alone
     at_least: bool = False
     unit: str = "x"
+    compiled: bool = False
 
 
 def _p50(title: str, limit: float, against: str, *, kind: Kind = "async", name: str = FULL) -> Goal:
@@ -132,3 +141,18 @@ GOALS = (
     Goal("collections in 10,000 calls, all on", "", 2, Alone("collections", FULL), unit=""),
 )  # fmt: skip
 """Memory is without OpenTelemetry's SDK."""
+
+
+def _compiled(goal: Goal) -> Goal:
+    """Return the goal as one of the compiled library, against the same others."""
+    of = goal.of
+    if isinstance(of, Alone):
+        return replace(goal, of=replace(of, of=compiled(of.of)), compiled=True)
+    if isinstance(of, Excess):
+        of = replace(of, beyond=compiled(of.beyond))
+    if isinstance(of, Growth):
+        of = replace(of, curve=of.curve + SUFFIX)
+    return replace(goal, of=replace(of, name=compiled(of.name)), compiled=True)
+
+
+COMPILED = tuple(map(_compiled, GOALS))

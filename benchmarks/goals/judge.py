@@ -43,6 +43,7 @@ def _judged(goal: Goal, runs: Sequence[Run]) -> Judged:
         limit=goal.limit,
         at_least=goal.at_least,
         unit=goal.unit,
+        compiled=goal.compiled,
         measured=measured,
         met=None if measured is None else _met(goal, measured.median),
         absent=None if measured is not None else why,
@@ -119,9 +120,9 @@ def _excesses(mine: Measured, theirs: Measured, of: Excess) -> Iterator[float]:
 
 def _growth(run: Run, runs: Sequence[Run], of: Growth) -> Spread:
     """The axis may have been measured apart from the calls that it stands against."""
-    curve = next((curve for one in runs for curve in one.curves if curve.axis == of.axis), None)
-    if curve is None:
-        raise NotMeasuredError(f"the axis {of.axis} was not measured")
+    found = (curve for one in runs for curve in one.curves if (curve.axis, curve.name) == (of.axis, of.curve))
+    if (curve := next(found, None)) is None:
+        raise NotMeasuredError(f"{of.curve} was not measured along the axis {of.axis}")
     near, far = (curve.points[at].figures[of.figure] for at in (0, -1))
     call = spread(list(_values(_found(run, of.name, of.kind, 1), "p50"))).median
     median, low, high = ((value - near.median) / call * 100 for value in (far.median, far.low, far.high))

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import compiled
 from ..world.child import Child
 from ..world.errors import WorldError
 from .turn import Turn
@@ -39,6 +40,7 @@ class Driver(Child):
         command = [
             sys.executable, "-m", "benchmarks.load.worker", contestant.name, contestant.kind,
             ",".join(contestant.needs), ",".join(contestant.without),
+            str(compiled.folder()) if contestant.compiled else "",
         ]  # fmt: skip
         path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         super().__init__(

@@ -1,7 +1,8 @@
-"""The process a contestant lives in: `python -m benchmarks.load.worker NAME KIND NEEDS WITHOUT`, told by lines of JSON.
+"""The process a contestant lives in: `python -m benchmarks.load.worker NAME KIND NEEDS WITHOUT COMPILED`, told by JSON.
 
-Commands come on standard input and each is answered by one line on standard output. The first line is sent unasked:
-how long it took to import what is needed, before anything else of weight was there. It ends with its input.
+`COMPILED` is the folder with the compiled library, "" for whichever Python finds. Commands are lines on standard input
+and each is answered by one line on standard output. The first line is sent unasked: how long it took to import what is
+needed, before anything else of weight was there. It ends with its input.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import sys
 import time
 from importlib import import_module
 
+from .. import compiled
 from .absence import remove
 
 if __name__ == "__main__":
     remove({name for name in sys.argv[4].split(",") if name})
+    compiled.use(sys.argv[5])
 _BEGAN = time.perf_counter()
 _ABSENT = ""
 try:
     for _name in sys.argv[3].split(",") if __name__ == "__main__" else ():
         import_module(_name)
+    if __name__ == "__main__":
+        compiled.check(sys.argv[5])
 except ImportError as error:
     _ABSENT = f"{error.name or error} is not installed"
 IMPORT_TIME = time.perf_counter() - _BEGAN

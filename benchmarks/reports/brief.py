@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from ..figures.results import Entry, Kind, Measured, Placement, Round, Run
 
 ASKED_FOR = (
-    "floor", "ours-bare", "ours", "ours-full", "ours-over-httpx", "pyreqwest", "aiohttp", "http.client", "urllib3",
-    "httpx2", "httpx-sniffio", "httpx", "diy", "floor-envoy", "aiohttp-envoy", "httpx-envoy", "httpx-haproxy",
-    "httpx-nginx",
+    "floor", "ours-compiled-bare", "ours-bare", "ours-compiled", "ours", "ours-compiled-full", "ours-full",
+    "ours-over-httpx", "pyreqwest", "aiohttp", "http.client", "urllib3", "httpx2", "httpx-sniffio", "httpx", "diy",
+    "floor-envoy", "aiohttp-envoy", "httpx-envoy", "httpx-haproxy", "httpx-nginx",
 )  # fmt: skip
-FEATURED = ("floor", "ours", "ours-full", "aiohttp", "urllib3", "httpx-sniffio", "httpx", "httpx-envoy", "diy")
+FEATURED = (
+    "floor", "ours-compiled", "ours", "ours-full", "aiohttp", "urllib3", "httpx-sniffio", "httpx", "httpx-envoy", "diy",
+)  # fmt: skip
 """Those that are drawn where not all can be."""
 KINDS: tuple[Kind, ...] = ("async", "sync")
 PLACEMENTS: tuple[Placement, ...] = ("same-core", "unpinned", "cross-core")

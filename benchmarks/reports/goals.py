@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .model import Section, Table, short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..figures.results import Judged, Run
 
 TEXT = (
@@ -17,15 +19,33 @@ TEXT = (
 
 
 def sections(run: Run) -> list[Section]:
-    """Return the table of goals, with how many are met in its text."""
+    """Return the table of goals, with how many are met in its text; the compiled library has a column of its own."""
     if not run.goals:
         return []
-    judged = [goal for goal in run.goals if goal.met is not None]
-    met = sum(goal.met is True for goal in judged)
-    rows = [[goal.figure, goal.against, limit(goal), measured(goal), verdict(goal)] for goal in run.goals]
-    text = f"{TEXT} {met} of {len(judged)} goals are met"
-    text += f", {len(run.goals) - len(judged)} not measured." if len(judged) < len(run.goals) else "."
-    return [Section("Goals", text, [Table(["figure", "against", "goal", "measured", ""], rows)])]
+    goals = [goal for goal in run.goals if not goal.compiled]
+    compiled = [goal for goal in run.goals if goal.compiled]
+    rows = [[goal.figure, goal.against, limit(goal), measured(goal), verdict(goal)] for goal in goals]
+    if all(goal.met is None for goal in compiled):
+        why = next((f" {goal.absent}" for goal in compiled if goal.absent), "")
+        text = f"{TEXT} {_count(goals)} goals are met{_unmeasured(goals)}.{why}"
+        return [Section("Goals", text, [Table(["figure", "against", "goal", "measured", ""], rows)])]
+    for row, goal in zip(rows, compiled, strict=True):
+        row += [measured(goal), verdict(goal)]
+    text = (
+        f"{TEXT} Interpreted, {_count(goals)} goals are met{_unmeasured(goals)}; with the hot modules compiled, "
+        f"{_count(compiled)}{_unmeasured(compiled)}."
+    )
+    return [Section("Goals", text, [Table(["figure", "against", "goal", "interpreted", "", "compiled", ""], rows)])]
+
+
+def _count(goals: Sequence[Judged]) -> str:
+    met = [goal.met for goal in goals if goal.met is not None]
+    return f"{met.count(True)} of {len(met)}"
+
+
+def _unmeasured(goals: Sequence[Judged]) -> str:
+    count = sum(goal.met is None for goal in goals)
+    return f", {count} not measured" if count else ""
 
 
 def limit(goal: Judged) -> str:

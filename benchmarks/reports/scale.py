@@ -36,10 +36,14 @@ TEXTS = {
     "endpoints": f"{ALONE} Envoy gets no calls here: it would first connect to each endpoint.",
     "routes": ALONE,
     "clusters": ALONE,
-    "everything": "The whole client over a transport that answers at once; no URL is asked for twice.",
+    "everything": "The whole client over a transport that answers at once; no URL is asked for twice, and each "
+    "endpoint was called before. What a first call to one takes beyond that is told apart.",
     "callers": "Closed loop over the loopback. More callers than the processor can serve wait for each other: p50 then "
     "grows with them, whoever serves; what counts is CPU a call and throughput.",
 }
+
+
+FIRST_USE = "CPU that the first call to an endpoint takes beyond later ones, where there are most of them."
 
 
 def sections(run: Run) -> list[Section]:
@@ -54,6 +58,11 @@ def sections(run: Run) -> list[Section]:
         tables = [_table(figure, curves) for figure, curves in by_figure.items()]
         charts = [_chart(axis, figure, curves) for figure, curves in by_figure.items()]
         told.append(Section(f"Scale: {AXES.get(axis, axis)}", TEXTS.get(axis, ""), tables, charts))
+    if first := [one for one in run.singles if one.name == "first-use-of-a-host"]:
+        rows = [
+            [one.of, spread(*(1e6 * at for at in (one.value.median, one.value.low, one.value.high)))] for one in first
+        ]
+        told.append(Section("A host's first use", FIRST_USE, [Table(["", "µs"], rows)]))
     return told
 
 

@@ -18,12 +18,13 @@ from ..world.errors import EnvoyMissingError, WorldError
 from ..world.upstream import Upstream
 from . import through_envoy
 from .axes import AXES, Axis
-from .measure import OURS, Place, curves, failed, network_places, null_places, rounds
+from .measure import OURS, Place, curves, failed, first_uses, libraries, network_places, null_places, rounds
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
-    from ..figures.results import Curve
+    from ..figures.results import Curve, Single
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +47,20 @@ def run(options: Any) -> int:
     recorder = Recorder("scale", options, programs)
     if any(axis.over == "network" or axis.name in through_envoy.AXES for axis in chosen):
         recorder.notes += notes
+    ours = libraries(recorder.notes)
+    found: list[Curve] = []
+    singles: list[Single] = []
     try:
-        found = [curve for axis in chosen for curve in _measure(axis, options, recorder.notes, envoy=bool(programs))]
+        for axis in chosen:
+            with ExitStack() as stack:
+                places = _measured(axis, ours, options, stack, envoy=bool(programs))
+                recorder.notes += failed(axis.name, places)
+                found += curves(axis, places)
+                singles += first_uses(places)
     except WorldError as error:
         print(error, file=sys.stderr)
         return 1
-    return tell(recorder.run(curves=tuple(found)), options)
+    return tell(recorder.run(curves=tuple(found), singles=tuple(singles)), options)
 
 
 def _envoy() -> tuple[dict[str, str], list[str]]:
@@ -61,22 +70,20 @@ def _envoy() -> tuple[dict[str, str], list[str]]:
         return {}, [str(error)]
 
 
-def _measure(axis: Axis, options: Any, notes: list[str], *, envoy: bool) -> list[Curve]:
-    """Measure one axis, and stop all that was started for it."""
+def _measured(axis: Axis, ours: Mapping[str, str], options: Any, stack: ExitStack, *, envoy: bool) -> list[Place]:
+    """Measure one axis; `stack` stops all that was started for it."""
     count = 2 if options.quick else options.rounds
-    with ExitStack() as stack:
-        places = _places(axis, options, stack, envoy=envoy)
-        with Progress((count + 1) * len(places)) as progress:
-            rounds(places, count, progress.step)
-        notes += failed(axis.name, places)
-        return curves(axis, places)
+    places = _places(axis, ours, options, stack, envoy=envoy)
+    with Progress((count + 1) * len(places)) as progress:
+        rounds(places, count, progress.step)
+    return places
 
 
-def _places(axis: Axis, options: Any, stack: ExitStack, *, envoy: bool) -> list[Place]:
+def _places(axis: Axis, ours: Mapping[str, str], options: Any, stack: ExitStack, *, envoy: bool) -> list[Place]:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="scale-")))
     if axis.over == "null":
         calls = 50 if options.quick else options.calls
-        found = null_places(axis, stack, quick=options.quick, calls=calls)
+        found = null_places(axis, ours, stack, quick=options.quick, calls=calls)
         if envoy and axis.name in through_envoy.AXES:
             found += through_envoy.places(axis, folder, stack, quick=options.quick, calls=calls)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import statistics
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 LATE = 60.0
 """Seconds that httpx lets a call take: with a thousand callers it needs many."""
 
+ENOUGH = 40
+"""Calls for each host, until the last of many is called that are drawn at random."""
 APART = 0.002
 """Seconds between the first calls of two callers: a thousand connections at once would be another question."""
 
@@ -34,14 +37,39 @@ def in_a_row(transport: httpx.BaseTransport, requests: Sequence[httpx.Request], 
     return {"cpu_client": (time.thread_time() - start) / calls}
 
 
-def new_urls(client: httpx.Client, url: str, numbers: Iterator[int], calls: int) -> dict[str, float]:
+def use_every_host(client: httpx.Client, urls: Iterator[str], count: int) -> dict[str, float]:
+    """Call until each of so many hosts was called; return the CPU time of a first call to one beyond that of others.
+
+    No figure where there is but one host: what a route makes with its first call would be in it.
+    """
+    used = {_endpoint(client.get(next(urls)))}
+    first: list[float] = []
+    later: list[float] = []
+    for _ in range(ENOUGH * count):
+        if len(used) == count:
+            break
+        start = time.thread_time()
+        response = client.get(next(urls))
+        took = time.thread_time() - start
+        (later if _endpoint(response) in used else first).append(took)
+        used.add(_endpoint(response))
+    else:
+        raise SystemExit(f"{count - len(used)} of {count} hosts were not called once")
+    return {"first_use": statistics.median(first) - statistics.median(later)} if first and later else {}
+
+
+def _endpoint(response: httpx.Response) -> str:
+    return str(response.extensions["ambassador"].attempts[-1].endpoint)
+
+
+def new_urls(client: httpx.Client, urls: Iterator[str], calls: int) -> dict[str, float]:
     """Return the CPU time of one call of a whole client, each to a URL that was never asked for."""
     for _ in range(len(range(0, calls, 10))):
-        client.get(f"{url}{next(numbers)}")
+        client.get(next(urls))
     gc.collect()
     start = time.thread_time()
     for _ in range(calls):
-        client.get(f"{url}{next(numbers)}")
+        client.get(next(urls))
     return {"cpu_client": (time.thread_time() - start) / calls}
 
 

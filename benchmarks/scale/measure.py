@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .. import compiled
 from ..figures.recorder import spread
-from ..figures.results import Curve, Point
+from ..figures.results import Curve, Point, Single
 from ..world.errors import WorldError
 from . import growth
 
@@ -27,6 +28,8 @@ LIMIT = 180.0
 """Seconds that a turn may take."""
 SIDECAR = "cpu_sidecar"
 """A figure that only those have who have a sidecar."""
+FIRST_USE = "first_use"
+"""A figure of the axis of everything, and of its places with several endpoints."""
 NAMELESS = ("rate", "p99")
 """A rate is the other side of what it takes, and a tail wavers too much to have a shape."""
 
@@ -93,10 +96,21 @@ class Place:
         self.figures.append(self.worker.ask(self.question) | self.worker.setting_up)
 
 
-def null_places(axis: Axis, stack: ExitStack, *, quick: bool, calls: int) -> list[Place]:
-    """Return the library over a null transport, with a process for each size of policy."""
+def libraries(notes: list[str] | None = None) -> dict[str, str]:
+    """Return by their names where the library is imported from, and the compiled one; `notes` say why that is not."""
+    found = {OURS: ""}
+    if (why := compiled.amiss()) is None:
+        found[OURS + compiled.SUFFIX] = str(compiled.folder())
+    elif notes is not None:
+        notes.append(why)
+    return found
+
+
+def null_places(axis: Axis, libraries: Mapping[str, str], stack: ExitStack, *, quick: bool, calls: int) -> list[Place]:
+    """Return each library over a null transport, with a process for each size of policy."""
     return [
-        Place(OURS, x, Worker({"what": "null", "axis": axis.name, "x": x}, stack), {"calls": calls})
+        Place(name, x, Worker({"what": "null", "axis": axis.name, "x": x, "compiled": path}, stack), {"calls": calls})
+        for name, path in libraries.items()
         for x in (axis.quick if quick else axis.x)
     ]
 
@@ -156,6 +170,14 @@ def curves(axis: Axis, places: Sequence[Place]) -> list[Curve]:
         grown = {figure: _growth(points, figure) for figure in figures if figure not in NAMELESS}
         found.append(Curve(axis=axis.name, name=name, kind=axis.kind, points=tuple(points), growth=grown))
     return found
+
+
+def first_uses(places: Sequence[Place]) -> list[Single]:
+    """Return what a host's first use takes beyond a later one, where there are most of them."""
+    found = {place.name: place.worker.setting_up[FIRST_USE] for place in places if FIRST_USE in place.worker.setting_up}
+    return [
+        Single(name="first-use-of-a-host", of=of, kind="sync", value=spread([value])) for of, value in found.items()
+    ]
 
 
 def _growth(points: Sequence[Point], figure: str) -> str:

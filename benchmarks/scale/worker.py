@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .. import compiled
 from ..world.proc import resident
 from . import loops
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 def null(orders: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], dict[str, float]], dict[str, float]]:
     """Set up the library over a transport that answers at once, with a policy of the size asked for.
 
-    Along the axis of everything it is the whole client, since URLs are its business.
+    Along the axis of everything it is the whole client, since URLs are its business, and each host was called before.
     """
+    compiled.use(orders["compiled"])
     import httpx
 
     from ambassador_lib import AmbassadorTransport, Client
@@ -33,15 +35,18 @@ def null(orders: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], dict[str, f
     from ..costs.null import NullTransport
     from .documents import DOCUMENTS, HOST, urls
 
+    compiled.check(orders["compiled"])
     warm = AmbassadorTransport(DOCUMENTS[orders["axis"]](1), inner=NullTransport(streamed=True))
     warm.handle_request(httpx.Request("GET", urls()[0])).read()
     document = DOCUMENTS[orders["axis"]](orders["x"])
     gc.collect()
     before, start = resident(os.getpid()) or 0, time.perf_counter()
     turn: Callable[[dict[str, Any]], dict[str, float]]
-    if orders["axis"] == "everything":
-        client, numbers = Client(document, transport=NullTransport(streamed=False)), itertools.count()
-        turn = lambda asked: loops.new_urls(client, f"{HOST}/v1/charges?page=", numbers, asked["calls"])  # noqa: E731
+    whole = orders["axis"] == "everything"
+    if whole:
+        client = Client(document, transport=NullTransport(streamed=False))
+        new = (f"{HOST}/v1/charges?page={number}" for number in itertools.count())
+        turn = lambda asked: loops.new_urls(client, new, asked["calls"])  # noqa: E731
     else:
         transport = AmbassadorTransport(document, inner=NullTransport(streamed=True))
         requests = [httpx.Request("GET", url) for url in urls()]
@@ -49,7 +54,8 @@ def null(orders: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], dict[str, f
     built = time.perf_counter() - start
     gc.collect()
     memory = (resident(os.getpid()) or 0) - before
-    return turn, {"build": built, "memory": float(max(0, memory))}
+    used = loops.use_every_host(client, new, orders["x"]) if whole else {}
+    return turn, {"build": built, "memory": float(max(0, memory)), **used}
 
 
 def network(orders: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], dict[str, float]], dict[str, float]]:

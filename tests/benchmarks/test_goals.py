@@ -25,7 +25,7 @@ from benchmarks.figures.results import (
     from_json,
     to_json,
 )
-from benchmarks.goals.goals import GOALS, Alone, Excess, Goal, Growth, Ratio
+from benchmarks.goals.goals import COMPILED, GOALS, Alone, Excess, Goal, Growth, Ratio
 from benchmarks.goals.judge import judge
 from benchmarks.goals.plan import plan, situations
 from benchmarks.reports import goals as told
@@ -90,12 +90,16 @@ def test_excesses_are_of_rounds() -> None:
 def test_growth_may_be_measured_apart() -> None:
     """The axis and the call that it stands against may be of two runs."""
     points = [Point(x=x, figures={"cpu_client": Spread(median=y, low=y, high=y + 1)}) for x, y in ((1, 5.0), (9, 6.0))]
-    curve = Curve(axis="everything", name="us", kind="sync", points=tuple(points), growth={})
+    curve = Curve(axis="everything", name="ambassador_lib", kind="sync", points=tuple(points), growth={})
     goal = Goal("", "one", 5, Growth("everything", "cpu_client", "a", "sync"), unit="%")
     found = one(goal, run(curves=(curve,)), run(measured("a", [20.0], kind="sync")))
     assert found.measured == Spread(median=5.0, low=5.0, high=10.0)
     assert found.met is True
-    assert one(goal, run(measured("a", [20.0], kind="sync"))).absent == "the axis everything was not measured"
+    assert one(goal, run(measured("a", [20.0], kind="sync"))).absent == (
+        "ambassador_lib was not measured along the axis everything"
+    )
+    other = dataclasses.replace(curve, name="another")
+    assert one(goal, run(measured("a", [20.0], kind="sync"), curves=(other,))).measured is None
 
 
 def test_figures_that_stand_alone() -> None:
@@ -149,11 +153,39 @@ def test_the_table_counts() -> None:
     assert told.sections(run()) == []
 
 
+def test_the_compiled_library_has_a_column_of_its_own() -> None:
+    """Each goal stands once, with what both have reached; where one was not measured, there is no column, but why."""
+    goals = (judged(1, 1), judged(1, 2))
+    compiled = tuple(dataclasses.replace(goal, compiled=True) for goal in (judged(1, 1), judged(1, 0.5)))
+    (section,) = told.sections(run(goals=(*goals, *compiled)))
+    assert section.text.endswith("Interpreted, 1 of 2 goals are met; with the hot modules compiled, 2 of 2.")
+    (table,) = section.tables
+    assert list(table.columns) == ["figure", "against", "goal", "interpreted", "", "compiled", ""]
+    assert [row[-2:] for row in table.rows] == [["1 x (0.9 .. 1.1)", "met"], ["0.5 x (0.45 .. 0.55)", "met"]]
+    absent = tuple(dataclasses.replace(goal, measured=None, met=None, absent="It is not there.") for goal in compiled)
+    (section,) = told.sections(run(goals=(*goals, *absent)))
+    assert section.text.endswith("1 of 2 goals are met. It is not there.")
+    assert {len(row) for row in section.tables[0].rows} == {5}
+
+
+def test_goals_of_the_compiled_library_are_the_same_goals() -> None:
+    """The same limits against the same others, all of them of those who run it."""
+    for goal, compiled in zip(GOALS, COMPILED, strict=True):
+        assert compiled.compiled
+        assert (goal.figure, goal.against, goal.limit) == (compiled.figure, compiled.against, compiled.limit)
+        mine, others = list(situations(compiled)), list(situations(goal))
+        assert [(name.replace("-compiled", ""), *rest) for name, *rest in mine] == others
+        if others:
+            assert mine[0][0].startswith("ours-compiled")
+        elif isinstance(compiled.of, Alone):
+            assert compiled.of.of.startswith("ours-compiled")
+
+
 def test_everything_that_goals_need_is_measured() -> None:
     """Each contestant of a goal exists, and has a turn under the load that the goal is of."""
-    planned = plan(GOALS, quick=False, rounds=1, seconds=1.0)
+    planned = plan(GOALS + COMPILED, quick=False, rounds=1, seconds=1.0)
     lanes = {(who.name, who.kind, load.callers) for who, loads in planned.lanes.items() for load in loads}
-    assert lanes == {situation for goal in GOALS for situation in situations(goal)}
+    assert lanes == {situation for goal in GOALS + COMPILED for situation in situations(goal)}
     assert planned.wanted == {"upstream", "envoy", "tls"}
     quick = plan(GOALS, quick=True, rounds=1, seconds=1.0)
     assert max(load.callers for loads in quick.lanes.values() for load in loads) == 32

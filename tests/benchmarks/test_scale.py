@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
 import httpx
@@ -17,7 +18,10 @@ import pytest
 
 from ambassador_lib import AmbassadorTransport
 from benchmarks.costs.null import NullTransport
+from benchmarks.figures.about import about_now
+from benchmarks.figures.results import Run
 from benchmarks.reports import output
+from benchmarks.reports import scale as told
 from benchmarks.scale import command, loops, measure, through_envoy
 from benchmarks.scale.axes import AXES, Axis
 from benchmarks.scale.documents import DOCUMENTS, urls
@@ -93,14 +97,14 @@ def test_calls_that_fail_are_no_latencies(kind: str, url: str) -> None:
 def test_a_worker_that_ends_is_noticed() -> None:
     """A process that cannot do what it is asked is a `WorldError`, and nothing waits for it."""
     with ExitStack() as stack, pytest.raises(WorldError, match="ended by itself"):
-        measure.Worker({"what": "null", "axis": "no such axis", "x": 1}, stack)
+        measure.Worker({"what": "null", "axis": "no such axis", "x": 1, "compiled": ""}, stack)
 
 
 def test_a_worker_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that does not answer in time is a `WorldError`."""
     monkeypatch.setattr(measure, "LIMIT", 0.0)
     with ExitStack() as stack, pytest.raises(WorldError, match="not answered"):
-        measure.Worker({"what": "null", "axis": "routes", "x": 1}, stack)
+        measure.Worker({"what": "null", "axis": "routes", "x": 1, "compiled": ""}, stack)
 
 
 class _Refusing:
@@ -171,7 +175,7 @@ def test_the_command_tells_of_curves(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert command.run(parser.parse_args(["--quick", "--only", "routes", "--json", str(path)])) == 0
     assert "growth" in capsys.readouterr().out
     curves = {curve.name: curve for curve in output.read(path).curves}
-    assert set(curves) == ({measure.OURS, through_envoy.NAME} if HAS_ENVOY else {measure.OURS})
+    assert set(curves) == set(measure.libraries()) | ({through_envoy.NAME} if HAS_ENVOY else set())
     for curve in curves.values():
         assert [point.x for point in curve.points] == [1, 10, 100]
     for point in curves[through_envoy.NAME].points if HAS_ENVOY else ():
@@ -200,6 +204,58 @@ def test_new_urls_are_new() -> None:
         return httpx.Response(200)
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
-        figures = loops.new_urls(client, "http://x/?page=", itertools.count(), 40)
+        figures = loops.new_urls(client, (f"http://x/?page={number}" for number in itertools.count()), 40)
     assert len(asked) == len(set(asked)) == 44
     assert figures["cpu_client"] > 0
+
+
+class _Hosts(httpx.BaseTransport):
+    """Answers as from one host after the other; the first call to one takes longer."""
+
+    def __init__(self, count: int) -> None:
+        self.calls = 0
+        self._count = count
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.calls < self._count:
+            busy = sum(range(100_000))
+            assert busy
+        host = f"host-{self.calls % self._count}" if self.calls % 2 else "host-0"
+        self.calls += 1
+        report = SimpleNamespace(attempts=[SimpleNamespace(endpoint=host)])
+        return httpx.Response(200, extensions={"ambassador": report})
+
+
+def test_every_host_is_used_before_calls_are_timed() -> None:
+    """Calls go on until the last one had its first, whose cost beyond others is told."""
+    transport = _Hosts(5)
+    with httpx.Client(transport=transport) as client:
+        figures = loops.use_every_host(client, itertools.repeat("http://x/"), 5)
+    assert transport.calls == 10
+    assert figures["first_use"] > 0
+
+
+def test_one_host_has_no_first_use_to_tell_of() -> None:
+    """What a route makes with its first call would be taken for it."""
+    with httpx.Client(transport=_Hosts(1)) as client:
+        assert loops.use_every_host(client, itertools.repeat("http://x/"), 1) == {}
+
+
+def test_hosts_that_are_never_used_end_the_run() -> None:
+    """What cannot be measured as it is meant is not measured otherwise."""
+    with httpx.Client(transport=_Hosts(2)) as client, pytest.raises(SystemExit, match="1 of 3 hosts"):
+        loops.use_every_host(client, itertools.repeat("http://x/"), 3)
+
+
+def test_the_first_use_of_a_host_is_told_apart() -> None:
+    """Of each library the figure where there are most hosts, as a line of its own."""
+    axis = Axis("everything", "", (1, 10, 100), (), "sync", ("cpu_client",), "null")
+    workers = [_Fixed({"cpu_client": 1.0}) for _ in axis.x]
+    for worker, first in zip(workers[1:], (2e-6, 3e-6), strict=True):
+        worker.setting_up["first_use"] = first
+    places = [measure.Place("x", x, worker, {}) for x, worker in zip(axis.x, workers, strict=True)]
+    (found,) = measure.first_uses(places)
+    assert (found.of, found.value.median) == ("x", 3e-6)
+    measured = Run(subject="scale", about=about_now(), seconds=0.0, quick=True, singles=(found,))
+    (section,) = told.sections(measured)
+    assert section.tables[0].rows == [["x", "3.00"]]
