@@ -53,18 +53,22 @@ class Background(Protocol):
 
 
 class Threads:
-    """At most `limit` daemon threads, made when there is work and kept for a while; forks begin without any."""
+    """At most `limit` daemon threads, made when there is work and kept for a while; forks begin without any.
+
+    After `cancel` none is kept: a client that was closed leaves no thread behind.
+    """
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
+        self._idle = IDLE
         self.start_afresh()
         after_fork(self)
 
     def start_afresh(self) -> None:
         """Forget the threads of the process that this one was forked from."""
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[_ThreadJob] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_ThreadJob | None] = queue.SimpleQueue()
         self._threads = 0
         self._free = 0
         self._jobs: set[_ThreadJob] = set()
@@ -93,7 +97,7 @@ class Threads:
         own = self._queue  # of this process: a fork has another
         while True:
             try:
-                job = own.get(timeout=IDLE)
+                job = own.get(timeout=self._idle)
             except queue.Empty:
                 with self._lock:
                     if own.empty():
@@ -101,6 +105,8 @@ class Threads:
                         self._threads -= 1
                         return
                 continue
+            if job is None:  # not counted any more
+                return
             try:
                 job.run()
             finally:
@@ -110,7 +116,13 @@ class Threads:
             del job  # keeps nothing alive while there is nothing to do
 
     def cancel(self) -> None:
-        """Break off whatever runs."""
+        """Break off whatever runs, and send home who has nothing to do; the others go when they are done."""
+        with self._lock:
+            self._idle = 0.0
+            for _ in range(self._free):
+                self._queue.put(None)
+            self._threads -= self._free
+            self._free = 0
         for job in self._running():
             job.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from ambassador_lib import AsyncClient, Client
+from ambassador_lib.runtime.background import IDLE
 from ambassador_lib.testing import Upstream, hang
 
 BASE = "http://127.0.0.1:15001"
@@ -21,15 +23,21 @@ BACKENDS = pytest.mark.parametrize("backend", ["sync", "asyncio", "trio"])
 
 
 def run(backend: str, policy: Document, *checks: Callable[[Any], bool]) -> Any:
-    """Make one call, wait until the checks hold for the client, and close it."""
+    """Make one call, wait until the checks hold for the client, and close it: no thread of its is left then."""
     if backend == "sync":
+        before = set(threading.enumerate())
         with Client(policy) as client:
             response = client.get(BASE)
             latest = time.monotonic() + PATIENCE
             while not all(check(client) for check in checks):
                 assert time.monotonic() < latest, "it never came"
                 time.sleep(0.002)
-            return response
+        latest = time.monotonic() + IDLE - 1  # sooner than one that is kept would go by itself
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.startswith("ambassador_lib-"):
+                thread.join(max(0.0, latest - time.monotonic()))
+                assert not thread.is_alive(), thread.name
+        return response
 
     async def main() -> Any:
         async with AsyncClient(policy) as client:

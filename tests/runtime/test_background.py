@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 
 import anyio
 import pytest
 
 from ambassador_lib.call import Deadline
-from ambassador_lib.runtime.background import Threads
+from ambassador_lib.runtime.background import IDLE, Job, Threads, Work
 from ambassador_lib.runtime.blocking import BlockingRuntime, run_sync
 from ambassador_lib.runtime.fed import LAG, BrokenOff, FedBody
 from ambassador_lib.runtime.loop_background import Tasks
 from ambassador_lib.testing.clock import FakeClock
 
+PATIENCE = 30.0
+"""Seconds that nothing here takes, on a busy machine either."""
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="none")
 
 
 def nothing() -> None:
     """Nothing waits."""
+
+
+def started(threads: Threads, work: Work) -> Job:
+    """Start work as soon as a thread is free: one that has told of its work's end is so a moment later."""
+    latest = time.monotonic() + PATIENCE
+    while (job := threads.start(work, nothing)) is None:
+        assert time.monotonic() < latest, "no thread came free"
+    return job
 
 
 def test_threads_run_so_much_and_no_more() -> None:
@@ -32,14 +43,35 @@ def test_threads_run_so_much_and_no_more() -> None:
 
     jobs = [threads.start(work, go.set) for _ in range(3)]
     assert [False, False, True] == [job is None for job in jobs]
-    threads.cancel()
+    go.set()
     run_sync(threads.ended())
     assert 2 == len(ran)
-    again = threads.start(work, nothing)
-    assert again is not None
-    assert run_sync(again.ended())
+    assert run_sync(started(threads, work).ended())
     assert 3 == len(ran)
     assert len(set(ran)) <= 2
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_cancel_sends_threads_home(busy: bool) -> None:
+    """Who is free goes at once, who is busy when done; what is started later still finds a thread, for itself."""
+    threads, go, ran = Threads(2, "test"), threading.Event(), []
+
+    async def work() -> None:
+        ran.append(threading.current_thread())
+        assert go.wait(5)
+
+    jobs = [started(threads, work) for _ in range(2)]
+    if not busy:
+        go.set()
+        assert all(run_sync(job.ended()) for job in jobs)
+    threads.cancel()
+    go.set()
+    assert run_sync(started(threads, work).ended())
+    latest = time.monotonic() + IDLE - 1  # sooner than one that is kept would go by itself
+    for thread in ran:
+        thread.join(max(0.0, latest - time.monotonic()))
+    assert len(ran) == 3
+    assert not any(thread.is_alive() for thread in ran)
 
 
 def test_work_sees_its_starters_context() -> None:
@@ -92,9 +124,7 @@ def test_a_thread_outlives_what_goes_wrong_in_it() -> None:
 
     threads = Threads(1, "test")
     for one in (leave, work):
-        while (job := threads.start(one, nothing)) is None:
-            pass  # the thread has told of its end, and is not free yet
-        assert run_sync(job.ended())
+        assert run_sync(started(threads, one).ended())
 
 
 def test_a_forked_child_begins_without_threads() -> None:
