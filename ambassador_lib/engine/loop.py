@@ -8,6 +8,7 @@ asyncio a call meets it only where it waits for another or is broken off: it is 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
@@ -100,12 +101,11 @@ class LoopNetwork:
         return anyio.move_on_after(CLEANING_UP, shield=True)
 
     async def protected(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` to its end: in a task of its own under asyncio, whose cancellation no shield of anyio stops."""
+        """Run `work` in a task of its own: it may wait for a slow peer, and the caller may leave meanwhile."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            with self.shielded():
-                await work
+            await _in_system_task(work)
             return
         task = loop.create_task(work)
         self._tasks.add(task)
@@ -144,6 +144,32 @@ class LoopNetwork:
     def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> LoopBody:
         """Make a response's body."""
         return LoopBody(read, close)
+
+
+async def _in_system_task(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` where the caller's cancellation does not reach it; it has a moment after that (trio)."""
+    import trio
+
+    scope, done = trio.CancelScope(), trio.Event()
+    failures: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            with scope:
+                await work
+        except Exception as error:  # noqa: BLE001 - the caller's: left to trio it would end the whole loop
+            failures.append(error)
+        finally:
+            done.set()
+
+    trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())
+    try:
+        await done.wait()
+    except trio.Cancelled:
+        scope.deadline = trio.current_time() + CLEANING_UP
+        raise
+    if failures:
+        raise failures[0]
 
 
 class LoopSignal:
