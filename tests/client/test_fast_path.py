@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream
 
 from ambassador_lib import AsyncClient, Client
 from ambassador_lib._httpx.patched import AsWritten
+from ambassador_lib.runtime.blocking import run_sync
 
 from .conftest import MakeClient
 from .documents import BASE, policy
@@ -203,56 +205,77 @@ class Piecewise(Complete):
         return httpx.Response(200, stream=Body(b"body"))
 
 
+ROUNDS = 5
+
+
+async def least_garbage(call: Callable[[], Awaitable[None]]) -> int:
+    """Return what calls leave to the cyclic garbage collector in the round in which nobody else left anything.
+
+    Threads of other tests may still be on their way out; what calls leave is there in each round.
+    """
+    await call()
+    gc.collect()
+    least = sys.maxsize
+    for _ in range(ROUNDS):
+        for _ in range(20):
+            await call()
+        least = min(least, gc.collect())
+        if not least:
+            break
+    return least
+
+
+def garbage(
+    call: Callable[[Client], None], call_async: Callable[[AsyncClient], Awaitable[None]], transport: type[Complete]
+) -> tuple[int, int]:
+    """Return what calls leave with both clients."""
+
+    async def awaited() -> int:
+        async with AsyncClient(policy(), transport=transport()) as client:
+            return await least_garbage(lambda: call_async(client))
+
+    with Client(policy(), transport=transport()) as client:
+
+        async def called() -> None:
+            call(client)
+
+        return run_sync(least_garbage(called)), asyncio.run(awaited())
+
+
 @pytest.mark.parametrize("transport", [Complete, Piecewise])
 def test_a_call_leaves_no_garbage(transport: type[Complete]) -> None:
     """Nothing of a call is left to the cyclic garbage collector, neither of a complete answer nor of a read one."""
 
-    async def call_async() -> int:
-        async with AsyncClient(policy(), transport=transport()) as client:
-            await client.get(URL)
-            gc.collect()
-            for _ in range(20):
-                await client.post(URL, json={"a": 1}, headers={"x": "y"})
-            return gc.collect()
+    def call(client: Client) -> None:
+        client.post(URL, json={"a": 1}, headers={"x": "y"})
 
-    with Client(policy(), transport=transport()) as client:
-        client.get(URL)
-        gc.collect()
-        for _ in range(20):
-            client.post(URL, json={"a": 1}, headers={"x": "y"})
-        found = gc.collect()
-    assert (found, asyncio.run(call_async())) == (0, 0)
+    async def call_async(client: AsyncClient) -> None:
+        await client.post(URL, json={"a": 1}, headers={"x": "y"})
+
+    assert garbage(call, call_async, transport) == (0, 0)
 
 
 @pytest.mark.parametrize("transport", [Complete, Piecewise])
 def test_a_streamed_answer_leaves_no_garbage(transport: type[Complete]) -> None:
     """`client.stream` leaves nothing either, be the answer read, iterated over or closed without a look at it."""
 
-    async def stream_async() -> int:
-        async with AsyncClient(policy(), transport=transport()) as client:
-            await client.get(URL)
-            gc.collect()
-            for _ in range(20):
-                async with client.stream("GET", URL) as response:
-                    await response.aread()
-                async with client.stream("GET", URL) as response:
-                    assert [chunk async for chunk in response.aiter_raw()] == [b"body"]
-                async with client.stream("GET", URL):
-                    pass
-            return gc.collect()
+    def call(client: Client) -> None:
+        with client.stream("GET", URL) as response:
+            response.read()
+        with client.stream("GET", URL) as response:
+            assert list(response.iter_raw()) == [b"body"]
+        with client.stream("GET", URL):
+            pass
 
-    with Client(policy(), transport=transport()) as client:
-        client.get(URL)
-        gc.collect()
-        for _ in range(20):
-            with client.stream("GET", URL) as response:
-                response.read()
-            with client.stream("GET", URL) as response:
-                assert list(response.iter_raw()) == [b"body"]
-            with client.stream("GET", URL):
-                pass
-        found = gc.collect()
-    assert (found, asyncio.run(stream_async())) == (0, 0)
+    async def call_async(client: AsyncClient) -> None:
+        async with client.stream("GET", URL) as response:
+            await response.aread()
+        async with client.stream("GET", URL) as response:
+            assert [chunk async for chunk in response.aiter_raw()] == [b"body"]
+        async with client.stream("GET", URL):
+            pass
+
+    assert garbage(call, call_async, transport) == (0, 0)
 
 
 def test_a_stream_is_bound_until_it_is_closed(make_client: MakeClient) -> None:
