@@ -285,8 +285,8 @@ class PlainWire(AsyncioWire, asyncio.Protocol):
     __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
-        """Keep what has come."""
-        self.received(data)
+        """Keep what has come, which before Python 3.12 is a piece of the transport's own bytearray."""
+        self.received(bytes(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close the socket: the proactor's transport shuts open ones down first, and fails where the peer did so."""

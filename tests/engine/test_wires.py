@@ -17,7 +17,7 @@ from .wires import Wires, echo, settled
 
 
 def test_bytes_go_out_and_come_back(wires: Wires) -> None:
-    """What is written arrives whole, whatever its size, and a wire knows its two ends."""
+    """What is written arrives whole, whatever its size, as nothing but `bytes`, and a wire knows its two ends."""
     with serving(echo) as server:
 
         async def main() -> None:
@@ -27,7 +27,9 @@ def test_bytes_go_out_and_come_back(wires: Wires) -> None:
                 await wires.write(wire, sent, wires.in_(5))
                 got = b""
                 while len(got) < len(sent):
-                    got += await wires.read(wire, wires.in_(5))
+                    came = await wires.read(wire, wires.in_(5))
+                    assert type(came) is bytes
+                    got += came
                 assert got == sent
             assert not wire.has_input() and not wire.has_hung_up()
             assert wire.get_extra_info("server_addr") == ("127.0.0.1", server.port)

@@ -136,7 +136,7 @@ def play(
 
     `looks`: layers look for a header of that name before they set one.
     """
-    own = {b"x-forwarded-proto"} if looks else admit.OWN  # which every call has
+    own = frozenset((b"x-forwarded-proto",)) if looks else admit.OWN  # which every call has
     with mock.patch.object(Stack, "joins", joined), mock.patch.object(admit, "OWN", own):
         spec = Spec("blocking").given(document, *map(played, script), **options)
         seen = [outcome(spec, *call) for call in calls]
