@@ -6,7 +6,7 @@ It holds what lets a policy into httpx's clients, and what makes them fast.
 from .clients import AsyncPolicyClient, SyncPolicyClient
 from .httpx2 import adapted
 from .options import AsyncClientOptions, ClientOptions
-from .parts import content_of, has_any, lower_case, make_headers, make_request, make_response, with_headers
+from .parts import as_bytes, content_of, has_any, lower_case, make_headers, make_request, make_response, with_headers
 from .patched import connects, passes_on, pristine
 from .timeouts import DefaultTimeout, UnsetTimeout
 from .urls import origin_of, parts_of, target_of, with_target
@@ -22,6 +22,7 @@ __all__ = [
     "UnsetTimeout",
     "WatchedTransport",
     "adapted",
+    "as_bytes",
     "connects",
     "content_of",
     "has_any",

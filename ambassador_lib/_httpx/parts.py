@@ -49,6 +49,14 @@ def content_of(stream: object) -> bytes | None:
     return stream._stream if type(stream) is httpx.ByteStream else None
 
 
+def as_bytes(chunk: Any) -> bytes:
+    """Return a piece of a request's body as it is now; `TypeError` for what is no bytes-like object.
+
+    Applications may bring any buffer, fill the same one again for the next piece, and count in items of several bytes.
+    """
+    return chunk if isinstance(chunk, bytes) else memoryview(chunk).tobytes()
+
+
 def make_request(
     method: str,
     url: httpx.URL,

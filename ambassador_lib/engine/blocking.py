@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from .._httpx import as_bytes
 from ..call import Deadline
 from ..errors import DeadlineExpired, connect_failure, connect_timeout
 from .blocking_race import Race
@@ -160,7 +161,7 @@ class BlockingNetwork:
     async def chunks(self, stream: Any) -> AsyncGenerator[bytes, None]:
         """Iterate over a request's body."""
         for chunk in stream:
-            yield chunk
+            yield as_bytes(chunk)
 
     def body(self, read: Callable[[], Awaitable[bytes]], close: Callable[[], Awaitable[None]]) -> BlockingBody:
         """Make a response's body."""

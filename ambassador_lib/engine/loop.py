@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from .._httpx import as_bytes
 from ..call import Deadline
 from ..errors import DeadlineExpired
 from ..runtime.loop import Bounded
@@ -134,7 +135,7 @@ class LoopNetwork:
         source = aiter(stream)
         try:
             async for chunk in source:
-                yield chunk
+                yield as_bytes(chunk)
         finally:
             close = getattr(source, "aclose", None)
             if close is not None:

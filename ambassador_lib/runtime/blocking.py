@@ -233,8 +233,7 @@ class RecordedBody(httpx.SyncByteStream):
             return
         recording.wait()
         while (chunk := self._next_chunk()) is not None:
-            recording.add(chunk)
-            yield chunk
+            yield recording.add(chunk)
             recording.wait()
         recording.end()
 

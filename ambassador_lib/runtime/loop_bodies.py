@@ -102,8 +102,7 @@ class RecordedBody(httpx.AsyncByteStream):
             return
         recording.wait()
         while (chunk := await self._next_chunk()) is not None:
-            recording.add(chunk)
-            yield chunk
+            yield recording.add(chunk)
             recording.wait()
         recording.end()
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import httpx
 
+from .._httpx import as_bytes
 from ..errors import AmbassadorError, RequestBodyFailed
 
 
@@ -42,8 +43,9 @@ class Recording:
         """All that there was is sent: the application has the word."""
         self._on_wait()
 
-    def add(self, chunk: bytes) -> None:
-        """Keep one more chunk, or give up."""
+    def add(self, chunk: bytes) -> bytes:
+        """Keep one more chunk, or give up; return it as it is kept."""
+        chunk = as_bytes(chunk)
         self.size += len(chunk)
         if self.size <= self._limit:
             self.chunks.append(chunk)
@@ -52,6 +54,7 @@ class Recording:
         for follower in self.followers:
             follower.put(chunk)
         self._on_chunk()
+        return chunk
 
     def broken(self, error: BaseException) -> BaseException:
         """The application's stream failed: never send what there is of it as if it were whole.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from array import array
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -36,7 +37,10 @@ def test_request_on_the_wire(mode: Mode) -> None:
 
 
 def test_bodies_are_framed(mode: Mode) -> None:
-    """A body at hand is announced by its length, a streamed one is chunked, an announced one is left alone."""
+    """A body at hand is announced by its length, a streamed one is chunked, an announced one is left alone.
+
+    A chunk may be any buffer, and is as long as its bytes are.
+    """
     seen: list[bytes] = []
     with serving(answering(OK, seen=seen)) as server:
 
@@ -45,6 +49,8 @@ def test_bodies_are_framed(mode: Mode) -> None:
                 {"stream": httpx.ByteStream(b"abc")},
                 {"stream": mode.body(b"a", b"", b"bc")},
                 {"stream": mode.body(b"a", b"bc"), "headers": [(b"content-length", b"3")]},
+                {"stream": mode.body([bytearray(b"a"), array("H", b"bcde")])},
+                {"stream": mode.body([memoryview(b"abc")]), "headers": [(b"content-length", b"3")]},
             ):
                 await mode.read(await engine.send(mode.exchange(server, method="POST", **changes)))
 
@@ -52,6 +58,8 @@ def test_bodies_are_framed(mode: Mode) -> None:
     assert [request.partition(b"host: app.test\r\n")[2] for request in seen] == [
         b"content-length: 3\r\n\r\nabc",
         b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n",
+        b"content-length: 3\r\n\r\nabc",
+        b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n4\r\nbcde\r\n0\r\n\r\n",
         b"content-length: 3\r\n\r\nabc",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from typing import Any
 
 import anyio
@@ -69,7 +70,11 @@ def test_request_on_the_wire(mode: Mode) -> None:
         async def main(engine: Any) -> None:
             response = await engine.send(
                 mode.exchange(
-                    server, protocol="http2", scheme="https", stream=mode.body(b"da", b"ta"), headers=[(b"x-a", b"1")]
+                    server,
+                    protocol="http2",
+                    scheme="https",
+                    stream=mode.body([b"d", array("H", b"at"), bytearray(b"a")]),
+                    headers=[(b"x-a", b"1")],
                 )
             )
             assert (response.status_code, await mode.read(response)) == (200, b"ok")

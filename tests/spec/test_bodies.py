@@ -149,6 +149,23 @@ def test_a_try_that_broke_off_in_the_upload_goes_on_from_there(spec: Spec) -> No
     spec.assert_nothing_held()
 
 
+@pytest.mark.parametrize("retried", [True, False])
+def test_an_upload_may_fill_one_buffer_again_and_again(spec: Spec, retried: bool) -> None:
+    """What was read of it is sent as it was then, by a second try too."""
+    buffer = bytearray(2)
+
+    class Refilled(Upload):
+        def __iter__(self) -> Any:
+            for part in super().__iter__():
+                buffer[:] = part
+                yield memoryview(buffer)
+
+    spec.given(bootstrap(route=RETRY), 503 if retried else 200, 200)
+    request = httpx.Request("PUT", "http://127.0.0.1:15001/", stream=Refilled(spec, b"ab", b"cd", b"ef"))
+    assert 200 == spec.wait(spec.client.send(request)).status_code
+    assert [b"abcdef"] * (2 if retried else 1) == spec.upstream.bodies
+
+
 def test_a_response_that_comes_read_is_over_at_once(spec: Spec) -> None:
     """Mocks answer with `content=`: there is no body to wait for, and no slot is held for it."""
     limits = {"circuit_breakers": {"thresholds": [{"max_requests": 1}]}}
