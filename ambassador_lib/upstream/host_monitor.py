@@ -19,8 +19,12 @@ class Tally:
         return (100 * successes / total if total else 0.0), total
 
 
-class HostMonitor:
-    """What the detector knows of one host; `Host.outlier` holds it for as long as the host lives."""
+class HostMonitor(Tally):
+    """What the detector knows of one host; `Host.outlier` holds it for as long as the host lives.
+
+    Its own tally is of what the host has answered: nearly all tries add to that, and of many hosts each object more is
+    one more that is in no cache.
+    """
 
     __slots__ = (
         "consecutive_5xx",
@@ -28,20 +32,20 @@ class HostMonitor:
         "consecutive_local",
         "degraded_ends",
         "ends",
-        "external",
         "local",
         "multiplier",
     )
 
     def __init__(self) -> None:
+        super().__init__()
         self.multiplier = 0
         """How many times the base the last ejection lasted; one less for each tick in good standing."""
         self.ends = 0.0
         """When the running ejection is over; the host comes back with the tick after it."""
         self.degraded_ends = 0.0
         """The same where it was not ejected but taken for degraded."""
-        self.external = Tally()
-        self.local = Tally()
+        self.local: Tally | None = None
+        """Of tries that failed before the host could answer, and those that did not; where they are told apart."""
         self.reset()
 
     def reset(self) -> None:

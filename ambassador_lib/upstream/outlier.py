@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..algorithms import ejection
 from .host import HealthFlag, Host
-from .host_monitor import HostMonitor
+from .host_monitor import HostMonitor, Tally
 from .outlier_settings import Settings
 
 if TYPE_CHECKING:
@@ -104,9 +104,8 @@ class OutlierDetector:
         monitor = host.outlier
         if monitor is not None and outcome.__class__ is int and outcome < 500:
             # Nearly all of them, and without the lock: each number changes in one go (as in `statistics.Counters`).
-            tally = monitor.external
-            tally.total += 1
-            tally.successes += 1
+            monitor.total += 1
+            monitor.successes += 1
             monitor.consecutive_5xx = monitor.consecutive_gateway = 0
             return
         with self._lock:
@@ -158,9 +157,9 @@ class OutlierDetector:
         return host.outlier
 
     def _status_locked(self, host: Host, monitor: HostMonitor, status: int, now: float) -> None:
-        monitor.external.total += 1
+        monitor.total += 1
         if not 500 <= status < 600:
-            monitor.external.successes += 1
+            monitor.successes += 1
             monitor.consecutive_5xx = monitor.consecutive_gateway = 0
             return
         if status in (502, 503, 504):
@@ -178,9 +177,12 @@ class OutlierDetector:
             monitor.consecutive_5xx = 0
 
     def _local_origin_locked(self, host: Host, monitor: HostMonitor, outcome: LocalOrigin, now: float) -> None:
-        monitor.local.total += 1
+        tally = monitor.local
+        if tally is None:
+            tally = monitor.local = Tally()
+        tally.total += 1
         if outcome is LocalOrigin.CONNECTED:
-            monitor.local.successes += 1
+            tally.successes += 1
             monitor.consecutive_local = 0
             return
         monitor.consecutive_local += 1
@@ -255,20 +257,23 @@ class OutlierDetector:
 
     def _judge_locked(self, now: float) -> None:
         """Look for hosts whose success rate stands out, or is too low, among those with enough traffic."""
-        kinds = [("external", "success_rate", "failure_percentage")]
+        monitored = [(host, host.outlier) for host in self._hosts() if host.outlier is not None]
+        self._judge_rates_locked(monitored, "success_rate", "failure_percentage", now)
         if self.settings.split_external_local_origin_errors:
-            kinds.append(("local", "local_origin_success_rate", "failure_percentage_local_origin"))
-        for tally, success_rate, failure_percentage in kinds:
-            rates = [
-                (host, *getattr(host.outlier, tally).take_rate()) for host in self._hosts() if host.outlier is not None
-            ]
-            rated = [
-                (host, rate, volume)
-                for host, rate, volume in rates
-                if volume and not host.flags & HealthFlag.FAILED_OUTLIER_CHECK
-            ]
-            self._judge_success_locked(rated, success_rate, now)
-            self._judge_failures_locked(rated, failure_percentage, now)
+            local = [(host, monitor.local) for host, monitor in monitored if monitor.local is not None]
+            self._judge_rates_locked(local, "local_origin_success_rate", "failure_percentage_local_origin", now)
+
+    def _judge_rates_locked(
+        self, tallies: Sequence[tuple[Host, Tally]], success_rate: str, failure_percentage: str, now: float
+    ) -> None:
+        rates = [(host, *tally.take_rate()) for host, tally in tallies]
+        rated = [
+            (host, rate, volume)
+            for host, rate, volume in rates
+            if volume and not host.flags & HealthFlag.FAILED_OUTLIER_CHECK
+        ]
+        self._judge_success_locked(rated, success_rate, now)
+        self._judge_failures_locked(rated, failure_percentage, now)
 
     def _judge_success_locked(self, rated: Sequence[tuple[Host, float, int]], kind: str, now: float) -> None:
         settings = self.settings
