@@ -1,4 +1,4 @@
-"""Retries: after a failed try tenacity's strategies decide, ours joined with the application's (semantics 3)."""
+"""Retries: after a failed try the policy decides, joined with the application's tenacity strategies (semantics 3)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from ..errors import (
     UpstreamResetError,
     expired,
 )
+from ..routing.back_off import back_off
 
 if TYPE_CHECKING:
     import tenacity
 
     from ..routing.retry_rules import RetryRules
-    from ..routing.strategies import Strategies
+    from ..routing.strategies import Opinion
     from ..runtime.base import Random, Runtime
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
@@ -53,7 +54,6 @@ class Retry:
         self._random = random
         self._idempotent_only = idempotent_only
         self._application = application
-        self._made: Strategies | None = None
 
     async def handle(self, call: Call, next: Next) -> httpx.Response:
         self.begin(call)
@@ -116,10 +116,10 @@ class Retry:
 
         The place among the cluster's retries is taken here and travels with the next try.
         """
-        attempt = call.attempt
-        strategies = self._strategies()
-        state = strategies.state(call, outcome, self._runtime.now())
-        refusal = self._refusal(call, outcome) or strategies.refusal(state)
+        attempt, opinion = call.attempt, self._opinion(call, outcome)
+        refusal = self._refusal(call, outcome)
+        if refusal is None and opinion is not None:
+            refusal = opinion.refusal()
         if refusal is not None:
             attempt.not_retried_because = refusal
             return None
@@ -138,15 +138,16 @@ class Retry:
             return None
         call.cluster.counters.upstream_rq_retry += 1
         attempt.retried_because = reason
-        return strategies.wait(state)
+        wait = back_off(call, outcome, self._random.random, self._runtime.clock.time)
+        return wait if opinion is None else max(wait, opinion.wait())
 
-    def _strategies(self) -> Strategies:
-        """Return tenacity's strategies, which are 20 ms and 0.5 MB that a process whose calls succeed does not need."""
-        if self._made is None:
-            from ..routing.strategies import Strategies
+    def _opinion(self, call: Call, outcome: Outcome) -> Opinion | None:
+        """Return what the application thinks of it, where it has given a `tenacity.Retrying`."""
+        if self._application is None:
+            return None
+        from ..routing.strategies import Opinion
 
-            self._made = Strategies(self._application, self._random, self._runtime.clock.time)
-        return self._made
+        return Opinion(self._application, call, outcome, self._runtime.now())
 
     def _take_place(self, call: Call) -> bool:
         """Take a place among the cluster's retries for the next try, in place of the one that this try had."""

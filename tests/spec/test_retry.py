@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -18,7 +20,7 @@ from ambassador_lib import (
 from ambassador_lib.errors import Phase, connection_termination
 from ambassador_lib.testing.clock import FakeRandom
 
-from .harness import Body, Hang, Spec, bootstrap, story
+from .harness import BASE, Body, Hang, Spec, bootstrap, story
 
 
 def retrying(retry_on: str, **more: Any) -> dict[str, Any]:
@@ -236,6 +238,24 @@ def test_the_applications_strategies_are_combined(spec: Spec) -> None:
     assert 503 == response.status_code
     assert [7] == spec.clock.sleeps
     assert "the application's retry= stops" == story(response).attempts[-1].not_retried_because
+
+
+def test_a_policys_retries_take_nothing_of_tenacity() -> None:
+    """It is for applications that bring it: its import would hold the event loop up in the first try that fails."""
+    code = f"""
+import sys
+import httpx
+from ambassador_lib import Client
+from ambassador_lib.testing.clock import FakeClock
+
+answers = iter([503, 200])
+upstream = httpx.MockTransport(lambda request: httpx.Response(next(answers)))
+with Client({retrying("5xx")!r}, transport=upstream, clock=FakeClock()) as client:
+    assert client.get({BASE!r}).status_code == 200
+print([name for name in sys.modules if name.partition(".")[0] == "tenacity"])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == "[]\n", ran.stderr
 
 
 def test_a_response_to_an_internal_callers_headers(spec: Spec) -> None:
