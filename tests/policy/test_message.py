@@ -9,11 +9,13 @@ import pickle
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ambassador_lib.policy.messages import CLASSES
 from ambassador_lib.policy.model import DataSource, NotHealthCheckFilter, Pipe, Route, RouteMatch, SocketAddress
 from ambassador_lib.policy.model.core import NOTHING
-from ambassador_lib.policy.model.message import message, names_of, values_of
+from ambassador_lib.policy.model.message import FEW, message, names_of, required_of, values_of
 
 
 @message
@@ -87,6 +89,27 @@ def test_copies_keep_no_more_than_what_is_set() -> None:
     route = Route(name="r", match=RouteMatch(prefix="/"))
     for twin in (copy.copy(route), copy.deepcopy(route), pickle.loads(pickle.dumps(route))):
         assert vars(twin).keys() == vars(route).keys() == {"name", "match"}
+
+
+def set_by(cls: type) -> st.SearchStrategy[dict[str, Any]]:
+    """Return values for some of a class's fields, none of which is the class's own."""
+    return st.dictionaries(st.sampled_from(list(names_of(cls))), st.tuples(st.just("set"), st.integers()))
+
+
+@given(st.data())
+def test_replace_keeps_no_more_than_what_is_set(data: st.DataObject) -> None:
+    """Whatever an object sets, and whatever of it is replaced: the other one sets just that."""
+    cls = data.draw(st.sampled_from([cls for cls in CLASSES.values() if len(names_of(cls)) > FEW]))
+    before = dict.fromkeys(required_of(cls), ("required",)) | data.draw(set_by(cls))
+    changes = data.draw(set_by(cls))
+    twin = dataclasses.replace(cls(**before), **changes)
+    assert twin == cls(**before | changes)
+    assert vars(twin) == before | changes
+
+
+def test_what_is_set_to_its_default_is_not_kept() -> None:
+    """It is the class's all the same."""
+    assert vars(Route(match=RouteMatch(prefix="/"), name="", typed_per_filter_config=NOTHING)).keys() == {"match"}
 
 
 def test_copies_are_equal_and_as_frozen() -> None:

@@ -60,6 +60,8 @@ class Message:
     """The fields' defaults, where they have one; with `dataclasses.field` where that was said."""
     _kept: ClassVar[Mapping[str, Any]]
     """Defaults that each object keeps itself."""
+    _shared: ClassVar[Mapping[str, Any]]
+    """Defaults that objects leave to the class, also where they are given: `dataclasses.replace` gives all fields."""
     _values: ClassVar[Any]
     """Reads them all: one as it is, of none the class."""
 
@@ -71,8 +73,10 @@ class Message:
         values = {**self._kept, **given}
         if unnamed or not given.keys() <= names.keys() or any(name not in given for name in self._required):
             raise TypeError(f"{type(self).__qualname__}() {_what_is_wrong(self, unnamed, given)}")
+        shared = self._shared
         for name, value in values.items():
-            _set(self, name, value)
+            if value is not shared.get(name, MISSING):
+                _set(self, name, value)
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -125,6 +129,7 @@ def message(cls: type[T]) -> type[T]:
         "_required": tuple(name for name in names if name not in defaults),
         "_specified": defaults if defaults == specified else specified,
         "_kept": defaults if has_slots else {},
+        "_shared": {} if has_slots else defaults,
         "_values": attrgetter(*(names or ("__class__",))),  # of a class without fields all objects are equal
     }
     complete: Any = type(cls.__name__, (Message,), body)
