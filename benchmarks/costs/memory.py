@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..figures.results import Kind
+    from .memory_worker import Weights
 
 LEFT_OUT = ("SSL_CERT_", "PYTHONDONTWRITEBYTECODE")
 """Beginnings of what a process that is weighed does not find in its environment."""
@@ -58,19 +59,21 @@ class Scales:
             axis: [_written(folder, axis, count) for count in (1, many)] for axis, many in self._many.items()
         }
 
-    def process(self, kind: Kind, library: str) -> float:
+    def process(self, kind: Kind, library: str) -> Weights:
         """Return the bytes of our process beyond those of one that has made a single request with httpx."""
         ours = _ask(library, "process", "ours", kind, self._listener, self._policy)
-        return ours - _ask(library, "process", "httpx", kind, self._upstream, self._policy)
+        theirs = _ask(library, "process", "httpx", kind, self._upstream, self._policy)
+        return {name: ours[name] - theirs[name] for name in ours}
 
-    def connection(self, library: str) -> float:
+    def connection(self, library: str) -> Weights:
         """Return the bytes of a connection."""
         path = self._listener.partition("?")[0] + "/bytes/200000"
         return _ask(library, "connections", str(self._connections), path, self._policy)
 
-    def each(self, axis: str, library: str) -> float:
+    def each(self, axis: str, name: str, library: str) -> Weights:
         """Return the bytes of an endpoint or a route."""
-        return _ask(library, "sized", *self._sizes[axis]) / (self._many[axis] - 1)
+        found = _ask(library, "sized", name, *self._sizes[axis])
+        return {name: found[name] / (self._many[axis] - 1)}
 
     @property
     def _listener(self) -> str:
@@ -85,19 +88,20 @@ def measure(rounds: int, *, small: bool) -> list[Single]:
         libraries[compiled_name("ours")] = str(compiled.folder())
     with TemporaryDirectory(prefix="memory-") as made, Upstream(Path(made)) as upstream:
         scales = Scales(Path(made), upstream, small=small)
-        weighed: list[tuple[str, Kind, Callable[[str], float]]] = [
-            *(("memory-of-process", kind, partial(scales.process, kind)) for kind in KINDS),
-            ("memory-a-connection", "async", scales.connection),
-            ("memory-an-endpoint", "sync", partial(scales.each, "endpoints")),
-            ("memory-a-route", "sync", partial(scales.each, "routes")),
+        weighed: list[tuple[Kind, Callable[[str], Weights]]] = [
+            *((kind, partial(scales.process, kind)) for kind in KINDS),
+            ("async", scales.connection),
+            ("sync", partial(scales.each, "endpoints", "memory-an-endpoint")),
+            ("sync", partial(scales.each, "routes", "memory-a-route")),
         ]
         for kind, library in product(KINDS, libraries.values()):
             scales.process(kind, library)  # uncounted: it may have to write the bytecode
         found: dict[tuple[str, str, Kind], list[float]] = {}
         with Progress(rounds * len(weighed) * len(libraries)) as progress:
             for _ in range(rounds):
-                for (name, kind, weigh), (of, library) in product(weighed, libraries.items()):
-                    found.setdefault((name, of, kind), []).append(weigh(library))
+                for (kind, weigh), (of, library) in product(weighed, libraries.items()):
+                    for name, weight in weigh(library).items():
+                        found.setdefault((name, of, kind), []).append(weight)
                     progress.step()
     return [Single(name=name, of=of, kind=kind, value=spread(values)) for (name, of, kind), values in found.items()]
 
@@ -108,7 +112,7 @@ def _written(folder: Path, axis: str, count: int) -> Path:
     return path
 
 
-def _ask(library: str, *arguments: str | Path) -> float:
+def _ask(library: str, *arguments: str | Path) -> Weights:
     command: Sequence[str] = [sys.executable, "-m", "benchmarks.costs.memory_worker", library, *map(str, arguments)]
     # Certificates that the environment names are read at once by either client, those of httpx's own when needed.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LEFT_OUT)}
@@ -118,7 +122,8 @@ def _ask(library: str, *arguments: str | Path) -> float:
         raise WorldError(f"a process that was weighed has not ended within {LIMIT:g} s") from None
     if done.returncode:
         raise WorldError(f"a process that was weighed has failed: {done.stderr.strip()[-500:]}")
-    return float(json.loads(done.stdout))
+    weights: Weights = json.loads(done.stdout)
+    return weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

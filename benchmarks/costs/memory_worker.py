@@ -1,7 +1,8 @@
 """A fresh process that tells what memory it takes: `python -m benchmarks.costs.memory_worker COMPILED WHAT ...`.
 
-A process is weighed by what is resident; what there may be many of by the bytes that Python holds for each of them,
-since an allocator's pages are too coarse for these. Packages that a fresh install does not bring are not there.
+A process is weighed by what is resident, and by how much of that is of no file; what there may be many of by the bytes
+that Python holds for each of them, since an allocator's pages are too coarse for these. Packages that a fresh install
+does not bring are not there.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from typing import TYPE_CHECKING
 
 from .. import compiled
 from ..load.absence import NOT_FRESH, remove
-from ..world.proc import resident
+from ..world.proc import anonymous, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
 
+Weights = dict[str, float]
+"""Bytes by the names of figures."""
 MADE_AT_ONCE = 50
 SETTLING = 0.1
 """Seconds in which the loop does what it has still to do: its callbacks hold answers until then."""
 
 
-def process(who: str, kind: str, url: str, policy: str) -> float:
-    """Make one call; return the bytes that are resident then, with the client still open."""
+def process(who: str, kind: str, url: str, policy: str) -> Weights:
+    """Make one call; return the bytes of the process then, with the client still open."""
     from httpx import AsyncClient as TheirAsyncClient  # both have it
     from httpx import Client as TheirClient
 
@@ -38,13 +41,13 @@ def process(who: str, kind: str, url: str, policy: str) -> float:
         client = Client(policy, unmatched="reject") if who == "ours" else TheirClient()
         with client:
             client.get(url).raise_for_status()
-            return _resident()
+            return _weight()
 
-    async def main() -> float:
+    async def main() -> Weights:
         caller = AsyncClient(policy, unmatched="reject") if who == "ours" else TheirAsyncClient()
         async with caller:
             (await caller.get(url)).raise_for_status()
-            return _resident()
+            return _weight()
 
     return asyncio.run(main())
 
@@ -98,9 +101,10 @@ def sized(policies: list[str]) -> float:
     return weights[1] - weights[0]
 
 
-def _resident() -> float:
+def _weight() -> Weights:
     gc.collect()
-    return float(resident(os.getpid()) or 0)
+    own = os.getpid()
+    return {"memory-of-process": float(resident(own) or 0), "own-memory-of-process": float(anonymous(own) or 0)}
 
 
 def _held() -> float:
@@ -112,10 +116,10 @@ def _held() -> float:
     return float(tracemalloc.get_traced_memory()[0])
 
 
-WEIGHED: dict[str, Callable[..., float]] = {
+WEIGHED: dict[str, Callable[..., Weights]] = {
     "process": process,
-    "connections": lambda count, url, policy: connections(int(count), url, policy),
-    "sized": lambda *policies: sized(list(policies)),
+    "connections": lambda count, url, policy: {"memory-a-connection": connections(int(count), url, policy)},
+    "sized": lambda name, *policies: {name: sized(list(policies))},
 }
 
 

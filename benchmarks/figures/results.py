@@ -246,9 +246,9 @@ class Single:
     """One figure that stands for itself.
 
     `name`: collections (of the youngest generation of garbage, in 10,000 calls), memory-of-process (bytes of a process
-    that has made one call, beyond one that has made a single request with httpx), memory-a-connection,
-    memory-an-endpoint, memory-a-route (bytes of each), first-use-of-a-host (seconds of CPU beyond a later use). `of`:
-    the contestant, or the library as curves name it.
+    that has made one call, beyond one that has made a single request with httpx), own-memory-of-process (of these,
+    those of no file), memory-a-connection, memory-an-endpoint, memory-a-route (bytes of each), first-use-of-a-host
+    (seconds of CPU beyond a later use). `of`: the contestant, or the library as curves name it.
     """
 
     name: str

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIGURES = {
     "memory-of-process": ("a process beyond one of httpx, both after one call", "MiB", 2**20),
+    "own-memory-of-process": ("of that, without the pages of files", "MiB", 2**20),
     "memory-a-connection": ("a connection, idle", "KiB", 2**10),
     "memory-an-endpoint": ("an endpoint", "KiB", 2**10),
     "memory-a-route": ("a route", "KiB", 2**10),

@@ -23,6 +23,18 @@ def resident(pid: int) -> int | None:
     return sum(known) if known else None
 
 
+def anonymous(pid: int) -> int | None:
+    """Return the bytes of a process's memory that are of no file, or `None` where it is not told.
+
+    Pages of files, compiled code among them, are there once for all processes that have loaded them.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
 def children(pid: int) -> list[int]:
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
