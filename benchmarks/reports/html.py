@@ -21,12 +21,12 @@ CONFIG = {"displayModeBar": False, "responsive": True}
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1f2933; }
-body { margin: 0 auto; max-width: 1240px; padding: 24px; }
+body { margin: 0 auto; max-width: 1500px; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 40px 0 8px; border-bottom: 1px solid #d9dee4; }
 p { max-width: 85ch; white-space: pre-line; } .about { color: #5b6773; font-size: 13px; }
 table { border-collapse: collapse; margin: 12px 0 20px; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 4px 0; }
-th, td { padding: 4px 12px; border-bottom: 1px solid #e7ebef; text-align: right; } th { background: #f4f6f8; }
+th, td { padding: 4px 9px; border-bottom: 1px solid #e7ebef; text-align: right; } th { background: #f4f6f8; }
 td { white-space: nowrap; font-size: 13px; }
 th:first-child, td:first-child { text-align: left; } code { background: #f4f6f8; padding: 1px 4px; }
 nav a { margin-right: 16px; } .wide { overflow-x: auto; }
