@@ -276,7 +276,7 @@ def test_asking_never_waits(wires: Wires) -> None:
             wire = await wires.dial(server, connect_timeout=30.0)
             started = time.monotonic()
             assert not any(wire.has_input() or wire.has_hung_up() for _ in range(100))
-            assert time.monotonic() - started < 1.0
+            assert time.monotonic() - started < SOON
             await wire.close()
 
         wires.run(main)

@@ -23,7 +23,7 @@ from .servers import Server
 LOOPS = ["asyncio", "uvloop", "trio"]
 OURS = ["asyncio", "uvloop"]
 """Loops whose wires are our own."""
-SOON = 3.0
+SOON = 20.0
 """Seconds in which even a busy machine has noticed a deadline of milliseconds."""
 
 

@@ -235,7 +235,7 @@ def test_time_takes_it_down_and_up_again() -> None:
         with pytest.raises(httpx.ConnectError):
             get(upstream)
         until(lambda: answers(upstream))
-        assert 0.2 < time.monotonic() - began < 2.0
+        assert 0.2 < time.monotonic() - began < 20.0
         assert get(upstream).status_code == 204
 
 
