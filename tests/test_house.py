@@ -28,9 +28,9 @@ ORDER: dict[str, set[str]] = {
     "policy": {"algorithms", "errors"},
     "runtime": {"_httpx", "call", "errors"},
     "engine": {"_httpx", "_native", "call", "errors", "policy", "runtime"},
-    "routing": {"algorithms", "call", "policy", "runtime"},
+    "routing": {"_native", "algorithms", "call", "policy", "runtime"},
     "telemetry": {"_httpx", "call", "policy", "routing", "runtime"},
-    "upstream": {"algorithms", "errors", "policy", "runtime"},
+    "upstream": {"_native", "algorithms", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "engine", "errors", "policy", "runtime", "upstream"},
     "filters": {"_httpx", "algorithms", "call", "engine", "errors", "policy", "routing", "runtime"},
     "handlers": {
@@ -42,7 +42,7 @@ ORDER: dict[str, set[str]] = {
     "twins": {"call", "engine", "options", "surroundings"},
     "claims": {"_httpx", "call", "policy", "routing"},
     "parts": {"discovery", "engine", "filters", "options", "policy", "routing", "runtime", "telemetry", "upstream"},
-    "one_try": {"call", "errors", "handlers", "runtime"},
+    "one_try": {"call", "errors", "handlers", "routing", "runtime", "upstream"},
     "live": {
         "call", "claims", "discovery", "errors", "handlers", "one_try", "policy", "routing", "runtime", "upstream",
     },

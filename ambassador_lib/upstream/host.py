@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._native import mypyc_attr
 from ..algorithms.labels import NAMESPACE
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Destinations(dict[Any, Any]):
         super().__setitem__(key, destination)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Host:
     """One address at work. The fields of its `spec` can be read as attributes of the host; what balancers read often
     it has itself."""

@@ -102,7 +102,7 @@ class OutlierDetector:
         if now >= self.next_tick:
             self.sweep(now)
         monitor = host.outlier
-        if monitor is not None and outcome.__class__ is int and outcome < 500:
+        if monitor is not None and isinstance(outcome, int) and outcome < 500:
             # Nearly all of them, and without the lock: each number changes in one go (as in `statistics.Counters`).
             monitor.total += 1
             monitor.successes += 1

@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     from .upstream import Upstream
 
 
+_COUNTS = (
+    "upstream_rq_completed",
+    "upstream_rq_retry",
+    "upstream_rq_retry_limit_exceeded",
+    "upstream_rq_retry_overflow",
+    "upstream_rq_total",
+)
+
+
 class Counters:
     """Counts of one cluster, which the layers of a call add to: `counters.upstream_rq_total += 1`.
 
     No lock is taken: between reading and writing an integer attribute the interpreter lets no other thread in.
     """
 
-    __slots__ = (
-        "outlier_detection",
-        "upstream_rq_completed",
-        "upstream_rq_retry",
-        "upstream_rq_retry_limit_exceeded",
-        "upstream_rq_retry_overflow",
-        "upstream_rq_total",
-    )
+    __slots__ = ("outlier_detection", *_COUNTS)
 
     def __init__(self, outlier_detection: Counter[str] | None = None) -> None:
         self.upstream_rq_total = 0
@@ -118,7 +120,7 @@ def _thresholds(priority: str) -> list[Statistic]:
 
 
 CLUSTER_STATISTICS: tuple[Statistic, ...] = (
-    *(_count(name) for name in Counters.__slots__ if name != "outlier_detection"),
+    *(_count(name) for name in _COUNTS),
     *(_ejection(name) for name in _EJECTIONS),
     Statistic("outlier_detection.ejections_active", _ejected, is_gauge=True),
     Statistic("upstream_rq_active", partial(_sum, "active"), is_gauge=True),

@@ -1,7 +1,7 @@
 """One cluster at work: its hosts, their health, who is picked, what is allowed.
 
-The request path reads `_pick`, which always belongs to one immutable snapshot; membership and health changes build the
-next snapshot under `_lock` and swap it in with one assignment. Outlier sweeps run on the way of a request as soon as
+Calls read `_pick`, which always belongs to one immutable snapshot; membership and health changes build the next
+snapshot under `_lock` and swap it in with one assignment. Outlier sweeps run on the way of a request as soon as
 their tick has passed, so nothing here needs a thread.
 """
 
@@ -16,8 +16,8 @@ from .balancer import Balancer
 from .host import NO_FLAGS, HealthFlag, Host, HostSpec
 from .limits import Limits
 from .outlier import Outcome, OutlierDetector
+from .serving import Serving
 from .shedding import Shedding
-from .statistics import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,20 +28,18 @@ if TYPE_CHECKING:
     from ..policy.model.cluster import Cluster, ClusterLoadAssignment
     from ..runtime.base import Clock, Random
     from .breaker import ClusterBreaker
-    from .lb_context import LbContext
     from .plan import Locality
     from .zones import FindPeers
 
 __all__ = ["Outcome", "Upstream"]
 
-_NEVER = float("inf")
 _NO_RUNTIME: Mapping[str, Any] = {}
 FAILURES = HealthFlag.FAILED_ACTIVE_HC | HealthFlag.FAILED_OUTLIER_CHECK
 """What makes Envoy give up the connections to a host, whatever `close_connections_on_host_health_failure` says: that is
 about TCP proxying."""
 
 
-class Upstream:
+class Upstream(Serving):
     """One cluster at work.
 
     `health_checked=False` says that nobody runs the cluster's active health checks (a foreign engine underneath), so
@@ -61,33 +59,24 @@ class Upstream:
         runtime: Mapping[str, Any] = _NO_RUNTIME,
         zone: tuple[Locality, FindPeers] | None = None,
     ) -> None:
-        self.cluster = cluster
-        self.name = cluster.name
+        self._balancer = Balancer(cluster, random, now=clock.monotonic, runtime=runtime, zone=zone)
+        super().__init__(
+            cluster,
+            Limits.of(cluster, runtime),
+            self._balancer.picker(()),
+            hashes=self._balancer.hashes,
+            subsets=self._balancer.subsets,
+        )
         self.hosts: tuple[Host, ...] = ()
         self.assignment = cluster.load_assignment
         """The endpoints as the policy, or discovery, lists them."""
-        self.limits = Limits.of(cluster, runtime)
-        options = cluster.http_protocol_options
-        self.max_stream_duration = (options.max_stream_duration if options is not None else None) or _NEVER
-        """Seconds that one try may last, its body included."""
-        self.traffic_seen = False
-        """Whether a connection was ever opened for a request (`no_traffic_interval` of health checks ends with it)."""
         self.breaker = _breaker(cluster, clock, breaker_listeners, breaker_storage)
-        self.outlier: OutlierDetector | None = None
         self.health_checked = health_checked and bool(cluster.health_checks)
         """Whether the cluster's active health checks decide on its hosts' health."""
         self._now = clock.monotonic
         self._random = random
         self._runtime = runtime
         self.shedding = Shedding.of(cluster.name, cluster.load_assignment, runtime, random)
-        """What refuses requests before a host is picked, if anything does."""
-        self._balancer = Balancer(cluster, random, now=self._now, runtime=runtime, zone=zone)
-        self.hashes = self._balancer.hashes
-        """Whether a pick wants the request's hash."""
-        self.subsets = self._balancer.subsets
-        """Whether a pick wants the route's `metadata_match`."""
-        self._pick = self._balancer.picker(())
-        self._next_tick = _NEVER
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._failure_listeners: tuple[Callable[[Host], None], ...] = ()
         self._lock = threading.Lock()
@@ -102,8 +91,7 @@ class Upstream:
                 runtime=runtime,
             )
             self._next_tick = self.outlier.next_tick
-        self.counters = Counters(None if self.outlier is None else self.outlier.stats)
-        """What the cluster's calls are counted in."""
+            self.counters.outlier_detection = self.outlier.stats
         after_fork(self)
 
     def start_afresh(self) -> None:
@@ -118,21 +106,6 @@ class Upstream:
         if self.breaker is not None:
             self.breaker.start_afresh()
         self._pick = self._balancer.picker(self.hosts)
-
-    def pick(self, now: float, context: LbContext | None = None) -> Host | None:
-        """Choose a host, `None` where there is none.
-
-        A `context` that rejects the host has another one picked, at most `reselect` times; the last pick is used
-        whatever it says (`host_selection_retry_max_attempts`).
-        """
-        if now >= self._next_tick:
-            self._sweep(now)
-        host = self._pick(context)
-        if context is not None and context.reject is not None:
-            while context.skipped < context.reselect and host is not None and context.reject(host):
-                context.skipped += 1
-                host = self._pick(context)
-        return host
 
     @property
     def snapshot(self) -> object:
@@ -152,20 +125,6 @@ class Upstream:
     def levels(self) -> list[Level]:
         """Return the health of each priority."""
         return self._balancer.levels(self.hosts)
-
-    def priority_of(self, host: Host) -> int:
-        """Return what `previous_priorities` knows the host's priority as."""
-        return host.priority
-
-    def record(self, host: Host, outcome: Outcome, now: float) -> None:
-        """Tell outlier detection how one try went."""
-        if self.outlier is not None:
-            self.outlier.record(host, outcome, now)
-
-    def degraded(self, host: Host, now: float) -> None:
-        """The host said in traffic that it is degraded (`detect_degraded_hosts`)."""
-        if self.outlier is not None:
-            self.outlier.degrade(host, now)
 
     def uneject(self, host: Host) -> None:
         """End the host's ejection since an active health check passed, unless the policy keeps it timed."""
@@ -246,12 +205,6 @@ class Upstream:
         """Call `listener` after hosts have come or gone, on the thread that changed them."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
-
-    def _sweep(self, now: float) -> None:
-        outlier = self.outlier
-        if outlier is not None:
-            outlier.sweep(now)
-            self._next_tick = outlier.next_tick
 
     def _set_ejected(self, host: Host, ejected: bool) -> None:  # noqa: FBT001 - as `set_flag`
         self.set_flag(host, HealthFlag.FAILED_OUTLIER_CHECK, ejected)

@@ -214,16 +214,15 @@ def test_a_host_called_by_ever_new_names_does_not_grow(make_upstream) -> None:
     assert len(destinations) <= MAX_DESTINATIONS
 
 
-def test_what_is_made_while_a_host_is_described_anew_is_not_kept(make_upstream, monkeypatch) -> None:
+def test_what_is_made_while_a_host_is_described_anew_is_not_kept() -> None:
     """A call that dials just then leaves nothing behind that was made of the host's former addresses."""
-    (host,) = make_upstream([spec(1, alternates=(("10.0.0.2", 1),))]).hosts
-    forget = type(host)._forget_destinations
 
-    def dialled_at_once(of) -> None:
-        forget(of)
-        of.dialled().setdefault("key", of.alternates)
+    class DialledAtOnce(Host):
+        def _forget_destinations(self) -> None:
+            super()._forget_destinations()
+            self.dialled().setdefault("key", self.alternates)
 
-    monkeypatch.setattr(type(host), "_forget_destinations", dialled_at_once)
+    host = DialledAtOnce(spec(1, alternates=(("10.0.0.2", 1),)), 0.0)
     host.dialled()["key"] = host.alternates
     host.describe(spec(1))
     assert host.dialled()["key"] == host.alternates == ()
