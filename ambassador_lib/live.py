@@ -19,9 +19,9 @@ from .handlers.route import ChooseRoute, Routes, Way
 from .policy.model import RouteConfiguration
 
 if TYPE_CHECKING:
-    from .call import Answer, Call, Next
+    from .call import Next
     from .discovery import Discovery
-    from .one_try import Retrying
+    from .one_try import OneTry
     from .policy.model import Cluster, Listener
     from .routing.compiled import CompiledRoute
     from .routing.retry_rules import RetryRules
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from .runtime.base import Runtime
     from .runtime.gate import Gate
     from .upstream.upstream import Upstream
-
-
-First = Callable[["Call", float, "Retrying"], "Answer"]
-"""Makes a call's first try at a moment, and what the retries make of it."""
 
 
 class Ends(Protocol):
@@ -51,7 +47,7 @@ class ClusterAtWork:
         chain: Next,
         below: Next,
         rules: RetryRules | None = None,
-        first: First | None = None,
+        first: OneTry | None = None,
         watches: Iterable[Ends] = (),
         written: Cluster | None = None,
     ) -> None:
@@ -94,7 +90,7 @@ class LiveClusters:
         self.chains: dict[str, Next] = {}
         self.below: dict[str, Next] = {}
         self.rules: dict[str, RetryRules] = {}
-        self.firsts: dict[str, First] = {}
+        self.firsts: dict[str, OneTry] = {}
         self._start = start
         self._serving: dict[str, ClusterAtWork] = {}
         self._warming: dict[str, ClusterAtWork] = {}

@@ -1,11 +1,12 @@
 """The layers of a try in one coroutine: each says its part in its own file, and what is waited for is waited for here.
+What leads a call to its first try stands before it.
 
 A layer with a coroutine of its own would cost every try, though few have anything to wait for but the answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
     from .handlers.balance import Balance
     from .handlers.breaker import Breaker
     from .handlers.limits import CircuitBreakers
+    from .handlers.retry import Retry
     from .handlers.rewrite import EndpointRewrite
+    from .handlers.timeout import RouteTimeout
+    from .routing.retry_rules import RetryRules
     from .runtime.base import Runtime
-
-
-class Retrying(Protocol):
-    """What makes other tries of one that has failed."""
-
-    def begin(self, call: Call) -> None: ...
-    async def go_on(self, call: Call, outcome: httpx.Response | AmbassadorError, next: Next) -> httpx.Response: ...
+    from .upstream.serving import Serving
 
 
 class OneTry:
@@ -58,7 +56,7 @@ class OneTry:
         return self.make(call, self._now())
 
     async def make(  # noqa: C901, PLR0912 - a line a layer; each coroutine more would cost every try
-        self, call: Call, now: float, retry: Retrying | None = None
+        self, call: Call, now: float, retry: Retry | None = None
     ) -> httpx.Response:
         """Make a try at `now`; `retry` is given with a call's first one."""
         breaker, balance, attempt = self._breaker, self._balance, self._attempt
@@ -98,7 +96,35 @@ class OneTry:
         else:
             if breaker is not None and permit is not None:
                 breaker.answered(permit, call, response, now)
-            if retry is None or response.status_code < call.retry_rules.least_status:
+            rules: RetryRules = call.retry_rules
+            if retry is None or response.status_code < rules.least_status:
                 return response
             outcome = response
         return await retry.go_on(call, outcome, self._again)
+
+
+class Tries:
+    """The way from a route's timeout to the tries, where nothing stands between the two.
+
+    `firsts` are the clusters' by name; calls of a cluster without one go the long way, as all further tries do: by
+    `again`.
+    """
+
+    def __init__(
+        self, timeout: RouteTimeout, retry: Retry, firsts: dict[str, OneTry], *, runtime: Runtime, again: Next
+    ) -> None:
+        self._timeout = timeout
+        self._retry = retry
+        self._firsts = firsts
+        self._now = runtime.now
+        self._again = again
+
+    def handle(self, call: Call) -> Answer:
+        """Start the route's timeout, and make the tries."""
+        began = self._now()
+        self._timeout.start(call, began)
+        cluster: Serving = call.cluster
+        first = self._firsts.get(cluster.name)
+        if first is None:
+            return self._retry.handle(call, self._again)
+        return first.make(call, began, self._retry)

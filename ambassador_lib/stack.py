@@ -30,7 +30,7 @@ from .handlers.route import Way
 from .handlers.router import Router
 from .handlers.stream_timeouts import StreamTimeouts
 from .handlers.timeout import RouteTimeout
-from .one_try import OneTry
+from .one_try import OneTry, Tries
 from .routing.compiled import DEFAULT_IDLE_TIMEOUT, idle_timeout
 from .routing.hash_policy import cluster_hash
 from .routing.mirrors import compile_mirrors
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .handlers.hedge import Hedge
     from .handlers.mirror import Shadows
     from .handlers.route import ChooseRoute
-    from .live import First, LiveClusters
+    from .live import LiveClusters
     from .parts import Parts
     from .policy.model import Cluster, HttpConnectionManager, Listener, RetryPolicy
     from .routing.compiled import CompiledRoute
@@ -209,15 +209,7 @@ class Stack:
     def _tries_chain(self, timeout: RouteTimeout, between: list[Handler], tries: Handler) -> Next:
         if between or not isinstance(tries, Retry) or not self.joins:
             return compose([timeout, *between, tries], self._to_cluster)
-        start, now, firsts, retry = timeout.start, self._runtime.now, self._clusters.firsts, tries
-
-        def joined(call: Call) -> Answer:
-            began = now()
-            start(call, began)
-            first = firsts.get(call.cluster.name)
-            return retry.handle(call, self._to_cluster) if first is None else first(call, began, retry)
-
-        return joined
+        return Tries(timeout, tries, self._clusters.firsts, runtime=self._runtime, again=self._to_cluster).handle
 
     def _tries(self, route: CompiledRoute, *, asks_by_header: bool) -> Retry | Hedge:
         options = self._options
@@ -279,7 +271,7 @@ class Stack:
 
     def cluster_chain(
         self, upstream: Upstream, gate: Gate, sockets: TransportSockets
-    ) -> tuple[Next, Next, First | None]:
+    ) -> tuple[Next, Next, OneTry | None]:
         """Return the whole chain, that of a cluster that is part of another, which chooses the host, and what makes a
         call's first try."""
         cluster, engine, runtime = upstream.cluster, self._engine, self._runtime
@@ -311,7 +303,7 @@ class Stack:
             return compose([*mirror, *above, balance, *last], _end), compose([*above, *last], _end), None
         below = joined(limits=limits, rewrite=rewrite, breaker=breaker)
         whole = joined(limits=limits, rewrite=rewrite, breaker=breaker, balance=balance)
-        return compose(mirror, whole.handle), below.handle, None if mirror else whole.make
+        return compose(mirror, whole.handle), below.handle, None if mirror else whole
 
     def _cluster_mirror(self, cluster: Cluster) -> list[Handler]:
         options = cluster.http_protocol_options

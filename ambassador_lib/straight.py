@@ -6,7 +6,7 @@ after the other; a test holds calls that go this way to what the same layers mak
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .handlers.local_reply import LocalReplies
     from .handlers.observe import Observe
     from .handlers.route import ChooseRoute
+    from .handlers.router import Router
 
 
 def straight(observe: Observe, local_replies: LocalReplies, admit: Admit, choose_route: ChooseRoute) -> Next:
@@ -28,7 +29,8 @@ def straight(observe: Observe, local_replies: LocalReplies, admit: Admit, choose
             try:
                 admit.prepare(call)
                 way = choose_route.way_of(call)
-                router, chain = way.above, way.chain
+                # No other layer has halves; named, it is called without being looked up.
+                router, chain = cast("Router | None", way.above), way.chain
                 if router is None:
                     response = await chain(call)
                 else:

@@ -29,6 +29,7 @@ from ..upstream.outlier import LocalOrigin, Outcome, grpc_outcome, timeout_outco
 
 if TYPE_CHECKING:
     from ..filters.upstream import UpstreamFilters
+    from ..routing.compiled import CompiledVirtualHost
     from ..routing.response_match import ResponseMatch
     from ..routing.retry_rules import RetryRules
     from ..runtime.base import Runtime
@@ -61,6 +62,7 @@ class SendAttempt:
     ) -> None:
         """`is_error` says which responses are errors for outlier detection, where the cluster does."""
         self.upstream = upstream
+        self._counters = upstream.counters
         self._filters = filters
         self._engine = engine
         self._runtime = runtime
@@ -89,7 +91,7 @@ class SendAttempt:
             headers = _filtered(call, filters, headers)
         if call.span is not None:
             attempt.span = self._tracing.start_try(call, attempt, headers)
-        self.upstream.counters.upstream_rq_total += 1
+        self._counters.upstream_rq_total += 1
         attempt.line = self._metrics.begin(call)
         exchange = _Exchange(call, headers, self)
         if call.on_exchange is not None:
@@ -181,13 +183,13 @@ class SendAttempt:
         """The request's headers and what is said of this very try (semantics 2, 3.9)."""
         headers = call.headers.copy()
         number = call.attempt.number
-        host = call.virtual_host.model
-        if host.include_request_attempt_count:
+        host: CompiledVirtualHost = call.virtual_host
+        if host.counts_tries:
             if number == 1:
                 tell(call, headers, b"x-envoy-attempt-count", b"1")
             else:
                 set_lower_header(headers, b"x-envoy-attempt-count", b"%d" % number)
-        if number > 1 and host.include_is_timeout_retry_header:
+        if number > 1 and host.tells_timeout_retry:
             set_lower_header(headers, b"x-envoy-is-timeout-retry", b"true" if call.is_timeout_retry else b"false")
         expected = call.route_timeout if call.per_try_timeout == INFINITY else call.per_try_timeout
         if number > 1 and call.route_at != INFINITY:
@@ -219,7 +221,8 @@ class _Exchange(Exchange):
     """A try as the engine sees it, taken from its call: to hand all of it to a constructor would cost twice as much."""
 
     def __init__(self, call: Call, headers: list[Header], sender: SendAttempt) -> None:
-        request, rules = call.request, call.retry_rules
+        request = call.request
+        rules: RetryRules = call.retry_rules
         self.method = call.method
         self.scheme = call.scheme
         self.authority = call.authority

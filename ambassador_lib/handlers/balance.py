@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ..runtime.base import Runtime
     from ..runtime.gate import Gate
     from ..upstream.host import Host
-    from ..upstream.upstream import Upstream
+    from ..upstream.serving import Serving
 
 
 class Balance:
     """A fresh pick from the cluster's current snapshot for every try; none: 503 UH."""
 
-    def __init__(self, upstream: Upstream, gate: Gate, runtime: Runtime, *, hash_of: HashOf | None = None) -> None:
+    def __init__(self, upstream: Serving, gate: Gate, runtime: Runtime, *, hash_of: HashOf | None = None) -> None:
         """`hash_of` is the cluster's own hash policy, which beats the route's."""
         self._upstream = upstream
         self.gate = gate
@@ -44,7 +44,8 @@ class Balance:
         """Choose the endpoint, once the gate is open; the try begins with it."""
         attempt = call.attempt
         attempt.started = now - call.started
-        chooses_hosts = call.retry_rules.chooses_hosts
+        rules: RetryRules = call.retry_rules
+        chooses_hosts = rules.chooses_hosts
         if self._contextual or chooses_hosts:
             host = self._upstream.pick(now, self._context(call))
         else:

@@ -12,6 +12,7 @@ from ..upstream.grant import Verdict
 
 if TYPE_CHECKING:
     from ..runtime.base import Runtime, Ticket
+    from ..upstream.grant import HostLimits
     from ..upstream.limits import Limits
 
 
@@ -33,7 +34,7 @@ class CircuitBreakers:
 
     def admit(self, call: Call) -> Ticket | None:
         """Take a place, and return what to wait for where it is one in line."""
-        host = call.destination.gauge
+        host: HostLimits = call.destination.gauge
         if self._accounts and host.take(multiplexed=self._multiplexed):
             call.attempt.place, call.grant = host, None
             return None

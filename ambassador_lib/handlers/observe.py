@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..runtime.base import Runtime
     from ..telemetry.access_log import AccessLogs
     from ..telemetry.tracing import Tracing
+    from ..upstream.serving import Serving
 
 
 class Observe:
@@ -32,6 +33,7 @@ class Observe:
         self, runtime: Runtime, tracing: Tracing, *, as_response: bool, logs: AccessLogs | None = None
     ) -> None:
         self.runtime = runtime
+        self.now = runtime.now
         self.tracing = tracing
         self.as_response = as_response
         self.logs = logs
@@ -79,12 +81,13 @@ class Observe:
     def end(self, call: Call, response: httpx.Response | None, error: BaseException | None) -> None:
         """Give everything back and tell of the call, once: its `response` has ended, or there is none; or it failed."""
         report = call.report
-        report.duration = self.runtime.now() - call.started
+        report.duration = self.now() - call.started
         try:
             call.finish()
         finally:
             if report.status is not None and call.attempt is not NO_TRY:
-                call.cluster.counters.upstream_rq_completed += 1
+                cluster: Serving = call.cluster
+                cluster.counters.upstream_rq_completed += 1
             if self.logs is not None:
                 _log(self.logs, call, response)
             if call.span is not None:
@@ -102,7 +105,7 @@ class CallWatch:
         self._call = call
         self._observe = observe
         self._response = response if observe.logs is not None else None  # which else could not be freed with its body
-        self._now = observe.runtime.now
+        self._now = observe.now
 
     def reading(self) -> Deadline:
         """Restart the idle bounds; the deadline is the try's, which the engine's sockets are under as well."""

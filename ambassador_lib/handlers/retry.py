@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..routing.retry_rules import RetryRules
     from ..routing.strategies import Opinion
     from ..runtime.base import Random, Runtime
+    from ..upstream.serving import Serving
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """RFC 9110 9.2.2."""
@@ -41,7 +41,7 @@ class Retry:
     def __init__(
         self,
         rules: RetryRules,
-        by_cluster: Mapping[str, RetryRules],
+        by_cluster: dict[str, RetryRules],
         *,
         runtime: Runtime,
         random: Random,
@@ -102,7 +102,10 @@ class Retry:
 
     def rules_for(self, call: Call) -> RetryRules:
         """Return the cluster's own rules, else the route's, as they hold for this call."""
-        rules = self._by_cluster.get(call.cluster.name) or self._rules
+        cluster: Serving = call.cluster
+        rules = self._by_cluster.get(cluster.name)
+        if rules is None:
+            rules = self._rules
         return rules if call.overrides is None and rules.request_headers is None else rules.for_call(call)
 
     def why(self, rules: RetryRules, outcome: Outcome) -> str | None:

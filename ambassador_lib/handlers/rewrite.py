@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..engine.tls import TlsSettings
     from ..engine.transport_sockets import TransportSockets
     from ..policy.model import Cluster
+    from ..routing.compiled import CompiledRoute
     from ..upstream.host import Host
     from ..upstream.limits import Limits
 
@@ -44,7 +45,8 @@ class EndpointRewrite:
 
     def direct(self, call: Call) -> None:
         """Say where the try goes, and by what name."""
-        host, route = call.endpoint, call.route
+        host: Host = call.endpoint
+        route: CompiledRoute = call.route
         if route.auto_host_rewrite and host.hostname:
             rewrite_host(call, host.hostname)
         tls = sni = san = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ..routing.compiled import CompiledRoute
     from ..routing.table import RouteTable
     from ..runtime.base import Random
+    from ..upstream.serving import Serving
     from ..upstream.upstream import Upstream
 
 
@@ -60,12 +60,14 @@ class Ways(dict["CompiledRoute", Way]):
         return self.setdefault(route, self._make(route))  # of two threads, the first one's counts
 
 
-@dataclass(frozen=True, slots=True)
 class Routes:
-    """A route table and each route's own way."""
+    """A route table and each route's own way; never changed."""
 
-    table: RouteTable
-    ways: Mapping[CompiledRoute, Way]
+    __slots__ = ("table", "ways")
+
+    def __init__(self, table: RouteTable, ways: Mapping[CompiledRoute, Way]) -> None:
+        self.table = table
+        self.ways = ways
 
 
 class ChooseRoute:
@@ -76,7 +78,7 @@ class ChooseRoute:
 
     routes: Routes
 
-    def __init__(self, clusters: Mapping[str, Upstream], unrouted: Way, *, random: Random) -> None:
+    def __init__(self, clusters: dict[str, Upstream], unrouted: Way, *, random: Random) -> None:
         self._clusters = clusters
         self._unrouted = unrouted
         self._random = random
@@ -118,9 +120,13 @@ class ChooseRoute:
         report = call.report
         report.route = route.name or None
         # Once a call and before the filters: they may be set by weighted cluster, and change what it hangs on.
-        choice = call.choice = route.pick_cluster(call, self._random)
+        choice = route.choice
+        if choice is None:
+            choice = route.pick_cluster(call, self._random)
+        call.choice = choice
         if choice is not None:
-            cluster = call.cluster = self._clusters.get(choice.cluster)
+            cluster: Serving | None = self._clusters.get(choice.cluster)
+            call.cluster = cluster
             if cluster is not None:
                 report.cluster = cluster.name
         return routes.ways[route]

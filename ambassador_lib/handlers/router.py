@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..policy.model import HttpConnectionManager
     from ..routing.compiled import CompiledRoute
     from ..runtime.base import Runtime
+    from ..upstream.serving import Serving
 
 
 DECORATOR = b"x-envoy-decorator-operation"
@@ -68,7 +69,8 @@ class Router:
     def request(self, call: Call) -> None:
         """Do what the route says to the request; raises what refuses it."""
         call.suppress_envoy_headers = self._route.suppress_envoy_headers
-        if call.cluster is None or call.cluster.shedding is not None:
+        cluster: Serving | None = call.cluster
+        if cluster is None or cluster.shedding is not None:
             self._check_cluster(call)
         if call.internal or call.responds is not None:  # filters may ask on behalf of anybody (verified)
             self._check_strictly(call)

@@ -14,6 +14,7 @@ from ..runtime.recording import Recording
 
 if TYPE_CHECKING:
     from ..runtime.base import Runtime
+    from ..upstream.serving import Serving
 
 
 class RouteTimeout:
@@ -55,7 +56,8 @@ class RouteTimeout:
             call.tells_grpc_timeout = True
             asked = grpc_timeout.parse(call.header(b"grpc-timeout"))
             call.route_timeout = grpc_timeout.route_timeout(asked, *self._max_grpc_timeout) / 1000 or INFINITY
-        stream_duration = call.cluster.max_stream_duration
+        cluster: Serving = call.cluster
+        stream_duration = cluster.max_stream_duration
         if call.overrides is not None:
             if call.overrides.timeout is not None:
                 call.route_timeout = call.overrides.timeout or INFINITY

@@ -42,15 +42,21 @@ Pick = Callable[[Call, Random], Choice | None]
 def compile_pick(action: RouteAction, runtime: Mapping[str, Any], clock: Clock) -> Pick:
     """Compile the choice of a cluster; it gives `None` where the request names none."""
     criteria = _criteria(action.metadata_match)
-    if action.cluster is not None:
-        choice = Choice(action.cluster, criteria=criteria)
-        return lambda _call, _random: choice
+    if (only := only_choice(action)) is not None:
+        return lambda _call, _random: only
     if action.cluster_header is not None:
         name = action.cluster_header.lower().encode()
         return lambda call, _random: _named(call, name, criteria)
     if action.weighted_clusters is None:
         raise ValueError("a route's action needs one of cluster, cluster_header, weighted_clusters")
     return _weighted(action, action.weighted_clusters, runtime, clock)
+
+
+def only_choice(action: RouteAction) -> Choice | None:
+    """Return the choice that does not depend on the call, if it does not."""
+    if action.cluster is None:
+        return None
+    return Choice(action.cluster, criteria=_criteria(action.metadata_match))
 
 
 def _criteria(*matches: Metadata | None) -> Criteria:

@@ -9,7 +9,7 @@ from ..algorithms.runtime_value import DENOMINATORS
 from ..policy.model.core import FractionalPercent, Percent
 from ..policy.model.listener import HttpConnectionManager, Tracing
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
-from .clusters import Choice, Pick, compile_pick
+from .clusters import Choice, Pick, compile_pick, only_choice
 from .hash_policy import SessionCookie, compile_hash_policy
 from .match import Condition, compile_match
 from .mirrors import compile_mirrors
@@ -71,11 +71,13 @@ class Settings:
 class CompiledVirtualHost:
     """A virtual host and its routes, each of which is made when it is first looked at: of thousands few are called."""
 
-    __slots__ = ("_made", "_settings", "model", "name")
+    __slots__ = ("_made", "_settings", "counts_tries", "model", "name", "tells_timeout_retry")
 
     def __init__(self, model: VirtualHost, settings: Settings) -> None:
         self.model = model
         self.name = model.name
+        self.counts_tries = model.include_request_attempt_count
+        self.tells_timeout_retry = model.include_is_timeout_retry_header
         self._settings = settings
         self._made: dict[int, CompiledRoute] = {}
         for place, route in enumerate(model.routes):
@@ -102,23 +104,22 @@ class CompiledVirtualHost:
 class CompiledRoute:
     """A route: the condition under which it is taken, and all that follows from it.
 
-    It is compiled when first looked at, unless it has an answer of its own, which may have to be read from a file.
     `place` is its number among those of its virtual host.
     `timeout` is seconds in whole milliseconds, `None` for none; `idle_timeout` the same with 0.0 for none and `None`
     where the connection manager's counts. `max_grpc_timeout` and its offset are milliseconds, `None` where not set.
     `retry_policy` is the route's, else the virtual host's.
     `changes_request` and `changes_response` are false where the two `apply_...` have nothing to do; `only_removes`
     are the names (lower case) that a response is to lose where it is changed in no other way, else it is empty.
-    `answers` is true where the route has an answer of its own. `pick_cluster(call, random)` chooses the cluster, once a
-    call; it gives `None` where the request names none.
+    `answers` is true where the route has an answer of its own. `choice` is the cluster of every call, or else
+    `pick_cluster(call, random)` chooses one, once a call; it gives `None` where the request names none.
     """
 
     __slots__ = (
         "_added", "_answer", "_brings_own", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request",
-        "_response", "_settings", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request",
-        "changes_response", "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches", "max_grpc_timeout",
-        "mirrors", "model", "name", "only_removes", "pick_cluster", "place", "priority", "redirects", "retry_policy",
-        "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
+        "_response", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request",
+        "changes_response", "choice", "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches",
+        "max_grpc_timeout", "mirrors", "model", "name", "only_removes", "pick_cluster", "place", "priority",
+        "redirects", "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
     def __init__(
@@ -134,14 +135,6 @@ class CompiledRoute:
         self.name = model.name
         self.virtual_host = virtual_host
         self.place = place
-        self._settings = settings
-        if answer or not _forwards(model):
-            self._compile(answer)
-        else:
-            self.__class__ = _LatentRoute
-
-    def _compile(self, answer: Answer | None) -> None:
-        model, virtual_host, settings = self.model, self.virtual_host, self._settings
         self.tracing = _sampling(model.tracing)
         self.suppress_envoy_headers = settings.suppress_envoy_headers
         self._replies = settings.replies
@@ -163,12 +156,13 @@ class CompiledRoute:
         self._answer = answer or compile_answer(
             model, settings.clock, suppress_envoy_headers=settings.suppress_envoy_headers
         )
-        self._compile_flags(model.route)
+        self._compile_flags(model.route, virtual_host.model, settings.config)
 
     def _compile_action(self, model: Route, settings: Settings) -> None:
         action = model.route or RouteAction()
         forwards = model.route is not None
         self.pick_cluster: Pick = compile_pick(action, settings.runtime, settings.clock) if forwards else _pick_nothing
+        self.choice = only_choice(action)
         self.hash_of = compile_hash_policy(action.hash_policy, settings.cookie_value)
         self._host_rewrite = compile_host_rewrite(action, settings.clock)
         self._path_rewrite = compile_path_rewrite(model.match, action.prefix_rewrite, action.regex_rewrite)
@@ -195,7 +189,7 @@ class CompiledRoute:
         self.hedges = hedge is not None and hedge.hedge_on_per_try_timeout
         self.redirects = None if action is None else compile_redirects(action, self.name)
 
-    def _compile_flags(self, action: RouteAction | None) -> None:
+    def _compile_flags(self, action: RouteAction | None, host: VirtualHost, config: RouteConfiguration) -> None:
         split = action.weighted_clusters if action is not None else None
         weights = split.clusters if split is not None else ()
         self.changes_request = bool(
@@ -207,8 +201,8 @@ class CompiledRoute:
         )
         self._brings_own = brings_own(
             self.model.request_headers_to_add,
-            self.virtual_host.model.request_headers_to_add,
-            self._settings.config.request_headers_to_add,
+            host.request_headers_to_add,
+            config.request_headers_to_add,
             *(weight.request_headers_to_add for weight in weights),
         )
         self.answers = self._answer is not None
@@ -295,30 +289,6 @@ class CompiledRoute:
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.name!r} of {self.virtual_host.name!r}>"
-
-
-class _LatentRoute(CompiledRoute):
-    """A route that nobody has looked at yet: the first look compiles it, and makes it one that is read without detours,
-    as CPython reads no object whose class looks after missing attributes."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _COMPILED:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        # Of two threads that both do this, either's parts will do; but each of them is whole when it is put here.
-        made = object.__new__(CompiledRoute)
-        for known in _KNOWN:
-            setattr(made, known, getattr(self, known))
-        made._compile(None)
-        for part in _COMPILED:
-            setattr(self, part, getattr(made, part))
-        self.__class__ = CompiledRoute  # type: ignore[assignment]  # which it was but for this method
-        return getattr(self, name)
-
-
-_KNOWN = frozenset(("_settings", "model", "name", "place", "virtual_host"))
-_COMPILED = frozenset(CompiledRoute.__slots__) - _KNOWN
 
 
 def _forwards(route: Route) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..policy.model.core import RegexMatchAndSubstitute
     from ..policy.model.route import RouteAction, RouteMatch
     from ..runtime.base import Clock
+    from .compiled import CompiledRoute
 
 PathRewrite = Callable[[str], str | None]
 """Maps a target (path and query) to the one that the upstream sees, `None` to leave it."""
@@ -117,7 +118,7 @@ def rewrite_host(call: Call, new_host: str) -> None:
     `x-forwarded-host` grows by it unless it already ends in it. Verified against Envoy 1.40 over several tries.
     """
     old = call.authority.encode("latin-1")
-    route = call.route
+    route: CompiledRoute = call.route
     if route.append_x_forwarded_host and old:
         forwarded = call.header(b"x-forwarded-host") or b""
         if forwarded.rpartition(b",")[2] != old:

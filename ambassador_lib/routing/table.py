@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from .._native import mypyc_attr
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
 from .compiled import CompiledRoute, CompiledVirtualHost, Settings
 from .domains import Domains
@@ -25,6 +26,7 @@ _INDEX_FROM = 8
 """Routes from which on looking paths up beats trying one route after the other."""
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)  # it is copied; either alone forgets all
 class RouteTable:
     """A `RouteConfiguration` compiled; immutable and without state, so any thread may ask it."""
 
@@ -68,8 +70,11 @@ class RouteTable:
         if host.tls_redirect is not None and host.wants_tls(call):
             return host.compiled, host.tls_redirect
         if host.index is None:
+            few = host.few
+            if few is None:
+                few = host.look_at_few()
             target = call.target
-            for prefix, route in host.few:
+            for prefix, route in few:
                 if route.matches(call) if prefix is None else target.startswith(prefix):
                     return host.compiled, route
             return host.compiled, None
@@ -105,23 +110,29 @@ class RouteTable:
 class _Host:
     """A virtual host as the table searches it."""
 
-    __slots__ = ("compiled", "few", "index", "tls_redirect")
+    __slots__ = ("_ignores", "compiled", "few", "index", "tls_redirect")
 
     def __init__(self, compiled: CompiledVirtualHost, settings: Settings) -> None:
         self.compiled = compiled
         self.index: PathIndex | None = None
-        self.few: tuple[tuple[str | None, CompiledRoute], ...] = ()
-        """The routes where they are tried one after the other, each with the prefix that is all it asks for, if so."""
+        self.few: tuple[tuple[str | None, CompiledRoute], ...] | None = None
+        """The routes where they are tried one after the other, each with the prefix that is all it asks for, if so;
+        `None` until somebody calls the host."""
         routes = compiled.model.routes
-        ignores = settings.config.ignore_path_parameters_in_path_matching
-        if len(routes) >= _INDEX_FROM and not ignores:
+        self._ignores = settings.config.ignore_path_parameters_in_path_matching
+        if len(routes) >= _INDEX_FROM and not self._ignores:
             self.index = PathIndex(routes, compiled.route)
-        else:
-            self.few = tuple((None if ignores else only_prefix(one.model.match), one) for one in compiled.routes)
         self.tls_redirect: CompiledRoute | None = None
         if compiled.model.require_tls in ("ALL", "EXTERNAL_ONLY"):
             everything = Route(match=RouteMatch(prefix=""))
             self.tls_redirect = CompiledRoute(everything, compiled, settings, answer=TlsRedirect())
+
+    def look_at_few(self) -> tuple[tuple[str | None, CompiledRoute], ...]:
+        """Make `few`; two threads make the same."""
+        ignores = self._ignores
+        few = tuple((None if ignores else only_prefix(one.model.match), one) for one in self.compiled.routes)
+        self.few = few
+        return few
 
     def all_routes(self) -> tuple[CompiledRoute, ...]:
         routes = self.compiled.routes

@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 import threading
 import tracemalloc
-from typing import Any
 
 import pytest
 
-from ambassador_lib.handlers.route import Ways
+from ambassador_lib.handlers.route import Way, Ways, route_not_found
 from ambassador_lib.policy.model import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
-from ambassador_lib.routing import compiled
 from ambassador_lib.routing.compiled import CompiledRoute
 from ambassador_lib.routing.table import RouteTable
 from ambassador_lib.runtime.clock import SystemClock
+
+from .calls import call_to
 
 MOST_BYTES = 460
 """What one more route may cost beside its policy: 0.45 KB."""
@@ -29,38 +29,36 @@ def table(count: int) -> RouteTable:
     return RouteTable(config, runtime={}, random=random.Random(1), clock=SystemClock())
 
 
-def test_a_route_is_compiled_by_the_first_look_at_it() -> None:
-    """What follows from a route is there when asked for, and nothing of it before."""
-    first, second = table(2).routes
-    assert first.timeout is None  # 0 s is none
-    assert second.timeout == 1.0
-    assert type(first) is type(second) is CompiledRoute  # whose attributes are read without detours
-    with pytest.raises(AttributeError, match="no attribute 'timeouts'"):
-        second.timeouts  # noqa: B018
+def compiled_routes(table: RouteTable) -> int:
+    """How many routes a table has compiled."""
+    return sum(len(host._made) for host in table.virtual_hosts)
 
 
-def test_nobody_sees_a_route_that_is_half_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one thread has begun to compile a route, another that asks for it is told all the same what it says."""
-    route = Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster="c", max_grpc_timeout=5.0))
-    config = RouteConfiguration(virtual_hosts=(VirtualHost(name="v", domains=("*",), routes=(route,)),))
-    (latent,) = RouteTable(config, runtime={}, random=random.Random(1), clock=SystemClock()).routes
-    inside, go_on = threading.Event(), threading.Event()
-    whole = compiled._whole
+@pytest.mark.parametrize("count", [2, 1000])
+def test_a_route_is_compiled_by_the_first_call_that_it_may_be_for(count: int) -> None:
+    """Nothing is made of routes before anybody calls, be they tried one after the other or looked up."""
+    routes = table(count)
+    assert compiled_routes(routes) == 0
+    _, found = routes.find(call_to("/service-1/"))
+    assert found is not None and found.timeout == 1.0
+    assert compiled_routes(routes) == (2 if count == 2 else 1)
+    assert routes.find(call_to("/service-1/"))[1] is found
 
-    def slow(seconds: float | None) -> int:
-        if threading.current_thread() is first:
-            inside.set()
-            go_on.wait(10)
-        return whole(seconds)
 
-    monkeypatch.setattr(compiled, "_whole", slow)
-    first = threading.Thread(target=lambda: latent.timeout)
-    first.start()
-    assert inside.wait(10)
-    seen = latent.timeout, latent.max_grpc_timeout
-    go_on.set()
-    first.join(10)
-    assert seen == (latent.timeout, latent.max_grpc_timeout) == (15.0, (5000, 0))
+def test_many_threads_get_the_same_routes() -> None:
+    """Whoever comes first makes a virtual host's routes, and all get those."""
+    routes, start, found = table(2), threading.Barrier(4), list[object]()
+
+    def look() -> None:
+        start.wait(10)
+        found.append(routes.find(call_to("/service-1/"))[1])
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 4 and set(found) == {routes.virtual_hosts[0].route(1)}
 
 
 def test_one_more_route_is_small() -> None:
@@ -83,7 +81,7 @@ def test_one_more_route_is_small() -> None:
         grown = tracemalloc.get_traced_memory()[0] - few - model
     finally:
         tracemalloc.stop()
-    assert len(made[1].routes) == 1010
+    assert len(made[1].virtual_hosts[0].model.routes) == 1010
     assert grown / 1000 < MOST_BYTES
 
 
@@ -92,9 +90,9 @@ def test_a_chain_is_made_once_though_many_threads_ask() -> None:
     (route,) = table(1).routes
     start = threading.Barrier(4)
 
-    def make(_: Any) -> Any:
+    def make(_: CompiledRoute) -> Way:
         start.wait(10)
-        return object()
+        return Way(route_not_found)
 
     ways, found = Ways(make), list[object]()
     threads = [threading.Thread(target=lambda: found.append(ways[route])) for _ in range(4)]
