@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from .call import Call
-from .claims import NOBODY, Claims, Entry, bare_cluster
+from .claims import NOBODY, Claims, bare_cluster
 from .discovered import Discovered, follow_routes
 from .discovery import Discovery
 from .discovery import start as start_discovery
 from .engine.transport_sockets import TransportSockets
+from .entrance import Entry
 from .errors import LocalReply, NoRouteError, PolicyError
 from .filters.chain import FilterChain, TableFilters
 from .handlers.route import ChooseRoute, Way, Ways, route_not_found

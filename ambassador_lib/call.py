@@ -218,11 +218,11 @@ class Call:
     per_try_idle_timeout = INFINITY
     max_stream_duration = INFINITY
 
-    def __init__(self, request: httpx.Request, started: float, target: str = "") -> None:
+    def __init__(self, request: httpx.Request, started: float, target: str = "", scheme: str = "") -> None:
         self.request = request
         self.started = started
         self.method = request.method
-        self.scheme = request.url.scheme
+        self.scheme = scheme or request.url.scheme
         self.target = target or request.url.raw_path.decode("latin-1")
         self.authority = ""
         self.headers: list[Header] = []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ._httpx import origin_of
+from .entrance import Entry
 from .policy.model import (
     Address,
     HttpConnectionManager,
@@ -22,7 +22,6 @@ from .policy.model import (
 if TYPE_CHECKING:
     import httpx
 
-    from .call import Next
     from .routing.table import RouteTable
 
 CACHED_URLS = 1024
@@ -32,39 +31,20 @@ _ELSEWHERE = 4
 """Farther than any listener that answers to an address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A way into the stack: the listener (or virtual host, or bare cluster) that claims a URL.
-
-    `rule` is the contract's: 1, the URL is a listener's address; 2, its host is a virtual host's or a cluster's name.
-    """
-
-    rule: int
-    listener: Listener
-    chain: Next
-    """Carries a call out whose `listener` this is."""
-    name: str | None = field(init=False)
-    """The listener's, as reports give it."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.listener.name or None)
-
-
-@dataclass(frozen=True, slots=True)
 class ListenerEntries:
     """A listener's routes and the ways to them: `entry` by its address, the others by the name of a virtual host.
 
-    A host that is claimed without its port (`by_host`) is that virtual host's whatever port the Host header carries.
+    A host that is claimed without its port (`by_host`) is that virtual host's whatever port the Host header carries;
+    by a name that was claimed with its port one goes `by_name`.
     """
 
-    table: RouteTable
-    entry: Entry
-    by_host: Entry
+    __slots__ = ("by_host", "by_name", "entry", "table")
 
-    @property
-    def by_name(self) -> Entry:
-        """The way by a name that was claimed with its port."""
-        return Entry(2, self.entry.listener, self.entry.chain)
+    def __init__(self, table: RouteTable, entry: Entry, by_host: Entry) -> None:
+        self.table = table
+        self.entry = entry
+        self.by_host = by_host
+        self.by_name = Entry(2, entry.listener, entry.chain)
 
 
 class Claims:

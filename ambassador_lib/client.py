@@ -182,9 +182,6 @@ class Client(SyncPolicyClient):
         )
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
-        usual = self._ambassadors.usual
-        if usual is not None and self._is_wired_plainly(self._constructed):
-            return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
@@ -309,9 +306,6 @@ class AsyncClient(AsyncPolicyClient):
         )
 
     def _handle(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
-        usual = self._ambassadors.usual
-        if usual is not None and self._is_wired_plainly(self._constructed):
-            return usual.handle_over(request, self._constructed)
         ambassador = self._ambassador()
         otherwise, is_mounted = self._route_past(request.url)
         if is_mounted and self._policy is not None and ambassador.claims(request.url) == 2:
@@ -363,8 +357,7 @@ class _Ambassadors(Generic[Ambassador]):
         if self._is_drained:
             raise RuntimeError("The client has been closed.")
         ambassador = make()
-        ambassador.closes_inner = False  # the client's transports are closed by httpx's part of it
-        ambassador.is_of_client = True
+        ambassador.serve_client()
         return ambassador
 
     def drain(self) -> list[Ambassador]:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from .call import Deadline
-from .claims import Entry, ListenerEntries
+from .claims import ListenerEntries
+from .entrance import Entry
 from .errors import NotReadyError
 from .handlers.route import ChooseRoute, Routes, Way
 from .policy.model import RouteConfiguration

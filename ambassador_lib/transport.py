@@ -15,28 +15,27 @@ import httpx
 from . import surroundings as world
 from ._httpx import (
     AsyncWatchedTransport,
-    DefaultTimeout,
     WatchedTransport,
     adapted,
     passes_on,
     pristine,
-    target_of,
 )
-from .call import INFINITY, Answer, Call
+from .call import Answer, Call
+from .entrance import BlockingEntrance, Entrance, Entry, is_closed
 from .options import Options, check_transport
 from .policy import Policy
-from .runtime.blocking import BlockingRuntime, run_sync
+from .runtime.blocking import BlockingRuntime
 from .runtime.clock import SystemClock
 from .runtime.dice import SystemDice
 from .runtime.once import Once
-from .twins import Twinned, is_closed
+from .runtime.stepping import run_sync
+from .twins import Twinned
 
 if TYPE_CHECKING:
     import pybreaker
     import tenacity
 
     from .at_work import PolicyAtWork
-    from .claims import Entry
     from .engine.base import Engine
     from .engine.wire import Network
     from .errors import PolicyError
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
 READY_TIMEOUT = 60.0
-_HTTPX_DEFAULT = httpx.Timeout(5.0).as_dict()
 
 
 class _Ambassador(Twinned):
@@ -57,9 +55,8 @@ class _Ambassador(Twinned):
 
     closes_inner = True
     """False where somebody else closes `inner`: a client closes its own transports."""
-    is_of_client = False
-    """True under a client of ours. It has seen to whoever patches httpx, and marks a timeout that nobody set; elsewhere
-    httpx's default is known by its value alone."""
+    entrance: Entrance
+    _is_of_client = False
 
     def __init__(
         self,
@@ -106,8 +103,7 @@ class _Ambassador(Twinned):
         self._options = options
         self._clock: Clock = options.clock
         self._runtime = self._make_runtime()
-        self._closed = False
-        self._at_work: PolicyAtWork | None = None
+        self.entrance = self._entrance_kind(self._clock.monotonic, self._timeout, is_of_client=self._is_of_client)
         self._begun = Once(partial(self._put_to_work, self._inner), drop=_drop)
         self._plain = Once(self._make_plain)
         # While httpx is patched calls go where the patch sees them, at their logical URL: mocks (respx, pytest-httpx),
@@ -121,13 +117,32 @@ class _Ambassador(Twinned):
 
     def _begin(self) -> PolicyAtWork:
         """Put the policy to work: at once, unless the transport was made while it was to leave that to its twin."""
-        self._at_work = self._begun.get()[0]
-        return self._at_work
+        self.entrance.at_work = at_work = self._begun.get()[0]
+        return at_work
+
+    @property
+    def _at_work(self) -> PolicyAtWork | None:
+        at_work: PolicyAtWork | None = self.entrance.at_work
+        return at_work
+
+    @property
+    def _closed(self) -> bool:
+        return self.entrance.is_closed
+
+    def serve_client(self) -> None:
+        """Be the transport of a client of ours.
+
+        It has seen to whoever patches httpx, closes `inner`, and marks a timeout that nobody set; elsewhere httpx's
+        default is known by its value alone.
+        """
+        self.closes_inner = False
+        self._is_of_client = self.entrance.is_of_client = True
 
     # What differs between the two transports.
 
     _method: str
     """Which method `inner` must have."""
+    _entrance_kind: type[Entrance]
 
     def _make_runtime(self) -> Runtime:
         raise NotImplementedError
@@ -202,7 +217,7 @@ class _Ambassador(Twinned):
                 return None
             at_work = self._begin()
         entry = at_work.find(url)
-        if entry is None or self._inner is not None or self.is_of_client or pristine():
+        if entry is None or self._inner is not None or self._is_of_client or pristine():
             return entry
         return self._watched[passes_on()].get()[0].find(url)
 
@@ -217,20 +232,7 @@ class _Ambassador(Twinned):
         return transport if around is None else around.passthrough(request, transport)
 
     def _call(self, request: httpx.Request, entry: Entry | None = None) -> Call:
-        if self._closed:
-            raise is_closed()
-        call = Call(request, self._clock.monotonic(), target_of(request.url))
-        if entry is not None:
-            call.listener = entry.listener
-            call.report.listener = entry.name
-        timeout = request.extensions.get("timeout")
-        if timeout is None or type(timeout) is DefaultTimeout or (timeout == _HTTPX_DEFAULT and not self.is_of_client):
-            timeout = self._timeout
-        if timeout is not None:
-            read, write = timeout.get("read"), timeout.get("write")
-            call.read_timeout = INFINITY if read is None else read
-            call.write_timeout = INFINITY if write is None else write
-        return call
+        return self.entrance.call(request, entry)
 
     def _refusal(self) -> Entry | None:
         """The way of a URL that nothing claims, where the policy's word is final (`unmatched="reject"`)."""
@@ -247,7 +249,7 @@ class _Ambassador(Twinned):
 
     def _close_stacks(self) -> list[Engine]:
         """Stop discovery and return the engines still to be closed."""
-        self._closed = True
+        self.entrance.is_closed = True
         if (plain := self._plain.made) is not None:
             plain.close()
         engines: list[Engine] = []
@@ -276,6 +278,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
     """
 
     _method = "handle_request"
+    _entrance_kind = BlockingEntrance
 
     def _make_runtime(self) -> BlockingRuntime:
         return BlockingRuntime(self._clock)
@@ -314,7 +317,7 @@ class AmbassadorTransport(_Ambassador, httpx.BaseTransport):
         if around is not None and self._options.surroundings is None:
             return self._twin(around).handle_over(request, passthrough)
         at_work = self._at_work
-        entry = self._entry(request.url) if at_work is None or not self.is_of_client else at_work.find(request.url)
+        entry = self._entry(request.url) if at_work is None or not self._is_of_client else at_work.find(request.url)
         if entry is not None or (entry := self._refusal()) is not None:
             return run_sync(entry.chain(self._call(request, entry)))
         transport = self._way_past(request, passthrough)
@@ -353,6 +356,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
     """The sidecar's work as a transport for any `httpx.AsyncClient`; see `AmbassadorTransport`."""
 
     _method = "handle_async_request"
+    _entrance_kind = Entrance
 
     def _make_runtime(self) -> Runtime:
         from .runtime.loop import LoopRuntime
@@ -391,7 +395,7 @@ class AsyncAmbassadorTransport(_Ambassador, httpx.AsyncBaseTransport):
             around.check_loop()
             return self._twin(around).handle_over(request, passthrough)
         at_work = self._at_work
-        entry = self._entry(request.url) if at_work is None or not self.is_of_client else at_work.find(request.url)
+        entry = self._entry(request.url) if at_work is None or not self._is_of_client else at_work.find(request.url)
         if entry is not None or (entry := self._refusal()) is not None:
             return entry.chain(self._call(request, entry))
         transport = self._way_past(request, passthrough)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from . import surroundings as world
+from .entrance import is_closed
 
 if TYPE_CHECKING:
     import httpx
@@ -25,7 +26,6 @@ class Twinned:
     """The part of a transport that is about its twin; in production none of it runs."""
 
     closes_inner: bool
-    _closed: bool
     _has_own_clock: bool
     _has_own_random: bool
     _kept_twin: tuple[Surroundings, Self] | None
@@ -93,6 +93,10 @@ class Twinned:
 
     # What the transport does.
 
+    @property
+    def _closed(self) -> bool:
+        raise NotImplementedError
+
     def _prepare(self, options: Options) -> None:
         raise NotImplementedError
 
@@ -104,8 +108,3 @@ class Twinned:
 
     def _close_stacks(self) -> list[Engine]:
         raise NotImplementedError
-
-
-def is_closed() -> RuntimeError:
-    """Return what a closed transport raises, as httpx's do."""
-    return RuntimeError("Cannot send a request, as the transport has been closed.")

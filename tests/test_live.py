@@ -11,8 +11,9 @@ from ambassador_lib.discovery import Discovery
 from ambassador_lib.errors import NotReadyError
 from ambassador_lib.live import ClusterAtWork, LiveClusters
 from ambassador_lib.policy.model import Cluster
-from ambassador_lib.runtime.blocking import BlockingRuntime, run_sync
+from ambassador_lib.runtime.blocking import BlockingRuntime
 from ambassador_lib.runtime.gate import Gate
+from ambassador_lib.runtime.stepping import run_sync
 from ambassador_lib.testing.clock import FakeClock
 from ambassador_lib.upstream.upstream import Upstream
 

@@ -9,7 +9,7 @@ from .options import AsyncClientOptions, ClientOptions
 from .parts import as_bytes, content_of, has_any, lower_case, make_headers, make_request, make_response, with_headers
 from .patched import connects, passes_on, pristine
 from .timeouts import DefaultTimeout, UnsetTimeout
-from .urls import origin_of, parts_of, target_of, with_target
+from .urls import origin_of, parts_of, scheme_of, target_of, with_target
 from .watched import AsyncWatchedTransport, WatchedTransport
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "parts_of",
     "passes_on",
     "pristine",
+    "scheme_of",
     "target_of",
     "with_headers",
     "with_target",

@@ -6,38 +6,37 @@ chosen. Wrapping the transport itself (`_init_transport`) would hide it from tho
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Coroutine
-from http.cookiejar import CookieJar
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
 from typing import Any, ClassVar
 
 import httpx
 from httpx import AsyncHTTPTransport, HTTPTransport
-from httpx._client import USE_CLIENT_DEFAULT, ClientState, UseClientDefault, logger
+from httpx._client import USE_CLIENT_DEFAULT, UseClientDefault
 from httpx._types import AsyncByteStream, AuthTypes, SyncByteStream
 from httpx._utils import URLPattern
 
+from .builder import RequestBuilder
 from .late import LATE_OPTIONS, AsyncLateTransport, LateTransport, can_wait
 from .mounts import Mounts
 from .options import AsyncClientOptions, ClientOptions
-from .parts import has_any
-from .patched import AsWritten, connects, genuine, passes_on, pristine
-from .requests import RequestBuilder
-from .responses import REDIRECTS, AsyncBoundStream, BoundStream, take_whole
+from .patched import AsWritten, connects, genuine, passes_on
+from .responses import REDIRECTS, AsyncBoundStream, BoundStream
 from .timeouts import UnsetTimeout
+from .usual import Verb, can_send, carry, deliver, receive
 from .watched import stand_before_pool
 
-_OPENED = ClientState.OPENED
-"""An enum's members are slow to look up."""
 _STEPS = (
-    "cookies", "_set_timeout", "_build_request_auth", "_send_handling_auth", "_send_handling_redirects",
-    "_send_single_request", "_httpx_client.send", "_response.read", "_response.aread",
+    "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams", "headers", "cookies", "params", "timeout",
+    "base_url", "_set_timeout", "_build_request_auth", "_send_handling_auth", "_send_handling_redirects",
+    "_send_single_request", "__setattr__", "__delattr__", "_httpx_client.build_request", "_httpx_client._merge_url",
+    "_httpx_client.send", "_response.read", "_response.aread",
 )  # fmt: skip
-"""What a call of httpx's client passes from `send` on."""
-_COOKIES = frozenset({b"set-cookie", b"set-cookie2"})
-_ENCODED = frozenset({b"content-encoding"})
-_SPECIAL = _COOKIES | _ENCODED
+"""What a call of httpx's client passes from `build_request` on."""
+_IN_A_VERB = ("request", "build_request", "send")
+"""... and before, in `client.get` and the like."""
+_VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
 
 class PolicyClient(RequestBuilder):
@@ -54,7 +53,8 @@ class PolicyClient(RequestBuilder):
     """What httpx's client asks of a request's body."""
     _bound: ClassVar[Any]
     """What a transport's stream is wrapped in."""
-    _steps: ClassVar[AsWritten]
+    _last: ClassVar[type] = RequestBuilder
+    """The last of our classes, behind which httpx's come."""
 
     def _init_transport(self, *args: Any, **options: Any) -> Any:
         if args or not can_wait(options):
@@ -74,23 +74,6 @@ class PolicyClient(RequestBuilder):
         # httpx copies the client's timeout here, for a request that the client has not built, and loses the mark.
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
-
-    def _sends_as_usual(self, request: httpx.Request) -> bool:
-        """Tell whether a request goes out once, unless it is redirected: no authentication, no hooks, all in order."""
-        hooks = self._event_hooks
-        return (
-            self._state is _OPENED
-            and self._auth is None
-            and not hooks["request"]
-            and not hooks["response"]
-            and self.max_redirects >= 0
-            and type(request) is httpx.Request
-            and not request.url._uri_reference.userinfo
-            and "timeout" in request.extensions
-            and isinstance(request.stream, self._body)
-            and "_send_single_request" not in self.__dict__
-            and self._steps.are_as_written(type(self))
-        )
 
     def _route_past(self, url: httpx.URL) -> tuple[Any, bool]:
         """Return httpx's transport for `url`, and whether `mounts=` or `proxy=` has one of its own for it."""
@@ -119,20 +102,6 @@ class PolicyClient(RequestBuilder):
             )
         )
 
-    def _is_wired_plainly(self, constructed: object) -> bool:
-        """Tell whether there is one transport only, httpx's, as the constructor made it, and nobody watches it."""
-        kind, transport = type(self), self._transport
-        owner, method = self._own_transport
-        return (
-            transport is constructed
-            and not self._mounts
-            and isinstance(transport, owner)
-            and method not in transport.__dict__
-            and kind._transport_for_url is kind._choice
-            and "_transport_for_url" not in self.__dict__
-            and pristine()
-        )
-
     def _passes_on(self, constructed: object) -> bool:
         """Tell whether all who watch pass on what they see."""
         transport = self._transport
@@ -157,37 +126,14 @@ class PolicyClient(RequestBuilder):
     def _explain(self, error: httpx.UnsupportedProtocol, url: httpx.URL) -> None:
         raise NotImplementedError
 
-    def _receive(self, request: httpx.Request, response: httpx.Response, start: float, *, at_once: bool) -> bool:
-        """Make the client's response of a transport's, as the end of httpx's `_send_single_request` does.
 
-        `at_once`: if nothing is left to do but to read a body that is there, have it as if it were read, and say so.
-        """
-        response._request = request
-        response.default_encoding = self._default_encoding
-        is_special = has_any(response.headers, _SPECIAL)
-        # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
-        if (is_special and has_any(response.headers, _COOKIES)) or type(self._cookies.jar) is not CookieJar:
-            self.cookies.extract_cookies(response)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
-                'HTTP Request: %s %s "%s %d %s"',
-                request.method,
-                request.url,
-                response.http_version,
-                response.status_code,
-                response.reason_phrase,
-            )
-        if (
-            at_once
-            and response.status_code not in REDIRECTS
-            and not (is_special and has_any(response.headers, _ENCODED))
-            and take_whole(response, start)
-        ):
-            return True
-        assert isinstance(response.stream, self._body)
-        if not response.is_closed:  # mocks return what has been read already: nobody closes it any more
-            response.stream = self._bound(response.stream, response, start)
-        return False
+def _look_through(kind: type[PolicyClient], make: Callable[[Verb, str], Callable[..., Any]]) -> None:
+    """Have a class of clients know what its calls pass, and its `get` and the like pass no more than they need."""
+    kind._steps = AsWritten(kind, *_STEPS)
+    steps = AsWritten(kind, *_STEPS, *_IN_A_VERB)
+    for name in _VERBS:
+        verb = make(Verb(name, kind._httpx_client, steps), name)
+        setattr(kind, name, update_wrapper(verb, getattr(kind._httpx_client, name)))
 
 
 class SyncPolicyClient(PolicyClient, httpx.Client):
@@ -209,19 +155,16 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request as `httpx.Client.send` does, past what it does not need."""
-        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
+        if auth is not USE_CLIENT_DEFAULT or not can_send(self, request):
             return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        start = time.perf_counter()
-        try:
-            response = self._handle(request)
-        except httpx.RequestError as error:
-            self._tell(error, request)
-            raise
-        response.history = []
-        if self._receive(request, response, start, at_once=not stream):
-            return response
+        return deliver(self, request, stream, follow_redirects)
+
+    def _finish(
+        self, request: httpx.Request, response: httpx.Response, *, stream: bool, follow: bool | UseClientDefault
+    ) -> httpx.Response:
+        """Follow an answer that sends the request elsewhere, and read it unless it is streamed."""
         if response.status_code in REDIRECTS and response.has_redirect_location:
-            response = self._redirected(request, response, follow=follow_redirects)
+            response = self._redirected(request, response, follow=follow)
         if not stream:
             try:
                 response.read()
@@ -253,15 +196,25 @@ class SyncPolicyClient(PolicyClient, httpx.Client):
         if not isinstance(request.stream, SyncByteStream):
             raise RuntimeError("Attempted to send an async request with a sync Client instance.")  # noqa: TRY004 - as httpx
         try:
-            response = self._handle(request)
+            response: httpx.Response = carry(self, request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
-        self._receive(request, response, start, at_once=False)
+        receive(self, request, response, start, at_once=False)
         return response
 
 
-SyncPolicyClient._steps = AsWritten(SyncPolicyClient, *_STEPS)
+def _blocking(verb: Verb, name: str) -> Callable[..., Any]:
+    def call(self: Any, url: httpx.URL | str, **given: Any) -> Any:
+        request = verb.request(self, url, given)
+        if request is None:
+            return getattr(super(SyncPolicyClient, self), name)(url, **given)
+        return deliver(self, request, False, given.get("follow_redirects", USE_CLIENT_DEFAULT))
+
+    return call
+
+
+_look_through(SyncPolicyClient, _blocking)
 
 
 class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
@@ -283,19 +236,25 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request as `httpx.AsyncClient.send` does, past what it does not need."""
-        if auth is not USE_CLIENT_DEFAULT or not self._sends_as_usual(request):
+        if auth is not USE_CLIENT_DEFAULT or not can_send(self, request):
             return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        return await self._deliver(request, stream=stream, follow=follow_redirects)
+
+    async def _deliver(
+        self, request: httpx.Request, *, stream: bool, follow: bool | UseClientDefault
+    ) -> httpx.Response:
+        """Send a request as httpx's client does, past what it does not need."""
         start = time.perf_counter()
         try:
-            response = await self._handle(request)
+            response: httpx.Response = await carry(self, request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
         response.history = []
-        if self._receive(request, response, start, at_once=not stream):
+        if receive(self, request, response, start, at_once=not stream):
             return response
         if response.status_code in REDIRECTS and response.has_redirect_location:
-            response = await self._redirected(request, response, follow=follow_redirects)
+            response = await self._redirected(request, response, follow=follow)
         if not stream:
             try:
                 await response.aread()
@@ -327,12 +286,22 @@ class AsyncPolicyClient(PolicyClient, httpx.AsyncClient):
         if not isinstance(request.stream, AsyncByteStream):
             raise RuntimeError("Attempted to send an sync request with an AsyncClient instance.")  # noqa: TRY004 - as httpx
         try:
-            response = await self._handle(request)
+            response: httpx.Response = await carry(self, request)
         except httpx.RequestError as error:
             self._tell(error, request)
             raise
-        self._receive(request, response, start, at_once=False)
+        receive(self, request, response, start, at_once=False)
         return response
 
 
-AsyncPolicyClient._steps = AsWritten(AsyncPolicyClient, *_STEPS)
+def _awaited(verb: Verb, name: str) -> Callable[..., Any]:
+    async def call(self: Any, url: httpx.URL | str, **given: Any) -> Any:
+        request = verb.request(self, url, given)
+        if request is None:
+            return await getattr(super(AsyncPolicyClient, self), name)(url, **given)
+        return await self._deliver(request, stream=False, follow=given.get("follow_redirects", USE_CLIENT_DEFAULT))
+
+    return call
+
+
+_look_through(AsyncPolicyClient, _awaited)

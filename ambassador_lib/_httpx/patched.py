@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from operator import attrgetter
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 from httpx import AsyncHTTPTransport, HTTPTransport
 
@@ -63,7 +63,8 @@ def _home(owner: type, path: str) -> tuple[type, str]:
 class _NotImported:
     """Stands for httpcore's pools until somebody has imported httpcore, which takes as long as httpx itself."""
 
-    handle_request = handle_async_request = None
+    handle_request: ClassVar[None] = None
+    handle_async_request: ClassVar[None] = None
 
 
 class _Originals:

@@ -41,6 +41,12 @@ def target_of(url: httpx.URL) -> str:
     return path if parts.query is None else f"{path}?{parts.query}"
 
 
+def scheme_of(url: httpx.URL) -> str:
+    """Return the scheme."""
+    scheme: str = url._uri_reference.scheme
+    return scheme
+
+
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
     """Return scheme, host and port (`None` where it is the scheme's own)."""
     parts = url._uri_reference

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from .afresh import after_fork
-from .blocking import run_sync
+from .stepping import run_sync
 
 IDLE = 5.0
 """Seconds for which a thread without work is kept."""

@@ -26,20 +26,6 @@ Wait = Callable[[Callable[[], bool], Callable[[], float], str], bool]
 """`wait(ready, until, what)`: let time pass in this thread until something is ready, or a moment comes."""
 
 
-class SuspendedInSyncCallError(RuntimeError):
-    """A coroutine waited for an event loop inside a blocking call: a handler awaited something of its own."""
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, to its end, on this thread."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    work.close()
-    raise SuspendedInSyncCallError(f"{work!r} suspended inside a blocking call")
-
-
 class BlockingRuntime:
     """Blocks the calling thread. Deadlines of exchanges are kept by the blocking engines' sockets."""
 

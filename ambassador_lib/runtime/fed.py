@@ -13,7 +13,7 @@ import httpx
 
 from ..call import Deadline
 from .base import Ticket
-from .blocking import run_sync
+from .stepping import run_sync
 
 LAG = 16 * 1024 * 1024
 """Bytes that a reader may be behind."""

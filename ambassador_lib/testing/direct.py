@@ -10,8 +10,9 @@ from ..call import INFINITY, Deadline
 from ..engine.base import Destination, Exchange
 from ..engine.pooled import AsyncPooledEngine, PooledEngine
 from ..errors import DeadlineExpired, UpstreamConnectError, UpstreamResetError
-from ..runtime.blocking import BlockingRuntime, run_sync
+from ..runtime.blocking import BlockingRuntime
 from ..runtime.loop import LoopRuntime
+from ..runtime.stepping import run_sync
 
 if TYPE_CHECKING:
     from .virtual_time import VirtualTime

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..runtime.background import PATIENCE, Job, Work
-from ..runtime.blocking import run_sync
+from ..runtime.stepping import run_sync
 from .agenda import INFINITY
 
 if TYPE_CHECKING:

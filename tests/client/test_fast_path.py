@@ -14,7 +14,7 @@ from httpx._client import BaseClient, BoundAsyncStream, BoundSyncStream
 
 from ambassador_lib import AsyncClient, Client
 from ambassador_lib._httpx.patched import AsWritten
-from ambassador_lib.runtime.blocking import run_sync
+from ambassador_lib.runtime.stepping import run_sync
 
 from .conftest import MakeClient
 from .documents import BASE, policy

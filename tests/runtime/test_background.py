@@ -11,9 +11,10 @@ import pytest
 
 from ambassador_lib.call import Deadline
 from ambassador_lib.runtime.background import IDLE, Job, Threads, Work
-from ambassador_lib.runtime.blocking import BlockingRuntime, run_sync
+from ambassador_lib.runtime.blocking import BlockingRuntime
 from ambassador_lib.runtime.fed import LAG, BrokenOff, FedBody
 from ambassador_lib.runtime.loop_background import Tasks
+from ambassador_lib.runtime.stepping import run_sync
 from ambassador_lib.testing.clock import FakeClock
 
 PATIENCE = 30.0

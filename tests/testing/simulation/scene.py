@@ -10,7 +10,7 @@ import httpx
 
 from ambassador_lib import AsyncClient, Client
 from ambassador_lib.call import CallReport
-from ambassador_lib.runtime.blocking import run_sync
+from ambassador_lib.runtime.stepping import run_sync
 from ambassador_lib.testing.simulated import SimulatedUpstream, Simulation
 from ambassador_lib.testing.virtual_time import VirtualTime
 
