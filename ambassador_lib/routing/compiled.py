@@ -11,7 +11,7 @@ from ..policy.model.listener import HttpConnectionManager, Tracing
 from ..policy.model.route import Route, RouteAction, RouteConfiguration, RouteTracing, VirtualHost
 from .clusters import Choice, Pick, compile_pick, only_choice
 from .hash_policy import SessionCookie, compile_hash_policy
-from .match import Condition, compile_match
+from .match import Condition, compile_match, only_prefix
 from .mirrors import compile_mirrors
 from .mutations import HeaderMutation, brings_own, compile_request, compile_response
 from .redirects import compile_redirects
@@ -117,8 +117,8 @@ class CompiledRoute:
     __slots__ = (
         "_added", "_answer", "_brings_own", "_host_rewrite", "_path_format", "_path_rewrite", "_replies", "_request",
         "_response", "answers", "append_x_forwarded_host", "auto_host_rewrite", "changes_request",
-        "changes_response", "choice", "cluster_not_found", "hash_of", "hedges", "idle_timeout", "matches",
-        "max_grpc_timeout", "mirrors", "model", "name", "only_removes", "pick_cluster", "place", "priority",
+        "changes_response", "choice", "cluster_not_found", "hash_of", "hedges", "idle_timeout", "is_prefix_only",
+        "matches", "max_grpc_timeout", "mirrors", "model", "name", "only_removes", "pick_cluster", "place", "priority",
         "redirects", "retry_policy", "suppress_envoy_headers", "timeout", "tracing", "virtual_host",
     )  # fmt: skip
 
@@ -144,6 +144,8 @@ class CompiledRoute:
             random=settings.random,
             ignore_parameters=settings.config.ignore_path_parameters_in_path_matching,
         )
+        self.is_prefix_only = only_prefix(model.match) is not None
+        """Whether it asks for its prefix alone: who has looked that up need not ask."""
         self._compile_action(model, settings)
         # Each as a whole (semantics 3.1).
         own = model.route.retry_policy if model.route is not None else None

@@ -79,7 +79,7 @@ class RouteTable:
                     return host.compiled, route
             return host.compiled, None
         for route in host.index.candidates(call.target):
-            if route.matches(call):
+            if route.is_prefix_only or route.matches(call):
                 return host.compiled, route
         return host.compiled, None
 
