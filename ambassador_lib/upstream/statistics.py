@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from .upstream import Upstream
 
 
-_COUNTS = (
+COUNTS = (
     "upstream_rq_completed",
     "upstream_rq_retry",
     "upstream_rq_retry_limit_exceeded",
     "upstream_rq_retry_overflow",
     "upstream_rq_total",
 )
+"""The counts of calls."""
 
 
 class Counters:
@@ -33,7 +34,7 @@ class Counters:
     No lock is taken: between reading and writing an integer attribute the interpreter lets no other thread in.
     """
 
-    __slots__ = ("outlier_detection", *_COUNTS)
+    __slots__ = ("outlier_detection", *COUNTS)
 
     def __init__(self, outlier_detection: Counter[str] | None = None) -> None:
         self.upstream_rq_total = 0
@@ -120,7 +121,7 @@ def _thresholds(priority: str) -> list[Statistic]:
 
 
 CLUSTER_STATISTICS: tuple[Statistic, ...] = (
-    *(_count(name) for name in _COUNTS),
+    *(_count(name) for name in COUNTS),
     *(_ejection(name) for name in _EJECTIONS),
     Statistic("outlier_detection.ejections_active", _ejected, is_gauge=True),
     Statistic("upstream_rq_active", partial(_sum, "active"), is_gauge=True),

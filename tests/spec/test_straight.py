@@ -14,6 +14,7 @@ from ambassador_lib.call import CallReport
 from ambassador_lib.errors import AmbassadorError
 from ambassador_lib.handlers import admit
 from ambassador_lib.stack import Stack
+from ambassador_lib.upstream.statistics import COUNTS
 
 from .documents import Document, cluster, header, listener, policy, route, vhost
 from .harness import Body, Hang, Spec, Step
@@ -146,7 +147,7 @@ def play(
     for *_, extensions in sent:
         extensions.pop("ambassador", None)
     counters = spec.cluster.counters
-    counted = {name: getattr(counters, name) for name in type(counters).__slots__}
+    counted = {name: getattr(counters, name) for name in (*COUNTS, "outlier_detection")}
     return seen, sent, spec.upstream.bodies, counted, spec.clock.monotonic()
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ambassador_lib.call import CallReport
 from ambassador_lib.stack import Stack
 from ambassador_lib.testing.virtual_time import VirtualTime
+from ambassador_lib.upstream.statistics import COUNTS
 from tests.spec import documents
 from tests.spec.documents import bootstrap
 
@@ -134,7 +135,7 @@ def play(case: Case, mode: str, *, joined: bool) -> Any:
         for limits in cluster.limits.values():
             assert (limits.active, limits.pending, limits.retries) == (0, 0, 0)
         assert [host.active for host in cluster.hosts] == [0, 0]
-        counters = {name: getattr(cluster.counters, name) for name in cluster.counters.__slots__}
+        counters = {name: getattr(cluster.counters, name) for name in (*COUNTS, "outlier_detection")}
         breaker = None if cluster.breaker is None else cluster.breaker.state
         return told, counters, breaker, [host.flags for host in cluster.hosts], trace(scene)
 
