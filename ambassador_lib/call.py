@@ -39,6 +39,28 @@ class Deadline:
         return f"Deadline({self.at:g})"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Place:
+    """Something that a try took, and gives back with `release` when it is over: safe to call again."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """Give it back, from any thread."""
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Busy:
+    """What counts its requests in flight: `active`, changed by `+=` and `-=` only, within which the interpreter lets no
+    other thread in."""
+
+    __slots__ = ("active",)
+
+    def __init__(self) -> None:
+        self.active = 0
+
+
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Attempt:
     """One try: which endpoint, when, how long, and how it ended.
@@ -79,9 +101,9 @@ class Attempt:
         """Its span while it runs, if it is recorded."""
 
         # What it took, to be given back when it is over: its body ended, it failed, it was given up or cancelled.
-        self.place: Any = None
+        self.place: Place | None = None
         """Its place below the cluster's thresholds."""
-        self.host: Any = None
+        self.host: Busy | None = None
         """The host that counts it among its requests in flight."""
         self.end_retry: Callable[[], None] | None = None
         """What gives back its place among the cluster's retries."""
@@ -458,7 +480,7 @@ class Call:
                 releases.pop()()
 
 
-NO_TRY = Attempt(0)
+NO_TRY: Final = Attempt(0)
 """Stands for the running try before the first one; never changed."""
 
 Answer = Coroutine[Any, Any, "httpx.Response"]

@@ -30,7 +30,7 @@ ORDER: dict[str, set[str]] = {
     "engine": {"_httpx", "_native", "call", "errors", "policy", "runtime"},
     "routing": {"_native", "algorithms", "call", "policy", "runtime"},
     "telemetry": {"_httpx", "call", "policy", "routing", "runtime"},
-    "upstream": {"_native", "algorithms", "errors", "policy", "runtime"},
+    "upstream": {"_native", "algorithms", "call", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "engine", "errors", "policy", "runtime", "upstream"},
     "filters": {"_httpx", "algorithms", "call", "engine", "errors", "policy", "routing", "runtime"},
     "handlers": {

@@ -14,6 +14,7 @@ import enum
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ..call import Place
 from ..errors import again
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ GO, WAIT, ENDED = Verdict.GO, Verdict.WAIT, Verdict.ENDED
 """Those that nearly every request has; an enum's members are slow to look up."""
 
 
-class HostLimits:
+class HostLimits(Place):
     """The connections to one host, and who waits for one. The engine's gauge for that host."""
 
     __slots__ = ("_limits", "busy", "connecting", "drains", "key", "open", "queue", "reserved", "retired")
@@ -159,7 +160,7 @@ class HostLimits:
         )
 
 
-class Grant:
+class Grant(Place):
     """What one try was allowed, and has to `release` when its body has ended, it failed, or it was cancelled."""
 
     __slots__ = ("_limits", "counted", "failure", "host", "multiplexed", "number", "ticket", "verdict")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._native import mypyc_attr
 from ..algorithms.labels import NAMESPACE
+from ..call import Busy
 
 if TYPE_CHECKING:
     from ..policy.model.cluster import Endpoint
@@ -101,12 +102,11 @@ class Destinations(dict[Any, Any]):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Host:
+class Host(Busy):
     """One address at work. The fields of its `spec` can be read as attributes of the host; what balancers read often
     it has itself."""
 
     __slots__ = (
-        "active",
         "cluster",
         "destinations",
         "flags",
@@ -119,14 +119,12 @@ class Host:
     )
 
     def __init__(self, spec: HostSpec, created: float, cluster: str = "") -> None:
+        super().__init__()
         self.key = spec.key
         self.cluster = cluster
         self.healthy_since = created
         """From when on it takes its share, for slow start: its creation, or the health check that it first passed."""
         self.flags = NO_FLAGS
-        self.active = 0
-        """Requests in flight; changed by `+=` and `-=` only, within which the interpreter lets no other thread in
-        (as in `statistics.Counters`)."""
         self.destinations: Destinations | None = None
         """What `dialled` has returned: most of many hosts are never dialled."""
         self.outlier: HostMonitor | None = None
