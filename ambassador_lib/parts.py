@@ -11,8 +11,8 @@ from .discovery.subscription import Subscriptions
 from .filters.base import FilterContext
 from .routing.local_reply import LocalReplyRewrite
 from .routing.log_filters import LogFilters
-from .telemetry.late_tracing import tracing
 from .telemetry.metrics import shared_metrics
+from .telemetry.tracing import Tracing
 from .upstream.statistics import CLUSTER_STATISTICS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Parts:
         self.runtime = runtime
         self.engine = engine
         self.options = options
-        self.tracing = tracing(clock=options.clock, random=options.random)
+        self.tracing = Tracing(clock=options.clock, random=options.random)
         self.metrics = shared_metrics()
         self.stats = self.metrics.stats("cluster", CLUSTER_STATISTICS)
         self.files = FileWatcher(clock=options.clock, random=options.random, control=options.control)

@@ -26,8 +26,8 @@ from .policy.model import CircuitBreaker, Cluster
 from .routing.retry_rules import RetryRules
 from .runtime.afresh import after_fork
 from .stack import compose
-from .telemetry.late_tracing import tracing
 from .telemetry.metrics import shared_metrics
+from .telemetry.tracing import Tracing
 from .upstream.breaker_storage import watch_storage
 from .upstream.upstream import Upstream
 
@@ -68,7 +68,7 @@ class PlainStack:
     def __init__(self, runtime: Runtime, options: Options) -> None:
         self._runtime = runtime
         self._options = options
-        self._tracing = tracing(clock=options.clock, random=options.random)
+        self._tracing = Tracing(clock=options.clock, random=options.random)
         self._metrics = shared_metrics()
         self._hosts: OrderedDict[str, _HostEntry] = OrderedDict()
         self._lock = Lock()

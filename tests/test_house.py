@@ -29,7 +29,7 @@ ORDER: dict[str, set[str]] = {
     "runtime": {"_httpx", "_native", "call", "errors"},
     "engine": {"_httpx", "_native", "call", "errors", "policy", "runtime"},
     "routing": {"_native", "algorithms", "call", "policy", "runtime"},
-    "telemetry": {"_httpx", "call", "policy", "routing", "runtime"},
+    "telemetry": {"_httpx", "_native", "call", "policy", "routing", "runtime"},
     "upstream": {"_native", "algorithms", "call", "errors", "policy", "runtime"},
     "discovery": {"algorithms", "call", "engine", "errors", "policy", "runtime", "upstream"},
     "filters": {"_httpx", "algorithms", "call", "engine", "errors", "policy", "routing", "runtime"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -25,6 +26,14 @@ _living: weakref.WeakSet[StartsAfresh] = weakref.WeakSet()
 def after_fork(each: StartsAfresh) -> None:
     """Have `each.start_afresh` called in every child process for as long as it lives."""
     _living.add(each)
+
+
+class Anchor:
+    """Stands there for an object that nothing can refer to weakly, as of compiled classes; which has to keep it."""
+
+    def __init__(self, start_afresh: Callable[[], None]) -> None:
+        self.start_afresh = start_afresh
+        after_fork(self)
 
 
 def _after_fork_in_child() -> None:

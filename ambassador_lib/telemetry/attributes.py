@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from .._httpx import parts_of
+from .unchangeable import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     import httpx
 
-    from ..call import Call
-
 Attributes = dict[str, str | int]
 Outcome = int | type[object]
 """How a request ended: with a status, or with an exception of this type."""
-
-CallFacts = tuple[str, "httpx.URL"]
-"""Of the logical request: method and URL, as the application made it."""
-TryFacts = tuple[str, str, str, str, int, "str | None"]
-"""Of a try: method, scheme, authority, target, number and cluster, as the upstream sees them."""
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 SPAN_NAMES = {method: method for method in KNOWN_METHODS}
@@ -37,19 +31,6 @@ KEPT_LENGTH = 2048
 """Descriptions of requests that are kept, and characters of the longest URL in them: 5 MB at most, usually a tenth."""
 
 
-class Kept(dict[str, "str | int"]):
-    """Attributes that many spans have in common: as those of any span that has ended, they cannot be changed."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("the attributes of a span that has ended are not changed")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[type[Attributes], tuple[Attributes]]:
-        return dict, (self.copy(),)
-
-
 _kept: dict[Hashable, Attributes] = {}
 
 # `url.full`: "query string values for these keys SHOULD be redacted by default".
@@ -60,8 +41,12 @@ _USERINFO = re.compile(r"^([^:/?#]+://)([^/?#]*)@")
 def call_attributes(method: str, url: httpx.URL) -> Attributes:
     """Describe the logical request as the application made it."""
     key = (method, parts_of(url))
-    found = _kept.get(key) or _keep(key, _attributes(method, str(url), url.host, url.port, url.scheme))
-    return found.copy()
+    return dict(_kept.get(key) or keep(key, described_call(method, url)))
+
+
+def described_call(method: str, url: httpx.URL) -> Attributes:
+    """Do the same without looking for what is known."""
+    return _attributes(method, str(url), url.host, url.port, url.scheme)
 
 
 def try_attributes(
@@ -69,51 +54,10 @@ def try_attributes(
 ) -> Attributes:
     """Describe one try as the upstream sees it: rewritten host and path."""
     key = (method, scheme, authority, target, cluster)
-    found = (_kept.get(key) or _keep(key, _upstream_attributes(*key))).copy()
+    found = dict(_kept.get(key) or keep(key, _upstream_attributes(*key)))
     if number > 1:
         found["http.request.resend_count"] = number - 1
     return found
-
-
-def call_end(call: Call, facts: CallFacts | None, status: int | None, error: BaseException | None) -> Attributes:
-    """Say what became of the logical request, under the names of Envoy's span tags; and what it was, given `facts`.
-
-    What is returned may be shared, so it is never changed.
-    """
-    report = call.report
-    request_id = None
-    for name, value in call.headers:
-        if name == b"x-request-id":
-            request_id = value.decode("latin-1")
-            break
-    if facts is None or error is not None or report.flags:
-        found = {} if facts is None else call_attributes(*facts)
-        if report.flags:
-            found["response_flags"] = ",".join(report.flags)
-        return _call_outcome(found, report.cluster, request_id, status, error)
-    method, url = facts
-    key = (method, parts_of(url), report.cluster, status, request_id is None)
-    alike = _kept.get(key)
-    if alike is None:
-        found = _attributes(method, str(url), url.host, url.port, url.scheme)
-        alike = _keep(key, _call_outcome(found, report.cluster, request_id, status, None))
-    if request_id is None:
-        return alike
-    found = alike.copy()
-    found["guid:x-request-id"] = request_id
-    return found
-
-
-def try_end(facts: TryFacts | None, peer: str | None, status: int | None, error: BaseException | None) -> Attributes:
-    """Say what became of a try, whose connection had `peer` (`address:port`) at its other end; and what it was, given
-    `facts`.
-
-    What is returned may be shared, so it is never changed.
-    """
-    if facts is None or error is not None:
-        return _try_outcome({} if facts is None else try_attributes(*facts), peer, status, error)
-    key = (facts, peer, status)
-    return _kept.get(key) or _keep(key, _try_outcome(try_attributes(*facts), peer, status, None))
 
 
 @lru_cache(maxsize=1024)
@@ -195,33 +139,12 @@ def _attributes(method: str, url: str, host: str, port: int | None, scheme: str)
     return found
 
 
-def _call_outcome(
-    found: Attributes, cluster: str | None, request_id: str | None, status: int | None, error: BaseException | None
-) -> Attributes:
-    if cluster:
-        found["upstream_cluster.name"] = cluster
-    if request_id is not None:
-        found["guid:x-request-id"] = request_id
-    return _outcome(found, status, error)
+def kept(key: Hashable) -> Attributes | None:
+    """Return what was kept under a key."""
+    return _kept.get(key)
 
 
-def _try_outcome(found: Attributes, peer: str | None, status: int | None, error: BaseException | None) -> Attributes:
-    if peer:
-        found.update(peer_attributes(peer))
-    return _outcome(found, status, error)
-
-
-def _outcome(found: Attributes, status: int | None, error: BaseException | None) -> Attributes:
-    if status is not None:
-        found["http.response.status_code"] = status
-    if error is not None:
-        found["error.type"] = error_type(type(error))
-    elif status is not None and status >= FIRST_ERROR_STATUS:
-        found["error.type"] = str(status)
-    return found
-
-
-def _keep(key: Hashable, found: Attributes) -> Attributes:
+def keep(key: Hashable, found: Attributes) -> Attributes:
     """Keep what most calls will say again: of a long URL, or one that comes with its signature, few will."""
     url = str(found["url.full"])
     if len(url) <= KEPT_LENGTH and "REDACTED" not in url:

@@ -13,7 +13,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from ..runtime.afresh import after_fork
+from ..runtime.afresh import Anchor
 from .stats import Stats
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Metrics:
         self._requests: Requests | None = None
         self._stats: dict[str, Stats] = {}
         self._lock = Lock()
-        after_fork(self)
+        self._anchor = Anchor(self.start_afresh)
 
     def stats(self, kind: str, statistics: Sequence[Statistic]) -> Stats:
         """Return where all sources of a kind (`cluster`) are read, whose statistics these are."""

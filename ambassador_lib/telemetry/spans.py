@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, TraceFlags
+from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from .attributes import OTHER_NAME, SPAN_NAMES
+from .._native import mypyc_attr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.trace import SpanContext, SpanKind, Status, Tracer
+    from opentelemetry.trace import SpanKind, Tracer, TraceState
 
-    from .attributes import Attributes
+    from .facts import Facts
 
-FLAGS = tuple(TraceFlags(number) for number in range(4))
-NO_LINKS: tuple[Link, ...] = ()
-Facts = tuple[Any, ...]
-"""What a span is about, as `describe` takes it; its method is the first."""
+FLAGS: Final = tuple(TraceFlags(number) for number in range(256))
+NO_LINKS: Final[tuple[Link, ...]] = ()
 
 
+@mypyc_attr(acyclic=True)
 class Identity:
-    """A span that is not recorded: what its headers tell.
+    """What headers tell of a span; one that is no more than this is not recorded.
 
-    That of a logical request, `call.span`, has besides what the spans of its tries are made from. `above` is the
-    context around it. `spans` is `None` where the policy decided against tracing this request: identities travel on,
-    marked as not sampled, and nothing is recorded (semantics 11.2). `wire` is the policy's own format; `is_plain`:
-    tries are told their identity in the W3C's alone.
+    Its parts stand side by side: OpenTelemetry's `SpanContext` costs more to make, and to look into, than the rest of
+    a span, and most of them are never asked for.
     """
 
-    __slots__ = ("above", "is_plain", "spans", "told", "wire")
+    __slots__ = ("below", "flags", "is_remote", "is_valid", "span_id", "state", "trace_id")
 
-    above: Context
-    spans: Spans | None
-    wire: TextMapPropagator | None
-    is_plain: bool
+    def __init__(
+        self, trace_id: int, span_id: int, flags: int, state: TraceState, below: Callable[[], int] | None = None
+    ) -> None:
+        """`below` gives the ids of spans below it where none of them is recorded either."""
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.state = state
+        self.is_remote = False
+        self.is_valid = True
+        self.below = below
 
-    below: Callable[[], int] | None = None
-    """Gives the ids of spans below it where none of them is recorded either."""
-
-    def __init__(self, told: SpanContext) -> None:
-        self.told = told
+    @property
+    def told(self) -> SpanContext:
+        """OpenTelemetry's form of it."""
+        return SpanContext(self.trace_id, self.span_id, self.is_remote, FLAGS[self.flags], self.state)
 
     def placed(self, above: Context) -> Context:
         """Return the context `above` with this span as its current one."""
@@ -54,84 +57,117 @@ class Identity:
 class Around(Identity):
     """What is around a call: a span of the application's or of whoever called it, or none (not valid)."""
 
-    __slots__ = ()
+    __slots__ = ("_told",)
+
+    def __init__(self, told: SpanContext) -> None:
+        # A tuple, whose properties cost five times as much.
+        trace_id, span_id, self.is_remote, flags, state, self.is_valid = told
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.state = state
+        self.below = None
+        self._told = told
+
+    @property
+    def told(self) -> SpanContext:
+        return self._told
 
     def placed(self, above: Context) -> Context:
         return above
 
 
-class Unrecorded(Identity):
-    """An identity whose spans below it are not recorded either."""
-
-    __slots__ = ("below",)
-
-    def __init__(self, told: SpanContext, below: Callable[[], int]) -> None:
-        self.told = told
-        self.below = below
-
-
+@mypyc_attr(acyclic=True)
 class Recording(Identity):
-    """A span that has to be ended, once. `facts`: what is still to be told of it at its end, `None` if it was told."""
+    """A span that has to be ended, once. `facts`: what is told of it."""
 
     __slots__ = ("facts", "is_open")
 
-    facts: Facts | None
+    facts: Facts
     is_open: bool
 
-    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
-        """End the span: renamed unless `name` is empty; `status` `None` is unset, `now` in nanoseconds.
-
-        `attributes` are added to those that were told at its start; they may be shared, so they are never changed.
-        """
+    def end(self, now: int) -> None:
+        """End the span, whose facts say what became of it; `now` in nanoseconds."""
+        raise NotImplementedError
 
 
-class Spans(Protocol):
+class Spans:
     """A way to make spans."""
 
-    def start(
-        self, kind: SpanKind, above: Context, parent: Identity, describe: Callable[..., Attributes], facts: Facts
-    ) -> Identity:
-        """Start a span below `parent`, which stands in the context `above`; a `Recording` has to be ended.
-
-        `describe(*facts)` returns its attributes, a dictionary of its own, of which some never want to know.
-        """
+    def start(self, kind: SpanKind, above: Context, parent: Identity, facts: Facts) -> Identity:
+        """Start a span below `parent`, which stands in the context `above`; a `Recording` has to be ended."""
+        raise NotImplementedError
 
 
-class PublicSpans:
+class CallSpan:
+    """The span of a logical request, `call.span`, and what those of its tries are made from.
+
+    `above` is the context around it. `spans` is `None` where the policy decided against tracing this request:
+    identities travel on, marked as not sampled, and nothing is recorded (semantics 11.2). `wire` is the policy's own
+    format; `is_plain`: tries are told their identity in the W3C's alone.
+    """
+
+    __slots__ = ("above", "is_plain", "span", "spans", "wire")
+
+    def __init__(
+        self,
+        span: Identity,
+        above: Context,
+        spans: Spans | None,
+        wire: TextMapPropagator | None,
+        is_plain: bool,  # noqa: FBT001 - by place: a call pays for names
+    ) -> None:
+        self.span = span
+        self.above = above
+        self.spans = spans
+        self.wire = wire
+        self.is_plain = is_plain
+
+    @property
+    def told(self) -> SpanContext:
+        """OpenTelemetry's form of the span's identity."""
+        return self.span.told
+
+
+class PublicSpans(Spans):
     """Spans of any tracer, by OpenTelemetry's API alone. `now`: the time in nanoseconds."""
 
     def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
-        self._tracer = tracer
+        self.tracer = tracer
         self._now = now
 
-    def start(
-        self, kind: SpanKind, above: Context, parent: Identity, describe: Callable[..., Attributes], facts: Facts
-    ) -> Identity:
-        name = SPAN_NAMES.get(facts[0], OTHER_NAME)
-        started = self._now()
-        span = self._tracer.start_span(name, parent.placed(above), kind, describe(*facts), start_time=started)
-        return Identity(span.get_span_context()) if type(span) is trace.NonRecordingSpan else _Started(span)
+    def start(self, kind: SpanKind, above: Context, parent: Identity, facts: Facts) -> Identity:
+        placed, started = parent.placed(above), self._now()
+        span = self.tracer.start_span(facts.name, placed, kind, facts.at_start(), start_time=started)
+        return _Started(span, facts)
 
 
 class _Started(Recording):
     """A span of somebody else's, recorded or not as he likes."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("_span", "_told")
 
-    def __init__(self, span: trace.Span) -> None:
-        super().__init__(span.get_span_context())
-        self.facts = None
+    def __init__(self, span: trace.Span, facts: Facts) -> None:
+        self._told = told = span.get_span_context()
+        super().__init__(told.trace_id, told.span_id, told.trace_flags, told.trace_state)
+        self.is_remote = told.is_remote
+        self.is_valid = told.is_valid
+        self.facts = facts
         self.is_open = True
         self._span = span
+
+    @property
+    def told(self) -> SpanContext:
+        return self._told
 
     def placed(self, above: Context) -> Context:
         return trace.set_span_in_context(self._span, above)
 
-    def end(self, name: str, attributes: Attributes, status: Status | None, now: int) -> None:
-        span = self._span
-        if name:
-            span.update_name(name)
-        span.set_attributes(attributes)
-        if status is not None:
-            span.set_status(status)
+    def end(self, now: int) -> None:
+        span, facts = self._span, self.facts
+        if facts.operation:
+            span.update_name(facts.operation)
+        span.set_attributes(facts.at_end())
+        if facts.has_failed:
+            span.set_status(facts.verdict())
         span.end(now)

@@ -18,15 +18,14 @@ from ambassador_lib.telemetry.attributes import (
     SPAN_NAMES,
     Attributes,
     call_attributes,
-    call_end,
     error_description,
     error_type,
     peer_attributes,
     redacted,
     split_address,
     try_attributes,
-    try_end,
 )
+from ambassador_lib.telemetry.facts import CallFacts, TryFacts
 
 MakeCall = Callable[..., Call]
 
@@ -131,12 +130,14 @@ def test_a_description_is_the_spans_own() -> None:
             found["added"] = 1
 
 
-def test_what_spans_have_in_common_is_not_changed(make_call: MakeCall) -> None:
+def test_what_spans_have_in_common_is_not_changed() -> None:
     """Attributes that the next span of such a request will have as well are as unchangeable as the SDK's own."""
-    facts = ("GET", "http", "common", "/a", 1, "billing")
-    found = try_end(facts, "10.0.0.1:80", 200, None)
-    assert try_end(facts, "10.0.0.1:80", 200, None) is found
-    assert found == {**try_attributes(*facts), **peer_attributes("10.0.0.1:80"), "http.response.status_code": 200}
+    facts = TryFacts("GET", "http", "common", "/a", 1, "billing")
+    facts.peer = "10.0.0.1:80"
+    facts.ended(200, None)
+    found = facts.whole()
+    assert facts.whole() is found
+    assert found == {**facts.at_start(), **peer_attributes("10.0.0.1:80"), "http.response.status_code": 200}
     before = dict(found)
     changes: list[Callable[[], object]] = [
         lambda: found.update(added=1),
@@ -151,12 +152,14 @@ def test_what_spans_have_in_common_is_not_changed(make_call: MakeCall) -> None:
     assert [copy.deepcopy(found), pickle.loads(pickle.dumps(found))] == [before, before]
 
 
-def test_calls_differ_in_their_ids_alone(make_call: MakeCall) -> None:
+def test_calls_differ_in_their_ids_alone() -> None:
     """Each call tells its own request id, be all else as in the one before."""
     url = httpx.URL("http://alike/a")
-    calls = [make_call(str(url), x_request_id=name) for name in ("one", "two")]
-    calls.append(make_call(str(url)))
-    told = [call_end(call, ("GET", url), 200, None) for call in calls]
+    calls = [CallFacts("GET", url) for _ in range(3)]
+    calls[0].request_id, calls[1].request_id = b"one", b"two"
+    for call in calls:
+        call.ended(200, None)
+    told = [dict(call.whole()) for call in calls]
     assert [found.pop("guid:x-request-id") for found in told[:2]] == ["one", "two"]
     assert told[0] == told[1] == told[2] == {**call_attributes("GET", url), "http.response.status_code": 200}
 

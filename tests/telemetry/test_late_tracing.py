@@ -10,11 +10,9 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ambassador_lib.call import Call
+from ambassador_lib.call import Attempt, Call
 from ambassador_lib.runtime.clock import SystemClock
-from ambassador_lib.telemetry import late_tracing
-from ambassador_lib.telemetry.late_tracing import API, NAMES_A_PROVIDER, tracing
-from ambassador_lib.telemetry.tracing import Tracing
+from ambassador_lib.telemetry.tracing import API, NAMES_A_PROVIDER, Tracing
 
 LATER = """
 import sys
@@ -71,7 +69,7 @@ def test_a_client_made_before_opentelemetry_traces_as_soon_as_an_sdk_is_there(ki
 
 def late(monkeypatch: pytest.MonkeyPatch) -> Tracing:
     monkeypatch.delenv(NAMES_A_PROVIDER, raising=False)
-    return tracing(clock=SystemClock(), random=random.Random(1))
+    return Tracing(clock=SystemClock(), random=random.Random(1))
 
 
 def test_without_the_api_nothing_is_traced(monkeypatch: pytest.MonkeyPatch, make_call: object) -> None:
@@ -82,25 +80,30 @@ def test_without_the_api_nothing_is_traced(monkeypatch: pytest.MonkeyPatch, make
     made.start_call(call)
     assert not made.enabled
     assert call.span is None
-    assert made.start_try(call, None, []) is None  # type: ignore[arg-type]
+    assert made.start_try(call, Attempt(1), []) is None
     made.end_try(None, 200, None)
     made.end_call(call, 200, None)
-    assert type(made) is not Tracing
+    made.follow(call, call, sampled=False)
+    assert made.made() is None
 
 
-def test_it_becomes_a_real_one_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the API there, whoever holds it holds a `Tracing`, as does a thread that was just asking."""
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider())
+def test_with_the_api_there_spans_are_made(monkeypatch: pytest.MonkeyPatch, make_call: object) -> None:
+    """Whoever holds it from before goes on with it; what began before has no span."""
+    early: Call = make_call()  # type: ignore[operator]
     made = late(monkeypatch)
+    with monkeypatch.context() as without:
+        without.delitem(sys.modules, API)
+        made.start_call(early)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider())
+    call: Call = make_call()  # type: ignore[operator]
+    made.start_call(call)
     assert made.enabled
-    assert type(made) is Tracing
-    asks = late_tracing._LateTracing.enabled.fget
-    assert asks is not None
-    assert asks(made)  # type: ignore[arg-type]
-    assert type(made) is Tracing
+    assert early.span is None
+    assert call.span is not None
 
 
 def test_a_provider_that_the_environment_names_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `OTEL_PYTHON_TRACER_PROVIDER` the API itself sets a provider up, so it is imported at once."""
+    assert late(monkeypatch)._made is None
     monkeypatch.setenv(NAMES_A_PROVIDER, "default_tracer_provider")
-    assert type(tracing(clock=SystemClock(), random=random.Random(1))) is Tracing
+    assert Tracing(clock=SystemClock(), random=random.Random(1))._made is not None
