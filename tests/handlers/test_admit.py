@@ -9,6 +9,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.trace import NoOpTracerProvider
 
 from ambassador_lib.call import Call
 from ambassador_lib.errors import AmbassadorError, LocalReplyError
@@ -19,7 +20,7 @@ from ambassador_lib.policy.model.listener import InternalAddressConfig
 from ambassador_lib.telemetry.tracing import Tracing
 
 RANDOM: Any = SimpleNamespace(getrandbits=lambda _bits: 7, random=lambda: 0.5)
-OFF: Any = SimpleNamespace(enabled=False, start_call=lambda _call, **_: None)
+OFF = Tracing(tracer_provider=NoOpTracerProvider())
 
 NAMES = (
     "accept", "connection", "content-type", "expect", "host", "referer", "te", "upgrade", "via", "x-a",
@@ -47,8 +48,7 @@ def handler(**manager: Any) -> Admit:
         address=Address(socket_address=SocketAddress(address="0.0.0.0", port_value=80)),
         http_connection_manager=HttpConnectionManager(stat_prefix="l", **manager),
     )
-    tracing: Tracing = OFF
-    return Admit(listener, random=RANDOM, tracing=tracing)
+    return Admit(listener, random=RANDOM, tracing=OFF)
 
 
 def admitted(one: Admit, method: str, url: str, headers: list[tuple[str, str]]) -> Any:
