@@ -29,6 +29,12 @@ def amiss(tree: Path | None = None) -> str | None:
     return None if found is None else f"The compiled library is not measured: {found}; `make compiled` makes it."
 
 
+def described() -> str:
+    """Return what there is of it, where nothing is amiss."""
+    count = len(_extensions(folder()))
+    return f"mypyc, {count} module{'s' * (count != 1)}"
+
+
 def _amiss(tree: Path) -> str | None:
     made = tree / "build" / "compiled"
     if not made.is_dir():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import ambassador_lib
 
+from .. import compiled
 from .results import About
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def _installed() -> dict[str, str]:
             continue
     if ambassador_lib.__compiled__:
         found["ambassador_lib"] += " (compiled)"
+    if compiled.amiss() is None:
+        found["build/compiled"] = compiled.described()
     return found
 
 

@@ -13,6 +13,7 @@ from benchmarks import compiled
 from benchmarks.cli import main
 from benchmarks.contestants.ours import COMPILED
 from benchmarks.contestants.registry import everybody, find
+from benchmarks.figures.about import about_now
 from benchmarks.figures.results import from_json
 from benchmarks.load import driver
 from benchmarks.scale import measure
@@ -81,6 +82,14 @@ def test_what_is_not_of_these_sources_is_refused(tree: Path, change: Callable[[P
     assert told is not None
     assert why in told
     assert "make compiled" in told
+
+
+def test_what_is_measured_is_told_among_the_versions(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result says how much was compiled, where the compiled library could take part, and nothing where not."""
+    monkeypatch.setattr(compiled, "_repository", lambda: tree)
+    assert about_now().versions["build/compiled"] == "mypyc, 1 module"
+    nothing(tree)
+    assert "build/compiled" not in about_now().versions
 
 
 def test_who_runs_it_is_named_after_who_runs_the_other() -> None:
