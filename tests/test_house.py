@@ -199,3 +199,31 @@ def test_every_module_says_what_lives_there(module: pathlib.Path) -> None:
     """A module that holds anything begins with a docstring."""
     tree = ast.parse(module.read_text())
     assert not tree.body or ast.get_docstring(tree), f"{module} has no docstring"
+
+
+def _awaits(body: list[ast.stmt]) -> bool:
+    """Whether a function would suspend in `body`; the functions that are made there are others."""
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def test_compiled_coroutines_suspend_in_no_handler() -> None:
+    """mypyc leaves the exception that is being handled to whoever runs next, in whichever task."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    compiled = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]["include"]
+    assert compiled
+    wrong = []
+    for name in compiled:
+        for node in ast.walk(ast.parse((PACKAGE.parent / name.lstrip("/")).read_text())):
+            handlers = (
+                [*(handler.body for handler in node.handlers), node.finalbody] if isinstance(node, ast.Try) else []
+            )
+            if isinstance(node, ast.AsyncWith) or any(map(_awaits, handlers)):
+                wrong.append(f"{name}:{node.lineno}")
+    assert wrong == []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import httpx
@@ -184,17 +183,33 @@ class Http1Stream:
             await self._write(data)
         else:
             await self._write(writer.head)
-            async with aclosing(self._connection.network.chunks(self._exchange.stream)) as chunks:
-                self._pulling = True
-                async for chunk in chunks:
-                    self._pulling = False
-                    if self._answered:
-                        return
-                    await self._write(writer.piece(chunk))
-                    self._pulling = True
-                self._pulling = False
+            if not await self._pour(writer):
+                return
             await self._write(writer.end())
         self._sent = SENT_WHOLE
+
+    async def _pour(self, writer: RequestWriter) -> bool:
+        """Send what the application brings, and close its iterator; tell whether no answer has made that pointless."""
+        is_whole = False
+        chunks = self._connection.network.chunks(self._exchange.stream)
+        failure: list[BaseException] = []
+        self._pulling = True
+        try:
+            async for chunk in chunks:
+                self._pulling = False
+                if self._answered:
+                    break
+                await self._write(writer.piece(chunk))
+                self._pulling = True
+            else:
+                is_whole = True
+            self._pulling = False
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failure.append(error)
+        await chunks.aclose()
+        if failure:
+            raise failure.pop()
+        return is_whole
 
     async def _write(self, data: bytes) -> None:
         if not data:

@@ -88,13 +88,16 @@ class Retry:
             reason = self.why(rules, outcome) if rules.conditions and not call.attempt.interim else None
             if reason is None:
                 return _final(call, outcome)
+            failure: list[BaseException] = []
             try:
                 delay = self.consider(call, rules, outcome, reason)
-            except BaseException:  # a strategy of the application's raised
+            except BaseException as error:  # noqa: BLE001 - a strategy of the application's raised; so do we, below
+                failure.append(error)
+            if failure:
                 if call.end_retry is not None:  # taken for a try that will not be
                     call.end_retry()
                 await self._drop(outcome)
-                raise
+                raise failure.pop()
             if delay is None:
                 return _final(call, outcome)
             await self._wait_for_next_try(call, outcome, delay)
