@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .allowance import Allowance
+from .asyncio_protocols import BufferedTeller, PlainTeller
 from .asyncio_wire import BufferedWire, PlainWire
 from .dialling import bare, refused, unix_sockets
 from .readiness import WRITABLE, is_ready
@@ -50,12 +51,11 @@ class _Dial:
     ) -> AsyncioWire | TlsWire:
         """Connect, give the socket to the loop, and do TLS."""
         loop, destination = self._loop, self._destination
-        kind = BufferedWire if watches_sockets(loop) else PlainWire
         hand_over = loop.create_unix_connection if destination.is_pipe else loop.create_connection
         try:
             sock = await self._socket()
-            wire = kind(loop, sock, now, patience)
-            await hand_over(lambda: wire, sock=sock)
+            wire, teller = _told(loop, sock, now, patience)
+            await hand_over(lambda: teller, sock=sock)
         except OSError as error:
             raise refused(error) from error
         if material is None:
@@ -118,6 +118,17 @@ def _is_connected_at_once(sock: socket.socket, address: Any) -> bool:
     if code:
         raise OSError(code, os.strerror(code))
     return True
+
+
+def _told(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, now: Callable[[], float], patience: float
+) -> tuple[AsyncioWire, asyncio.BaseProtocol]:
+    """Return a wire, and what the loop is given to tell it."""
+    if watches_sockets(loop):
+        buffered = BufferedWire(loop, sock, now, patience)
+        return buffered, BufferedTeller(buffered)
+    plain = PlainWire(loop, sock, now, patience)
+    return plain, PlainTeller(plain)
 
 
 async def _discard(sock: socket.socket) -> None:

@@ -47,11 +47,10 @@ class TlsWire:
     keeps_deadlines = True
 
     __slots__ = (
-        "__weakref__",
         "_encrypted",
         "_is_over",
         "_is_read",
-        "_thread",
+        "_own_thread",
         "_to_decrypt",
         "_wire",
         "alpn",
@@ -62,7 +61,7 @@ class TlsWire:
         self._wire = wire
         self._to_decrypt = ssl.MemoryBIO()
         self._encrypted = ssl.MemoryBIO()
-        self._thread = threading.get_ident()
+        self._own_thread = threading.get_ident()
         self._is_over = False
         """Whether the peer has said goodbye."""
         self._is_read = False
@@ -76,9 +75,7 @@ class TlsWire:
             try:
                 self.object.do_handshake()
             except ssl.SSLWantReadError:
-                self._flush()
-                with allowance.waiting(self._wire.has_input):
-                    await self._fetch(Deadline())
+                pass
             except ssl.SSLError:
                 self._flush()  # it tells the peer why
                 raise
@@ -86,6 +83,9 @@ class TlsWire:
                 self._flush()
                 self.alpn = self.object.selected_alpn_protocol()
                 return
+            self._flush()
+            with allowance.waiting(self._wire.has_input):
+                await self._fetch(Deadline())
 
     async def read(self, deadline: Deadline) -> bytes:
         """Return what has come. An end without a farewell is an end: HTTP has its own framing."""
@@ -124,17 +124,19 @@ class TlsWire:
             try:
                 sent = self.object.write(rest[:PIECE])
             except ssl.SSLWantReadError:
-                self._flush()
-                await self._fetch(deadline)  # it renegotiates
+                sent = 0
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
-            else:
-                is_first, rest = len(rest) == len(data), rest[sent:]
-                try:
-                    await self._wire.write(self._encrypted.read(), deadline)
-                except PeerReset as error:
-                    error.sent = error.sent or not is_first
-                    raise
+            if not sent:
+                self._flush()
+                await self._fetch(deadline)  # it renegotiates
+                continue
+            is_first, rest = len(rest) == len(data), rest[sent:]
+            try:
+                await self._wire.write(self._encrypted.read(), deadline)
+            except PeerReset as error:
+                error.sent = error.sent or not is_first
+                raise
 
     def put(self, data: bytes, deadline: Deadline) -> Coroutine[Any, Any, None] | None:
         """Send all, or return how to send it."""
@@ -186,7 +188,7 @@ class TlsWire:
 
     def tls_session(self) -> ssl.SSLSession | None:
         """Return the session that the next connection may resume; OpenSSL lets one thread at a time ask."""
-        return self.object.session if threading.get_ident() == self._thread else None
+        return self.object.session if threading.get_ident() == self._own_thread else None
 
     def has_input(self) -> bool:
         """Whether there is anything to decrypt, or the loop or the system tells of more."""

@@ -1,4 +1,4 @@
-"""One connection on asyncio or uvloop: the wire, and the protocol that the loop tells what happens, in one object.
+"""One connection on asyncio or uvloop: the wire, which the loop tells what happens (by `asyncio_protocols`).
 
 What comes is copied out of the loop's one receive buffer at once, and kept until somebody reads it.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from ..call import Deadline
 from .asyncio_listening import Listening
 from .blocking_wire import socket_info
-from .readiness import READABLE, has_hung_up, waiting_for
+from .readiness import READABLE, Watch, has_hung_up
 from .waiting import Waiting
 from .wire import OVERHEARD, PeerReset
 
@@ -34,14 +34,14 @@ _buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = wea
 _inherited: list[AsyncioWire] = []
 
 
-class AsyncioWire(asyncio.BaseProtocol):
+class AsyncioWire:
     """A connected socket."""
 
     keeps_deadlines = True
 
     __slots__ = (
-        "__weakref__", "_chunks", "_failure", "_incoming", "_is_choked", "_is_direct", "_is_dropped", "_is_over",
-        "_is_paused", "_is_readable", "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
+        "_chunks", "_failure", "_incoming", "_input", "_is_choked", "_is_direct", "_is_dropped", "_is_over",
+        "_is_paused", "_on_news", "_room", "_size", "_sock", "_transport", "alpn",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +49,7 @@ class AsyncioWire(asyncio.BaseProtocol):
     ) -> None:
         self.alpn: str | None = None
         self._sock = sock
-        self._is_readable = waiting_for(sock, READABLE)
+        self._input = Watch(sock, READABLE)
         self._transport: Any = None
         self._incoming = Waiting(loop, now, patience)
         self._room = Waiting(loop, now, patience)
@@ -77,7 +77,6 @@ class AsyncioWire(asyncio.BaseProtocol):
         self._transport = transport
         # The writer waits until the system has taken all: nothing of an exchange lies about when its deadline strikes.
         transport.set_write_buffer_limits(high=0)
-        self._is_direct = isinstance(self, asyncio.BufferedProtocol)
 
     def received(self, data: bytes) -> None:
         """Keep what has come."""
@@ -242,10 +241,11 @@ class AsyncioWire(asyncio.BaseProtocol):
 
     def tls_session(self) -> ssl.SSLSession | None:
         """There is none."""
+        return None
 
     def has_input(self) -> bool:
         """Whether the loop has told of anything, or the system does."""
-        return bool(self._chunks) or self._is_over or bool(self._is_readable(0.0))
+        return bool(self._chunks) or self._is_over or self._input.until(0.0)
 
     def has_hung_up(self) -> bool:
         """Whether the loop has told of the peer's end, or the system does."""
@@ -256,7 +256,7 @@ class AsyncioWire(asyncio.BaseProtocol):
         return socket_info(self._sock, info)
 
 
-class BufferedWire(AsyncioWire, asyncio.BufferedProtocol):
+class BufferedWire(AsyncioWire):
     """For selector loops and uvloop, which receive and tell of it in one go."""
 
     __slots__ = ("_buffer",)
@@ -270,6 +270,11 @@ class BufferedWire(AsyncioWire, asyncio.BufferedProtocol):
             buffer = _buffers[loop] = memoryview(bytearray(BUFFER))
         self._buffer = buffer
 
+    def connection_made(self, transport: Any) -> None:
+        """The loop only watches the socket."""
+        super().connection_made(transport)
+        self._is_direct = True
+
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Lend the loop's buffer until `buffer_updated`."""
         return self._buffer
@@ -279,14 +284,10 @@ class BufferedWire(AsyncioWire, asyncio.BufferedProtocol):
         self.received(self._buffer[:nbytes].tobytes())
 
 
-class PlainWire(AsyncioWire, asyncio.Protocol):
+class PlainWire(AsyncioWire):
     """For the proactor of Windows, where receiving goes on while other connections are told of theirs."""
 
     __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        """Keep what has come, which before Python 3.12 is a piece of the transport's own bytearray."""
-        self.received(bytes(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close the socket: the proactor's transport shuts open ones down first, and fails where the peer did so."""

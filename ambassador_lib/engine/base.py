@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._native import mypyc_attr
 from ..call import Deadline, Header
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def is_pipe(address: str) -> bool:
     return "/" in address or address.startswith("@")
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Exchange:
     """One try as the engine sees it.
 
@@ -129,8 +131,6 @@ class Exchange:
     dropped_from: int = 1000
     """The least status of an answer that may be thrown away, another one being taken in its place: its body stays on
     its connection until it is read or dropped, since what is dropped with a body ends its connection (Envoy's rule)."""
-    on_interim: Callable[[], None] | None = None
-    """Called when a 1xx comes before the response."""
     _aborted = False
     _on_abort: Callable[[], None] | None = None
 
@@ -156,9 +156,16 @@ class Exchange:
         self.stream = stream
         self.destination = destination
         self.deadline = deadline
-        self.on_connected = on_connected
+        self._on_connected = on_connected
         self.url = url
         self.extensions = extensions
+
+    def on_connected(self) -> None:
+        """A connection is in hand, and nothing has been sent on it; whatever this raises ends the exchange."""
+        self._on_connected()
+
+    def on_interim(self) -> None:
+        """A 1xx has come before the response."""
 
     @property
     def can_abort(self) -> bool:

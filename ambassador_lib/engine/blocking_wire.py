@@ -12,7 +12,7 @@ from typing import Any
 
 from ..call import Deadline
 from ..errors import DeadlineExpired
-from .readiness import READABLE, WRITABLE, has_hung_up, is_ready, waiting_for
+from .readiness import READABLE, WRITABLE, Watch, has_hung_up, is_ready
 from .wire import OVERHEARD, READ_SIZE, PeerReset
 
 
@@ -34,7 +34,7 @@ class BlockingWire:
     def __init__(self, sock: socket.socket, now: Callable[[], float], patience: float) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._is_readable = waiting_for(sock, READABLE)
+        self._input = Watch(sock, READABLE)
         self._now = now
         self._patience = patience
         self._hear: Callable[[bytes], bool] | None = None
@@ -51,7 +51,7 @@ class BlockingWire:
             left = at - self._now()
             if left > self._patience:  # noqa: PLR1730 - `min` costs three times as much
                 left = self._patience
-            if self._is_readable(left):
+            if self._input.until(left):
                 try:
                     return self._sock.recv(READ_SIZE)
                 except BlockingIOError:
@@ -135,7 +135,7 @@ class BlockingWire:
 
     async def close(self) -> None:
         """Close the socket."""
-        self._is_readable = _at_once  # the descriptor may be another's by the time that somebody reads
+        self._input.end()
         self._sock.close()
 
     def tls_session(self) -> ssl.SSLSession | None:
@@ -148,12 +148,12 @@ class BlockingWire:
 
     def forget(self) -> None:
         """Close the child's copy of the descriptor, and nothing else."""
-        self._is_readable = _at_once
+        self._input.end()
         os.close(self._sock.detach())
 
     def has_input(self) -> bool:
         """Poll for anything at all; an idle connection's, which nobody waits for."""
-        return bool(self._is_readable(0.0))
+        return self._input.until(0.0)
 
     def has_hung_up(self) -> bool:
         """Poll for the peer's end behind what is still to be read."""
@@ -212,10 +212,6 @@ class BlockingTlsWire(BlockingWire):
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do."""
         return self._sock if info == "ssl_object" else super().get_extra_info(info)
-
-
-def _at_once(_seconds: float) -> bool:
-    return True
 
 
 def socket_info(sock: socket.socket, info: str) -> Any:

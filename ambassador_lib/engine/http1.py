@@ -293,8 +293,7 @@ class Http1Stream:
         return make_response(head.status, head.lines.copy(), stream, extensions)
 
     def _tell_interim(self, *, is_last: bool) -> None:
-        if self._exchange.on_interim is not None:
-            self._exchange.on_interim()
+        self._exchange.on_interim()
         # A peer that sends one after the other leaves nobody else a moment to look.
         if not is_last and self._connection.network.has_passed(self._exchange.deadline):
             raise DeadlineExpired

@@ -148,8 +148,7 @@ class Http2Stream:
         if isinstance(event, h2.events.ResponseReceived):
             self._head = list(event.headers or ())
         elif isinstance(event, h2.events.InformationalResponseReceived):  # swallowed
-            if self._exchange.on_interim is not None:
-                self._exchange.on_interim()
+            self._exchange.on_interim()
         elif isinstance(event, h2.events.DataReceived):
             self._chunks.append((event.data or b"", event.flow_controlled_length or 0))
         elif isinstance(event, h2.events.TrailersReceived):

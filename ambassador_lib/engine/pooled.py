@@ -8,18 +8,18 @@ when a kept one turns out to be closed.
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Coroutine
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .._httpx import content_of
+from .._httpx.parts import content_of
+from .._native import mypyc_attr
 from ..errors import UpstreamConnectError, UpstreamResetError, again, connection_termination
 from .base import Exchange
 from .blocking import BlockingNetwork
+from .forked import Inheritance
 from .http1 import Http1Connection
 from .pool import Key, Pool, Pooled
 from .wire import PATIENCE, Connection, Network, Stream
@@ -32,6 +32,7 @@ SWEEP_INTERVAL = 5.0
 """Seconds between two looks at kept connections nobody asks for."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PooledEngine:
     """Blocking; used by many threads at once."""
 
@@ -44,7 +45,7 @@ class PooledEngine:
         self._network: Network = network or BlockingNetwork(clock.monotonic, patience)
         self._pool = Pool(clock.monotonic)
         self._next_sweep = 0.0
-        _engines.add(self)
+        self._inheritance = Inheritance(self._pool)
 
     @staticmethod
     def prepare(protocol: str) -> None:
@@ -63,16 +64,20 @@ class PooledEngine:
             pooled, stream = await self._acquire(key, exchange, taken)
         else:
             pooled, stream, _ = taken
+        failure: list[BaseException] | None = None
         try:
             exchange.on_connected()
             response = stream.begin()
             if response is None:
                 work = stream.answer()
                 response = await (work if stream.keeps_deadline else self._network.within(exchange.deadline, work))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised below
             _tell_phase(error, pooled, stream)
-            await self._released(pooled, stream)
-            raise
+            response, failure = None, [error]
+        if response is None:
+            await self.released(pooled, stream)
+            assert failure is not None, "or there would be a response"
+            raise failure.pop()
         if content_of(response.stream) is None:
             response.stream = self._body(exchange, pooled, stream)
             return response
@@ -82,20 +87,8 @@ class PooledEngine:
         return response
 
     def _body(self, exchange: Exchange, pooled: Pooled, stream: Stream) -> BodyStream:
-        keeps_deadlines = pooled.connection.wire.keeps_deadlines
-
-        async def read() -> bytes:
-            try:
-                work = stream.read()
-                return await (work if keeps_deadlines else self._network.within(exchange.deadline, work))
-            except UpstreamResetError as error:
-                _tell_phase(error, pooled, stream)
-                raise
-
-        async def close() -> None:
-            await self._released(pooled, stream)
-
-        body: Any = self._network.body(read, close)
+        reading = _Reading(self, self._network, exchange, pooled, stream)
+        body: Any = self._network.body(reading.read, reading.close)
         body.drop = stream.drop
         body.keeps_deadlines = True
         return body  # type: ignore[no-any-return]
@@ -129,7 +122,7 @@ class PooledEngine:
                 if not (was_idle and pooled.is_overdue(self._now())):
                     return pooled, stream
                 self._pool.remove(pooled)
-                await self._released(pooled, stream)
+                await self.released(pooled, stream)
             elif exchange.destination.protocol == "http2":
                 await self._dial_shared(key, exchange)
             else:
@@ -183,18 +176,23 @@ class PooledEngine:
             return self._say(farewell, pooled)
         return self._shut(pooled) if self._pool.settle(pooled) else None
 
-    async def _released(self, pooled: Pooled, stream: Stream) -> None:
+    async def released(self, pooled: Pooled, stream: Stream) -> None:
+        """End an exchange."""
         rest = self._release(pooled, stream)
         if rest is not None:
             await rest
 
     async def _say(self, farewell: Coroutine[Any, Any, None], pooled: Pooled) -> None:
+        failure: list[BaseException] = []
         try:
             with self._network.shielded():
                 await farewell
-        finally:
-            if self._pool.settle(pooled):
-                await self._shut(pooled)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failure.append(error)
+        if self._pool.settle(pooled):
+            await self._shut(pooled)
+        if failure:
+            raise failure.pop()
 
     async def _shut(self, pooled: Pooled) -> None:
         with self._network.shielded():
@@ -218,23 +216,19 @@ class PooledEngine:
 
     async def _discard_all(self, doomed: list[Pooled]) -> None:
         """Discard connections that nobody else knows of any more, and so also where the caller is cancelled."""
-
-        async def discard() -> None:
-            for pooled in doomed:
-                await self._discard(pooled)
-
         if doomed:
-            await self._network.protected(discard())
+            await self._network.protected(self._discard_each(doomed))
+
+    async def _discard_each(self, doomed: list[Pooled]) -> None:
+        for pooled in doomed:
+            await self._discard(pooled)
 
     def _is_overdue(self, pooled: Pooled, now: float) -> bool:
         return self._network.is_gone(pooled.key[0]) or pooled.is_overdue(now)
 
     def forget_inherited(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to the peers."""
-        self._next_sweep = 0.0
-        for pooled in self._pool.forget():
-            pooled.uncount()
-            pooled.connection.wire.forget()
+        self._inheritance.forget()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._pool!r}>"
@@ -251,19 +245,34 @@ class AsyncPooledEngine(PooledEngine):
         super().__init__(clock, network=network)
 
 
+class _Reading:
+    """How a response's body is read, and how its exchange ends."""
+
+    def __init__(
+        self, engine: PooledEngine, network: Network, exchange: Exchange, pooled: Pooled, stream: Stream
+    ) -> None:
+        self._engine = engine
+        self._network = network
+        self._exchange = exchange
+        self._pooled = pooled
+        self._stream = stream
+        self._keeps_deadlines = pooled.connection.wire.keeps_deadlines
+
+    async def read(self) -> bytes:
+        """Return more of the body, `b""` at its end."""
+        work = self._stream.read()
+        try:
+            return await (work if self._keeps_deadlines else self._network.within(self._exchange.deadline, work))
+        except UpstreamResetError as error:
+            _tell_phase(error, self._pooled, self._stream)
+            raise
+
+    async def close(self) -> None:
+        """End the exchange."""
+        await self._engine.released(self._pooled, self._stream)
+
+
 def _tell_phase(error: BaseException, pooled: Pooled, stream: Stream) -> None:
     if isinstance(error, UpstreamResetError):
         error.phase = stream.phase
         error.reused = pooled.requests > 1
-
-
-_engines: weakref.WeakSet[PooledEngine] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for engine in list(_engines):
-        engine.forget_inherited()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
-from functools import partial
 from math import ceil
 from typing import Any
 
@@ -15,24 +14,37 @@ HUNG_UP = getattr(select, "POLLRDHUP", 0)
 """Tells of a peer's FIN behind unread bytes; Linux only, elsewhere nothing does."""
 
 
-def waiting_for(sock: socket.socket, events: int) -> Callable[[float], object]:
-    """Return what waits, for so many seconds at most, until any of `events` has come.
+class Watch:
+    """Whether any of `events` has come: `is_ready` for who asks again and again.
 
-    As `is_ready`, for who asks again and again: cheaper for one thread at a time, and no dearer for those beside it.
+    Cheaper for one thread at a time, and no dearer for those beside it.
     """
-    if not hasattr(select, "poll"):
-        return partial(is_ready, sock, events)
-    poll = select.poll()
-    poll.register(sock.fileno(), events)
-    wait = poll.poll
 
-    def until(seconds: float) -> object:
+    def __init__(self, sock: socket.socket, events: int) -> None:
+        self._sock = sock
+        self._events = events
+        self._poll: Callable[[int], object] | None = None
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(sock.fileno(), events)
+            self._poll = poll.poll
+        self._is_over = False
+
+    def until(self, seconds: float) -> bool:
+        """Wait for so many seconds at most; tell whether anything has come."""
+        if self._is_over:
+            return True
+        poll = self._poll
+        if poll is None:
+            return is_ready(self._sock, self._events, seconds)
         try:
-            return wait(ceil(seconds * 1000) if seconds > 0 else 0)  # none at all would be for ever
+            return bool(poll(ceil(seconds * 1000) if seconds > 0 else 0))  # none at all would be for ever
         except RuntimeError:  # another thread waits by it: one looks at a connection of HTTP/2 where the other reads
-            return is_ready(sock, events, max(0.0, seconds))
+            return is_ready(self._sock, self._events, max(0.0, seconds))
 
-    return until
+    def end(self) -> None:
+        """The socket is about to be closed: whoever uses it finds out, and its descriptor may be another's then."""
+        self._is_over = True
 
 
 def is_ready(sock: socket.socket, events: int, seconds: float = 0.0) -> bool:

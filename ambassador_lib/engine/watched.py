@@ -22,11 +22,32 @@ if TYPE_CHECKING:
 class _Carried(Exchange):
     """A try on its way on, as those who watched it have left it."""
 
-    above: Exchange
+    def __init__(self, above: Exchange, request: Any, deadline: Deadline) -> None:
+        """`request` has what has become of the headers: an instrumentation adds its own."""
+        super().__init__(
+            above.method,
+            above.scheme,
+            above.authority,
+            above.target,
+            [(name.lower(), value) for name, value in request.headers if name.lower() != b"host"],
+            request.stream,
+            above.destination,
+            deadline,
+            _nothing,  # it was told when those who watch were
+            above.url,
+            above.extensions,
+        )
+        self.is_retried = above.is_retried
+        self.dropped_from = above.dropped_from
+        self._above = above
 
     def abortable(self, on_abort: Callable[[], None]) -> None:
         """Whoever breaks a try off knows the one above."""
-        self.above.abortable(on_abort)
+        self._above.abortable(on_abort)
+
+    def on_interim(self) -> None:
+        """Tell the one above."""
+        self._above.on_interim()
 
 
 class _Watched:
@@ -56,18 +77,6 @@ class _Watched:
         seen.extensions = {**exchange.extensions, CARRY: carry}
         return seen
 
-    @staticmethod
-    def _carried(exchange: Exchange, request: Any, deadline: Deadline) -> _Carried:
-        """Return the try with what has become of its headers: an instrumentation adds its own."""
-        carried = _Carried.__new__(_Carried)
-        vars(carried).update(vars(exchange))
-        carried.above = exchange
-        carried.headers = [(name.lower(), value) for name, value in request.headers if name.lower() != b"host"]
-        carried.stream = request.stream
-        carried.deadline = deadline
-        carried.on_connected = _nothing  # told when those who watch were
-        return carried
-
 
 class WatchedEngine(_Watched):
     """For blocking transports."""
@@ -81,7 +90,7 @@ class WatchedEngine(_Watched):
         """Return the response's head, as those who watch have let it through."""
 
         def carry(request: Any) -> Any:
-            return _as_httpcores(step(self._own.send(self._carried(exchange, request, exchange.deadline))))
+            return _as_httpcores(step(self._own.send(_Carried(exchange, request, exchange.deadline))))
 
         return await self._above.send(self._seen(exchange, carry))
 
@@ -100,7 +109,7 @@ class AsyncWatchedEngine(_Watched):
         """Return the response's head, as those who watch have let it through."""
 
         async def carry(request: Any) -> Any:
-            return _as_httpcores(await self._own.send(self._carried(exchange, request, Deadline())))
+            return _as_httpcores(await self._own.send(_Carried(exchange, request, Deadline())))
 
         return await self._above.send(self._seen(exchange, carry))
 

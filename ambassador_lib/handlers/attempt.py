@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Never
 import httpx
 
 from .._httpx import has_any
-from .._native import mypyc_attr
 from ..algorithms import grpc_timeout
 from ..algorithms.grpc_status import is_grpc
 from ..algorithms.natural import natural
@@ -216,7 +215,6 @@ class SendAttempt:
         return text
 
 
-@mypyc_attr(native_class=False)
 class _Exchange(Exchange):
     """A try as the engine sees it, taken from its call: to hand all of it to a constructor would cost twice as much."""
 

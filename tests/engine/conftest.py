@@ -22,6 +22,7 @@ from ambassador_lib.runtime.blocking import BlockingRuntime
 from ambassador_lib.runtime.clock import SystemClock
 from ambassador_lib.runtime.loop import LoopRuntime
 
+from .exchanges import exchange_of
 from .proactor import ProactorLoop
 from .servers import Server
 
@@ -84,19 +85,7 @@ class Mode:
         ):  # fmt: skip
             if name in changes:
                 destination[name] = changes.pop(name)
-        parts: dict[str, Any] = {
-            "method": "GET",
-            "scheme": "http",
-            "authority": "app.test",
-            "target": "/x?y=1",
-            "headers": [],
-            "stream": httpx.ByteStream(b""),
-            "deadline": Deadline(),
-            "on_connected": lambda: None,
-            "url": httpx.URL("http://app.test/x?y=1"),
-            "extensions": {},
-        }
-        return Exchange(**{**parts, **changes}, destination=Destination(**destination))
+        return exchange_of(Destination(**destination), **changes)
 
     async def send(self, engine: Any, exchange: Exchange) -> httpx.Response:
         """Send under the exchange's deadline, as the stack does."""

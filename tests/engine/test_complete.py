@@ -16,6 +16,7 @@ from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pool import Pool, Pooled
 
 from .conftest import Mode
+from .exchanges import exchange_of
 from .replay import BlockingReplay, ReplayWire
 from .servers import OK, answering, read_request, serving, until_closed
 
@@ -250,7 +251,7 @@ def test_a_checkout_costs_the_same_however_many_are_idle(idle: int, monkeypatch:
     monkeypatch.setattr(pools.Destination, "__hash__", counted)
     pool = Pool(lambda: 0.0)
     key = (None, Destination("c", "127.0.0.1", 80))
-    exchange: Any = None
+    exchange = exchange_of()
     all_of_them: list[Any] = []
     for _ in range(idle):
         pooled = Compared(Connection(), key, lambda: 0.0)  # type: ignore[arg-type]
@@ -290,7 +291,7 @@ def test_a_sweep_forgets_no_destination_that_is_in_use() -> None:
 
     pool = Pool(lambda: 0.0)
     key = (None, Destination("c", "127.0.0.1", 80))
-    exchange: Any = None
+    exchange = exchange_of()
     pooled = Pooled(Connection(), key, lambda: 0.0)  # type: ignore[arg-type]
     assert pool.add(pooled)
     pool.open(pooled, exchange)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from ambassador_lib.engine.http1 import Http1Connection
 from ambassador_lib.engine.pooled import AsyncPooledEngine
 
 from .conftest import Mode
+from .exchanges import exchange_of
 from .servers import OK, answering, once, read_request, serving, until_closed
 
 
@@ -90,6 +92,32 @@ def test_a_cancelled_connect_is_not_counted(backend: str) -> None:
     assert mode.gauge.opens == mode.gauge.closes
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_a_broken_off_exchange_leaves_its_exception_to_nobody_else(backend: str) -> None:
+    """While it closes its connection others run, and for them nothing is being handled."""
+    mode = Mode(backend)
+    seen: list[BaseException | None] = []
+    with serving(until_closed) as server:
+
+        async def main(engine: Any) -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(engine.send, mode.exchange(server))
+                with anyio.fail_after(20):
+                    while not server.connections:
+                        await anyio.lowlevel.checkpoint()
+                for _ in range(5):
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    for _ in range(10):
+                        seen.append(sys.exc_info()[1])
+                        await anyio.lowlevel.checkpoint()
+            assert not engine._pool.connections
+
+        mode.run(main)
+    assert seen == [None] * 10
+
+
 def test_a_connection_is_counted_off_once(mode: Mode) -> None:
     """One that was given up with its engine is not counted off again when its exchange ends."""
     with serving(once(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart", until_closed)) as server:
@@ -149,16 +177,15 @@ def test_breaking_off_and_the_end_do_not_overlap() -> None:
     wire: Any = SimpleNamespace(keeps_deadlines=True, abort=lambda: told.append("broken off"))
     connection = Http1Connection(wire, SimpleNamespace())  # type: ignore[arg-type]  # neither is used
     connection.guard = Guard()  # type: ignore[assignment]
-    broken, over = (SimpleNamespace(stream=b"", abortable=lambda _: None) for _ in range(2))
 
-    stream = connection.open(broken)  # type: ignore[arg-type]
+    stream = connection.open(exchange_of())
     stream.abort()
     assert told == ["guarded", "broken off", "free"]
     stream.end()
     assert told[3:] == ["guarded", "free"]
     assert not connection.is_usable()
 
-    stream = connection.open(over)  # type: ignore[arg-type]
+    stream = connection.open(exchange_of())
     stream.end()
     del told[:]
     stream.abort()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import httpx
 import pytest
 from hypothesis import given
@@ -12,7 +9,10 @@ from hypothesis import strategies as st
 
 from ambassador_lib.call import Header
 from ambassador_lib.engine import http1_request
+from ambassador_lib.engine.base import Destination
 from ambassador_lib.engine.http1_request import KEPT_LINES, KEPT_VALUES, LONGEST_KEPT, RequestWriter, _start
+
+from .exchanges import exchange_of
 
 
 @pytest.fixture
@@ -24,10 +24,8 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(*headers: Header, body: bytes | None = b"", proper_case: bool = False) -> bytes:
     """Return a head's lines behind the host's, without the blank one."""
-    destination = SimpleNamespace(proper_case=proper_case)
-    exchange: Any = SimpleNamespace(
-        method="GET", target="/x?y=1", authority="app.test", headers=list(headers), destination=destination
-    )
+    destination = Destination("c", "127.0.0.1", 80, proper_case=proper_case)
+    exchange = exchange_of(destination, headers=list(headers))
     start, _, lines = RequestWriter(exchange, body).head.partition(b": app.test\r\n")
     assert start == b"GET /x?y=1 HTTP/1.1\r\n" + (b"Host" if proper_case else b"host")
     assert lines.endswith(b"\r\n")
@@ -95,8 +93,7 @@ def test_long_targets_are_not_kept() -> None:
     _start.cache_clear()
     for length, kept in ((LONGEST_KEPT, 0), (LONGEST_KEPT - 1, 1)):
         target = "/".ljust(length, "a")
-        destination = SimpleNamespace(proper_case=False)
-        exchange: Any = SimpleNamespace(method="GET", target=target, authority="a", headers=[], destination=destination)
+        exchange = exchange_of(target=target, authority="a")
         assert RequestWriter(exchange, b"").head.startswith(b"GET " + target.encode() + b" HTTP/1.1\r\n")
         assert _start.cache_info().currsize == kept
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ambassador_lib.engine import readiness
-from ambassador_lib.engine.readiness import READABLE, WRITABLE, has_hung_up, has_input, is_ready, waiting_for
+from ambassador_lib.engine.readiness import READABLE, WRITABLE, Watch, has_hung_up, has_input, is_ready
 
 
 @pytest.fixture(params=["poll", "poll of its own", "select"])
@@ -39,14 +39,14 @@ def test_what_can_be_read_and_written(system: str) -> None:
     """And what cannot, yet: that is waited for, and no longer than told, however little is left."""
     with connected() as (ours, theirs):
         assert is_ready(ours, WRITABLE)
-        for wait in (waiting_for(ours, READABLE), lambda seconds: is_ready(ours, READABLE, seconds)):
+        for wait in (Watch(ours, READABLE).until, lambda seconds: is_ready(ours, READABLE, seconds)):
             assert not wait(0.0)
             assert not wait(0.01)
-        assert not waiting_for(ours, READABLE)(-1.0)
+        assert not Watch(ours, READABLE).until(-1.0)
         assert not has_input(ours)
         theirs.send(b"x")
-        assert waiting_for(ours, READABLE)(5.0)
-        assert waiting_for(ours, READABLE)(-1.0)
+        assert Watch(ours, READABLE).until(5.0)
+        assert Watch(ours, READABLE).until(-1.0)
         assert has_input(ours)
 
 
@@ -78,7 +78,7 @@ def test_a_reset_is_an_end(system: str) -> None:
 def test_a_closed_socket_is_ready(system: str) -> None:
     """Whoever uses it finds out; nobody waits for it."""
     with connected() as (ours, _):
-        wait = waiting_for(ours, READABLE)
+        wait = Watch(ours, READABLE).until
         ours.close()
         assert wait(5.0)
         assert is_ready(ours, READABLE, 5.0)
@@ -98,7 +98,7 @@ def test_one_thread_looks_where_another_waits() -> None:
     """A shared connection of HTTP/2 is asked whether it is alive while another call's thread waits for its bytes."""
     ours, theirs = socket.socketpair()
     with ours, theirs, ThreadPoolExecutor(1) as threads:
-        wait = waiting_for(ours, READABLE)
+        wait = Watch(ours, READABLE).until
         waiting = threads.submit(wait, 20.0)
         try:
             looks = [wait(0.0) for _ in range(1000)]  # each lets the other thread run

@@ -13,7 +13,6 @@ import pytest
 import trustme
 
 from ambassador_lib.engine.asyncio_tls import PIECE
-from ambassador_lib.engine.asyncio_wire import AsyncioWire
 from ambassador_lib.engine.wire import PeerReset
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
 
@@ -189,27 +188,31 @@ def test_a_peer_that_renegotiates_while_something_is_sent(who: str, authority: t
 
 @pytest.mark.parametrize("piece", [1, 2])
 def test_a_write_that_fails_knows_whether_any_of_it_has_left(
-    authority: trustme.CA, authority_file: Any, piece: int, monkeypatch: pytest.MonkeyPatch
+    authority: trustme.CA, authority_file: Any, piece: int
 ) -> None:
     """The piece that fails may be known not to have been sent: those before it were."""
     wires = Wires("asyncio")
     context = server_context(authority.issue_cert("upstream.test"))
 
-    async def failing(*_: Any) -> None:
-        nonlocal piece
-        piece -= 1
-        if not piece:
-            raise PeerReset("gone", sent=False)
+    class Failing:
+        """A socket that takes all, and nothing from some piece on."""
+
+        def send(self, data: Any) -> int:
+            nonlocal piece
+            piece -= 1
+            if not piece:
+                raise OSError("gone")
+            return len(data)
 
     with serving(until_closed, context) as server:
 
         async def main() -> None:
             wire = await wires.dial(server, tls=settings(authority_file), sni="upstream.test")
             is_first = piece == 1
-            with monkeypatch.context() as patch:
-                patch.setattr(AsyncioWire, "write", failing)
-                with pytest.raises(PeerReset) as failure:
-                    await wire.write(bytes(3 * PIECE), wires.in_(5))
+            sock, wire._wire._sock = wire._wire._sock, Failing()
+            with pytest.raises(PeerReset) as failure:
+                await wire.write(bytes(3 * PIECE), wires.in_(5))
+            wire._wire._sock = sock
             assert failure.value.sent is not is_first
             await wire.close()
 
