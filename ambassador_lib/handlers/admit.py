@@ -89,6 +89,7 @@ class Admit:
     ) -> None:
         manager = listener.http_connection_manager
         self._manager = manager
+        self._tracing_policy = manager.tracing
         self._port = listener.address.socket_address.port_value if listener.address.socket_address else 0
         self._gate = AddressGate(manager)
         self._random = random
@@ -153,8 +154,8 @@ class Admit:
             call.headers.append((b"x-request-id", request_id.make(self._random)))
         if self._does_more:
             self._do_more(call)
-        if self._manager.tracing is not None:
-            self._trace(call, self._manager.tracing, may_tell=known.tells_of_trace)
+        if self._tracing_policy is not None:
+            self._trace(call, self._tracing_policy, may_tell=known.tells_of_trace)
         else:
             self._tracing.start_call(call, may_tell=known.tells_of_trace)
 
