@@ -68,9 +68,9 @@ class Facts:
 
     def verdict(self) -> Status:
         """Say how it went: without an error, by its status."""
-        if self.error is not None:
-            return Status(StatusCode.ERROR, self.message)
-        return _BAD_STATUS if self.has_failed else _UNSET
+        if self.error is None:
+            return _UNSET if self.status is None or self.status < FIRST_ERROR_STATUS else _BAD_STATUS
+        return Status(StatusCode.ERROR, self.message)
 
     def at_start(self) -> Attributes:
         """Describe it as it begins; a dictionary of its own."""

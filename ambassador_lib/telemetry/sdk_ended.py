@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from copy import copy
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from .spans import NO_LINKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .sdk_spans import Sampled
 
@@ -51,6 +52,11 @@ class Ended(ReadableSpan):
     _attributes = _part("_attributes", "attributes")
     _resource = _part("_resource", "scope.resource")
     _status = _part("_status", "status")
+
+    @property
+    def attributes(self) -> Mapping[str, str | int]:
+        """As of any span; many are read, and few in another way than this."""
+        return MappingProxyType(self.sampled.facts.whole())
 
     def __reduce__(self) -> tuple[Callable[[ReadableSpan], ReadableSpan], tuple[ReadableSpan]]:
         """Be copied and pickled as an ordinary one."""
