@@ -128,7 +128,7 @@ class BlockingWire:
             left = min(at - self._now(), self._patience)
             if left <= 0:
                 raise DeadlineExpired
-            if is_ready(self._sock, events, left):
+            if self._input.until(left) if events == READABLE else is_ready(self._sock, events, left):
                 return
             if deadline.at <= at:
                 raise DeadlineExpired
@@ -179,8 +179,12 @@ class BlockingTlsWire(BlockingWire):
         self._session: ssl.SSLSession | None = None
 
     def get(self, deadline: Deadline) -> bytes:
-        """Receive what there is, or will be."""
+        """Receive what there is, or will be; to ask OpenSSL first would mean an exception for nearly every answer."""
+        with self._lock:
+            events = 0 if self._sock.pending() else READABLE
         while True:
+            if events:
+                self._wait(events, deadline)
             try:
                 return self._receive()
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -189,7 +193,6 @@ class BlockingTlsWire(BlockingWire):
                 events = WRITABLE
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
-            self._wait(events, deadline)
 
     def _receive(self) -> bytes:
         with self._lock:

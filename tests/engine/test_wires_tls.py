@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from ambassador_lib.engine import readiness
 from ambassador_lib.engine.asyncio_tls import PIECE
 from ambassador_lib.engine.wire import PeerReset
 from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
@@ -61,6 +62,35 @@ def test_tls_carries_large_messages_both_ways(wires: Wires, authority: trustme.C
                 assert got == sent
             assert not wire.has_input() and not wire.has_hung_up()
             assert wire.tls_session() is not None
+            await wire.close()
+
+        wires.run(main)
+
+
+def test_what_openssl_holds_back_is_not_waited_for(authority: trustme.CA) -> None:
+    """The rest of a record that was read in part comes though the socket has nothing more to say."""
+
+    def handler(sock: Any) -> None:
+        sock.sendall(b"news")
+        until_closed(sock)
+
+    wires = Wires("sync")
+    with serving(handler, server_context(authority.issue_cert("upstream.test"))) as server:
+
+        async def main() -> None:
+            wire = await wires.dial(server, tls=settings())
+            assert readiness.is_ready(wire.get_extra_info("socket"), readiness.READABLE, 5.0)
+            tls, got = wire.get_extra_info("ssl_object"), b""
+            deadline = time.monotonic() + 20
+            while not got and time.monotonic() < deadline:
+                try:
+                    got = tls.recv(1)
+                except ssl.SSLWantReadError:  # session tickets
+                    readiness.is_ready(tls, readiness.READABLE, 5.0)
+            assert got == b"n"
+            assert wire.get(wires.in_(5)) == b"ews"
+            with pytest.raises(DeadlineExpired):
+                wire.get(wires.in_(0.05))
             await wire.close()
 
         wires.run(main)
