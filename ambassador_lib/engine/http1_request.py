@@ -66,9 +66,9 @@ class RequestWriter:
         lines = [start(method, target, exchange.authority, is_proper)]
         if is_proper:
             headers = [(proper_case(name), value) for name, value in headers]
-        known = _lines.get
+        known = _lines
         for header in headers:
-            line = known(header) or self._line(header)
+            line = known.get(header) or self._line(header)
             if line:
                 lines.append(line)
         if self._is_coded:
