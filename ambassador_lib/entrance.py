@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .call import Answer, Next
     from .policy.model import Listener
 
-_HTTPX_DEFAULT = httpx.Timeout(5.0).as_dict()
+_HTTPX_DEFAULT: Final = httpx.Timeout(5.0).as_dict()
 
 
 class Entry:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from httpx import _content
 
 from .parts import HeaderLine, request_of
 
-NO_BODY = httpx.ByteStream(b"")
+NO_BODY: Final = httpx.ByteStream(b"")
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests say so when they have no body."""
 _NO_LENGTH: HeaderLine = (b"Content-Length", b"content-length", b"0")

@@ -6,11 +6,17 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Final
 
 import httpx
 from httpx._client import BoundAsyncStream, BoundSyncStream
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+from .parts import content_of
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+# See parts.py.
+_Response: Final = httpx.Response
 
 
 def take_whole(response: httpx.Response, start: float) -> bool:
@@ -18,11 +24,10 @@ def take_whole(response: httpx.Response, start: float) -> bool:
 
     The body is taken as it is: it is for others to see that it is not encoded, and that nobody watches it being read.
     """
-    stream = response.stream
+    body = content_of(response.stream)
     if (
-        type(stream) is not httpx.ByteStream
-        or type(body := stream._stream) is not bytes
-        or type(response) is not httpx.Response
+        body is None
+        or type(response) is not _Response
         or response.is_stream_consumed
         or response.is_closed
         or hasattr(response, "_content")

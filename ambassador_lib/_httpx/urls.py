@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from typing import Final
 
 import httpx
 from httpx._urlparse import ParseResult
@@ -21,7 +22,7 @@ Place = tuple[httpx.URL, HeaderLine]
 
 _targets: dict[tuple[str, str, str, int | None, str], httpx.URL] = {}
 """URLs with another target, most of which come again."""
-seen_places: dict[str, Place] = {}
+seen_places: Final[dict[str, Place]] = {}
 """Absolute URLs as applications write them, most of which come again; see `absolute`."""
 _origins: dict[str, tuple[ParseResult, HeaderLine]] = {}
 """The beginnings of URLs: a URL that was never seen is usually one of an origin that was."""

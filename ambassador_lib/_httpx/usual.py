@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Set as AbstractSet
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from httpx._client import USE_CLIENT_DEFAULT, UseClientDefault, logger
@@ -25,14 +25,19 @@ from .settings import Settings, settings_of
 from .timeouts import DefaultTimeout, UnsetTimeout
 from .urls import seen_places
 
-_WHOLE = (bytes, str, type(None))
+_WHOLE: Final = (bytes, str)
 """The types of bodies that are at hand."""
-_READ_AGAIN = (dict, list, tuple, httpx.Headers, type(None))
+_READ_AGAIN: Final = (dict, list, tuple, httpx.Headers)
 """The types of headers that httpx can read after us."""
-_OF_BODIES = frozenset({"POST", "PUT", "PATCH"})
-_COOKIES = frozenset({b"set-cookie", b"set-cookie2"})
-_ENCODED = frozenset({b"content-encoding"})
-_SPECIAL = _COOKIES | _ENCODED
+# Compiled, names of other modules are looked up at each use, and those that are final here are not.
+_CookieJar: Final = CookieJar
+_Request: Final = httpx.Request
+_NOT_GIVEN: Final = USE_CLIENT_DEFAULT
+_INFO: Final = logging.INFO
+_OF_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
+_COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
+_ENCODED: Final = frozenset({b"content-encoding"})
+_SPECIAL: Final = _COOKIES | _ENCODED
 
 
 class Verb:
@@ -60,7 +65,7 @@ class Verb:
         ):
             return None
         headers = content = json = extensions = None
-        timeout: Any = USE_CLIENT_DEFAULT
+        timeout: Any = _NOT_GIVEN
         for name, value in given.items():
             if name == "headers":
                 headers = value
@@ -73,7 +78,7 @@ class Verb:
             elif name == "content" and self._takes_body:
                 content = value
             elif name == "auth":
-                if value is not USE_CLIENT_DEFAULT:
+                if value is not _NOT_GIVEN:
                     return None
             elif name != "follow_redirects" and (value is not None or name not in self._others):
                 return None
@@ -99,9 +104,9 @@ def build(
     jar: Any = settings.cookies.jar
     if (
         type(method) is not str
-        or type(content) not in _WHOLE
-        or type(headers) not in _READ_AGAIN
-        or type(jar) is not CookieJar
+        or (content is not None and type(content) not in _WHOLE)
+        or (headers is not None and type(headers) not in _READ_AGAIN)
+        or type(jar) is not _CookieJar
         or jar._cookies  # type: ignore[attr-defined]  # a jar has no other quick way to tell
     ):
         return None
@@ -128,7 +133,7 @@ def _extended(own: Any, timeout: Any, extensions: Any) -> dict[str, Any]:
     """Return a request's extensions, with the timeouts of the call or the client's own."""
     if extensions is not None and "timeout" in extensions:
         return dict(extensions)
-    chosen = own if isinstance(timeout, UseClientDefault) else httpx.Timeout(timeout)
+    chosen = own if timeout is _NOT_GIVEN or isinstance(timeout, UseClientDefault) else httpx.Timeout(timeout)
     made = DefaultTimeout(chosen.__dict__) if type(chosen) is UnsetTimeout else chosen.as_dict()
     return {"timeout": made} if extensions is None else dict(**extensions, timeout=made)
 
@@ -140,7 +145,7 @@ def can_send(client: Any, request: Any) -> bool:
     return (
         settings.sends
         and not settings.has_hooks()
-        and type(request) is httpx.Request
+        and type(request) is _Request
         and not request.url._uri_reference.userinfo
         and "timeout" in request.extensions
         and isinstance(request.stream, kind._body)
@@ -184,9 +189,9 @@ def receive(client: Any, request: httpx.Request, response: httpx.Response, start
     response.default_encoding = client._default_encoding
     is_special = has_any(response.headers, _SPECIAL)
     # Extracting cookies where there are none costs a third of httpx's own time, and changes nothing in a plain jar.
-    if (is_special and has_any(response.headers, _COOKIES)) or type(client._cookies.jar) is not CookieJar:
+    if (is_special and has_any(response.headers, _COOKIES)) or type(client._cookies.jar) is not _CookieJar:
         client.cookies.extract_cookies(response)
-    if logger.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(_INFO):
         logger.info(
             'HTTP Request: %s %s "%s %d %s"',
             request.method,

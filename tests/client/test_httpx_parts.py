@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
-from ambassador_lib._httpx import make_response
+from ambassador_lib._httpx import content_of, make_response
 
 LINES = [(b"Content-Type", b"content-type", b"text/plain"), (b"x-\xe4", b"x-\xe4", b"\xc3\xa4")]
 
@@ -37,3 +38,11 @@ def test_responses_of_parts_share_nothing() -> None:
 
     assert second.history == []
     assert "x" not in second.headers
+
+
+@pytest.mark.parametrize("content", [b"body", bytearray(b"body"), memoryview(b"body")])
+def test_a_body_at_hand_is_bytes(content: bytes) -> None:
+    """A `ByteStream` takes whatever it is given; what is sent and kept of it are bytes."""
+    assert content_of(httpx.ByteStream(content)) == b"body"
+    assert type(content_of(httpx.ByteStream(content))) is bytes
+    assert content_of(iter([content])) is None
