@@ -21,6 +21,9 @@ ROOTS = ("envoy/config/bootstrap/v3/bootstrap.proto", "validate/validate.proto")
 # Everything that an `Any` may hold: what we do not support must still be told apart from what does not exist.
 ANY = re.compile(r"envoy/(config|extensions|type)/.*/v3(alpha)?/[^/]+_pb2\.py")
 
+THROWN = "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)"
+THROWN_ALONE = "PyObject_CallOneArg(_m, value)"
+
 
 class DescriptorSetHook(BuildHookInterface[Any]):
     """Writes the descriptor set into the source tree, so that editable and offline installs have it too."""
@@ -35,6 +38,22 @@ class DescriptorSetHook(BuildHookInterface[Any]):
         else:
             output.write_bytes(lzma.compress(descriptor_set(distribution), preset=9 | lzma.PRESET_EXTREME))
         build_data["artifacts"].append(OUTPUT)
+        if any(metadata.distributions(name="hatch-mypyc")):  # in compiled wheels only
+            mend_mypyc()
+
+
+def mend_mypyc() -> None:
+    """Have compiled coroutines throw an exception into what they await by the one argument that is not deprecated.
+
+    mypyc 2.4.1 (https://github.com/mypyc/mypyc/issues/1214) hands over three, of which Python 3.12 warns; where
+    warnings are errors, nothing that is awaited would be cancelled. This hook runs before mypyc's, in the same
+    environment, which is the build's own.
+    """
+    source = Path(str(metadata.distribution("mypy").locate_file("mypyc/lib-rt/misc_ops.c")))
+    code = source.read_text(encoding="utf-8")
+    if THROWN not in code and THROWN_ALONE not in code:
+        raise RuntimeError("this mypyc throws in a way that hatch_build.py does not know")
+    source.write_text(code.replace(THROWN, THROWN_ALONE), encoding="utf-8")
 
 
 def descriptor_set(distribution: metadata.Distribution) -> bytes:
