@@ -180,8 +180,10 @@ class BlockingTlsWire(BlockingWire):
 
     def get(self, deadline: Deadline) -> bytes:
         """Receive what there is, or will be; to ask OpenSSL first would mean an exception for nearly every answer."""
-        with self._lock:
-            events = 0 if self._sock.pending() else READABLE
+        events = 0
+        if deadline.at > self._now():  # what has come in time is taken later as well
+            with self._lock:
+                events = 0 if self._sock.pending() else READABLE
         while True:
             if events:
                 self._wait(events, deadline)

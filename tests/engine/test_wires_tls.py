@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from ambassador_lib.errors import DeadlineExpired, UpstreamConnectError
 
 from .servers import serving, until_closed
 from .test_tls import server_context, settings
-from .wires import OURS, Wires, echo
+from .wires import OURS, Wires, echo, pause
 
 
 @pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "none"])
@@ -91,6 +92,32 @@ def test_what_openssl_holds_back_is_not_waited_for(authority: trustme.CA) -> Non
             assert wire.get(wires.in_(5)) == b"ews"
             with pytest.raises(DeadlineExpired):
                 wire.get(wires.in_(0.05))
+            await wire.close()
+
+        wires.run(main)
+
+
+@pytest.mark.parametrize("name", ["sync", *OURS])
+def test_what_came_in_time_is_read_later_as_well(name: str, authority: trustme.CA) -> None:
+    """A deadline bounds the peer, and not a reader that was slow; nothing more is waited for."""
+
+    def handler(sock: Any) -> None:
+        sock.sendall(b"news")
+        until_closed(sock)
+
+    wires = Wires(name)
+    with serving(handler, server_context(authority.issue_cert("upstream.test"))) as server:
+
+        async def main() -> None:
+            wire = await wires.dial(server, tls=settings())
+            got, passed, until = b"", wires.in_(-1), time.monotonic() + 20
+            while not got and time.monotonic() < until:
+                await pause(wires)
+                with suppress(DeadlineExpired):  # it is still under way
+                    got = await wire.read(passed)
+            assert got == b"news"
+            with pytest.raises(DeadlineExpired):
+                await wire.read(passed)
             await wire.close()
 
         wires.run(main)
