@@ -33,6 +33,8 @@ class AsWritten:
 
     def __init__(self, owner: type, *names: str) -> None:
         """`owner`: has these methods or properties, or inherits them; or another class that it names has (`a.b`)."""
+        self.own = frozenset([name for name in names if "." not in name])
+        """The names of its own, which an instance may have something else under."""
         self._homes = [_home(owner, name) for name in names]
         self._current: Callable[[type], object] = attrgetter(*names)
         self._known = [genuine(*home) for home in self._homes]

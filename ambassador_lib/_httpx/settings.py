@@ -58,9 +58,10 @@ class Settings:
             self.is_given = own["_given"] is not None
             owner, method = kind._own_transport
             self.method = method if isinstance(self.transport, owner) else None
-            self.builds = not own["_params"]._dict
+            is_own = own.keys().isdisjoint(self.steps.own)  # nobody has replaced a step of this client alone
+            self.builds = is_own and not own["_params"]._dict
             is_open = own["_state"] is _OPENED and own["max_redirects"] >= 0
-            self.sends = is_open and own["_auth"] is None and "_send_single_request" not in own
+            self.sends = is_own and is_open and own["_auth"] is None
             self.verbs = self.builds and self.sends and own.keys().isdisjoint(_IN_A_VERB)
             self.wires = self.transport is self.constructed and "_transport_for_url" not in own
         self.is_read = True

@@ -57,7 +57,14 @@ def test_a_change_counts_at_once(
     assert seen(recorder.requests[-1]) == expected
 
 
-@pytest.mark.parametrize("name", ["request", "build_request", "send", "_send_single_request", "_transport_for_url"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "request", "build_request", "send", "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams",
+        "_build_request_auth", "_send_handling_auth", "_send_handling_redirects", "_send_single_request",
+        "_transport_for_url",
+    ],
+)  # fmt: skip
 def test_a_method_put_on_one_client_is_called(make_client: MakeClient, kind: str, name: str) -> None:
     """Who replaces a step of one client, as mocks do, has it called for that client until it is taken away."""
     client = make_client(policy(), transport=Recorder())
