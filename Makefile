@@ -57,18 +57,19 @@ wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 # From a copy: mypyc leaves what it makes beside the sources, where every later import would find it.
+COMPILE = rm -rf build/source && mkdir -p build/source && \
+	cp -R ambassador_lib pyproject.toml hatch_build.py README.md LICENSE build/source && \
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel --quiet --no-deps build/source --wheel-dir
+
 wheel-compiled: $(READY)
-	rm -rf build/source
-	mkdir -p build/source
-	cp -R ambassador_lib pyproject.toml hatch_build.py README.md LICENSE build/source
-	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(DIST) build/source
+	$(COMPILE) $(DIST)
 
 # Into build/compiled, where the benchmarks find it; what is there and of these sources is left.
 compiled: $(READY)
 	@if $(BIN)/python -m benchmarks.compiled 2>/dev/null; then exit; fi; \
 	rm -rf build/compiled build/wheel; \
 	if $(CAN_COMPILE); then \
-		$(MAKE) --no-print-directory wheel-compiled DIST=build/wheel && \
+		$(COMPILE) build/wheel && \
 		$(BIN)/python -m zipfile -e build/wheel/*.whl build/compiled && $(BIN)/python -m benchmarks.compiled; \
 	else \
 		printf '\n!!! No C compiler or no headers of Python here: the compiled library is not measured !!!\n\n' >&2; \
