@@ -18,7 +18,7 @@ from .requests import NO_HEADERS, KeptHeaders
 _OPENED = ClientState.OPENED
 """An enum's members are slow to look up."""
 _READ = frozenset({
-    "_ambassadors", "_auth", "_constructed", "_cookies", "_default_encoding", "_event_hooks", "_given", "_headers",
+    "_ambassadors", "_auth", "_constructed", "_cookies", "_event_hooks", "_given", "_headers",
     "_mounts", "_params", "_state", "_timeout", "_transport", "max_redirects",
 })  # fmt: skip
 _IN_A_VERB = frozenset({"request", "build_request", "send"})
@@ -29,8 +29,8 @@ class Settings:
     """What a client's attributes say."""
 
     __slots__ = (
-        "ambassadors", "builds", "choice", "constructed", "cookies", "default_encoding", "headers", "hooks",
-        "is_given", "is_read", "kept_headers", "kind", "method", "mounts", "sends", "steps", "timeout", "transport",
+        "ambassadors", "builds", "choice", "constructed", "cookies", "headers", "hooks", "is_given",
+        "is_read", "kept_headers", "kind", "method", "mounts", "sends", "steps", "timeout", "transport",
         "verbs", "wires",
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ class Settings:
         mro = kind.__mro__
         if own.keys() >= _READ and mro[mro.index(kind._last) + 1] is kind._httpx_client:
             self.cookies, self.headers, self.timeout = own["_cookies"], own["_headers"], own["_timeout"]
-            self.hooks, self.default_encoding = own["_event_hooks"], own["_default_encoding"]
+            self.hooks = own["_event_hooks"]
             self.ambassadors, self.mounts = own["_ambassadors"], own["_mounts"]
             self.constructed, self.transport = own["_constructed"], own["_transport"]
             self.is_given = own["_given"] is not None

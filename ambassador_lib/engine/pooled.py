@@ -226,10 +226,6 @@ class PooledEngine:
     def _is_overdue(self, pooled: Pooled, now: float) -> bool:
         return self._network.is_gone(pooled.key[0]) or pooled.is_overdue(now)
 
-    def forget_inherited(self) -> None:
-        """In a forked child: let go of the parent's connections, without a word to the peers."""
-        self._inheritance.forget()
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._pool!r}>"
 
