@@ -13,7 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from ambassador_lib import AsyncClient, Client, PolicyError
+from ambassador_lib import AsyncClient, Client, PolicyError, UpstreamOverflowError
 from ambassador_lib.testing import Upstream, reply, simulation
 
 from .conftest import MakeClient, Recorder
@@ -129,6 +129,24 @@ def test_a_cancelled_call_gives_its_place_back() -> None:
 
         assert anyio.run(main) == 200
         assert kit.virtual_time.elapsed == 3
+
+
+def test_a_call_that_is_dropped_where_it_waits_gives_its_place_back() -> None:
+    """Nobody cancels it: that it goes is all there is to know of it."""
+    limits = {"thresholds": [{"max_pending_requests": 1}]}
+    with Upstream() as upstream:
+
+        async def main() -> int:
+            async with AsyncClient(policy(clusters=[cluster("up", upstream.port, circuit_breakers=limits)])) as client:
+                call = client.get(BASE)
+                call.send(None)
+                with pytest.raises(UpstreamOverflowError):
+                    await client.get(BASE)
+                del call
+                gc.collect()
+                return (await client.get(BASE)).status_code
+
+        assert anyio.run(main) == 200
 
 
 def test_many_threads_share_a_client() -> None:
