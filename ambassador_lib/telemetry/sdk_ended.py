@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
-from .spans import NO_LINKS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from opentelemetry.trace import SpanContext
 
     from .sdk_spans import Sampled
 
@@ -39,8 +39,7 @@ class Ended(ReadableSpan):
 
     sampled: Sampled
 
-    _events = ()
-    _links = NO_LINKS
+    _dropped = 0
     _name = _part("_name", "facts.name")
     _context = _part("_context", "told")
     _kind = _part("_kind", "kind")
@@ -50,8 +49,28 @@ class Ended(ReadableSpan):
     _start_time = _part("_start_time", "started")
     _end_time = _part("_end_time", "ended")
     _attributes = _part("_attributes", "attributes")
+    _events = _part("_events", "scope.nothing")
+    _links = _part("_links", "scope.nothing")
     _resource = _part("_resource", "scope.resource")
     _status = _part("_status", "status")
+
+    # By the inherited ones an exporter would pay for a Python function each, and for the attributes once more to learn
+    # that none was dropped.
+    name = property(_name.fget)
+    context = property(_context.fget)
+    kind = property(_kind.fget)
+    instrumentation_scope = property(_instrumentation_scope.fget)
+    parent = property(_parent.fget)
+    start_time = property(_start_time.fget)
+    end_time = property(_end_time.fget)
+    resource = property(_resource.fget)
+    status = property(_status.fget)
+    events = property(_events.fget)
+    links = property(_links.fget)
+    dropped_attributes = dropped_events = dropped_links = property(attrgetter("_dropped"))
+
+    def get_span_context(self) -> SpanContext:
+        return self.sampled.told
 
     @property
     def attributes(self) -> Mapping[str, str | int]:

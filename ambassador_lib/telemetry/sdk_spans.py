@@ -179,12 +179,14 @@ class SdkSpans(Spans):
 class Scope:
     """What all spans of a tracer have in common."""
 
-    __slots__ = ("info", "resource", "scope")
+    __slots__ = ("info", "nothing", "resource", "scope")
 
     def __init__(self, tracer: Tracer) -> None:
         self.resource = tracer.resource
         self.info = tracer.instrumentation_info
         self.scope = tracer._instrumentation_scope
+        self.nothing = NO_LINKS
+        """Their links, and their events."""
 
 
 @mypyc_attr(acyclic=True)

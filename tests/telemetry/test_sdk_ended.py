@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from ambassador_lib.call import Attempt, Call
@@ -126,8 +128,26 @@ def test_a_part_that_is_set_makes_it_an_ordinary_one(waiting: list[ReadableSpan]
     others = tuple(name for name in PARTS if name != part)
     written: Any = {"new": 1} if part == "_attributes" else ()
     setattr(span, part, written)
+    assert type(span) is ReadableSpan
     assert getattr(span, part) == written
     assert said(span, others) == said(untouched, others)
+
+
+def test_what_was_dropped_of_a_part_that_is_set_is_told(waiting: list[ReadableSpan]) -> None:
+    """An exporter may cut its spans short by the SDK's own bounded parts: what they dropped is read of the span."""
+    span: Any = waiting[0]
+    assert (span.dropped_attributes, span.dropped_events, span.dropped_links) == (0, 0, 0)
+    span._attributes = BoundedAttributes(1, {"first": 1, "second": 2})
+    span._events = BoundedList.from_seq(1, ["first", "second", "third"])
+    assert (span.dropped_attributes, span.dropped_events, span.dropped_links) == (1, 2, 0)
+    assert span.events == ("third",)
+
+
+@pytest.mark.parametrize("part", PUBLIC)
+def test_public_parts_are_only_read(waiting: list[ReadableSpan], part: str) -> None:
+    """As of the SDK's own spans."""
+    with pytest.raises(AttributeError):
+        setattr(waiting[0], part, None)
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
