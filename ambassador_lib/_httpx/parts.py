@@ -58,6 +58,13 @@ def content_of(stream: object) -> bytes | None:
     return as_bytes(given._stream) if type(stream) is _ByteStream else None
 
 
+def stream_of(content: bytes) -> httpx.ByteStream:
+    """Make the stream of a body that is at hand."""
+    made = _new(_ByteStream)
+    made._stream = content
+    return made
+
+
 def as_bytes(chunk: Any) -> bytes:
     """Return a piece of a request's body as it is now; `TypeError` for what is no bytes-like object.
 

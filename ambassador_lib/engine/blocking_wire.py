@@ -83,7 +83,7 @@ class BlockingWire:
                     return
                 rest = memoryview(rest)[sent:]
                 continue
-            self._wait(events, deadline)
+            self._wait(events, deadline, self._now())
 
     def _receive(self) -> bytes:
         return self._sock.recv(READ_SIZE)
@@ -121,17 +121,20 @@ class BlockingWire:
             return 0
         return READABLE
 
-    def _wait(self, events: int, deadline: Deadline) -> None:
-        """Wait until the socket is ready; a deadline that moves later meanwhile is honoured."""
+    def _wait(self, events: int, deadline: Deadline, now: float) -> None:
+        """Wait from `now` on until the socket is ready; a deadline that moves later meanwhile is honoured."""
         while True:
             at = deadline.at
-            left = min(at - self._now(), self._patience)
+            left = at - now
             if left <= 0:
                 raise DeadlineExpired
+            if left > self._patience:  # noqa: PLR1730 - as in `get`
+                left = self._patience
             if self._input.until(left) if events == READABLE else is_ready(self._sock, events, left):
                 return
             if deadline.at <= at:
                 raise DeadlineExpired
+            now = self._now()
 
     async def close(self) -> None:
         """Close the socket."""
@@ -167,7 +170,7 @@ class BlockingWire:
 class BlockingTlsWire(BlockingWire):
     """A socket with TLS: OpenSSL lets only one thread at a time into a connection, and so for no longer than a moment.
 
-    It may hold bytes back that no waiting for the socket would tell of.
+    It holds bytes back that no waiting for the socket would tell of where somebody has read a record in part.
     """
 
     _sock: ssl.SSLSocket
@@ -177,16 +180,16 @@ class BlockingTlsWire(BlockingWire):
         self.alpn = sock.selected_alpn_protocol()
         self._lock = threading.Lock()
         self._session: ssl.SSLSession | None = None
+        self._is_lent = False
+        """Whether the application has the socket too: it may read a record in part, which `READ_SIZE` never does."""
 
     def get(self, deadline: Deadline) -> bytes:
         """Receive what there is, or will be; to ask OpenSSL first would mean an exception for nearly every answer."""
-        events = 0
-        if deadline.at > self._now():  # what has come in time is taken later as well
-            with self._lock:
-                events = 0 if self._sock.pending() else READABLE
+        now = self._now()
+        # What has come in time is taken later as well.
+        if deadline.at > now and not (self._is_lent and self._holds_back()):
+            self._wait(READABLE, deadline, now)
         while True:
-            if events:
-                self._wait(events, deadline)
             try:
                 return self._receive()
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -195,6 +198,11 @@ class BlockingTlsWire(BlockingWire):
                 events = WRITABLE
             except (OSError, ValueError) as error:
                 raise PeerReset(str(error)) from error
+            self._wait(events, deadline, self._now())
+
+    def _holds_back(self) -> bool:
+        with self._lock:
+            return self._sock.pending() > 0
 
     def _receive(self) -> bytes:
         with self._lock:
@@ -216,6 +224,7 @@ class BlockingTlsWire(BlockingWire):
 
     def get_extra_info(self, info: str) -> Any:
         """Answer as httpcore's network streams do."""
+        self._is_lent = True
         return self._sock if info == "ssl_object" else super().get_extra_info(info)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .._httpx import make_response
+from .._httpx.parts import make_response, stream_of
 from ..errors import DeadlineExpired, Phase, UpstreamResetError, after_headers
 from .framing import fixed_body
 from .http1_head import AnswerHead
@@ -252,7 +252,7 @@ class Http1Stream:
             and exchange.method not in UNLIKE_OTHERS
         ):
             self._is_whole = True
-            return self._response(known, httpx.ByteStream(data[len(known.raw) :]))
+            return self._response(known, stream_of(data[len(known.raw) :]))
         return self._so_far(self._take(data))
 
     def _take(self, data: bytes) -> AnswerReader:
@@ -285,7 +285,7 @@ class Http1Stream:
         assert head is not None, "it has been read"
         self._connection.known = head
         if reader.is_whole and (head.status < self._exchange.dropped_from or not reader.chunks):
-            return self._response(head, httpx.ByteStream(b"".join(reader.chunks)))
+            return self._response(head, stream_of(b"".join(reader.chunks)))
         return self._response(head, None)
 
     def _response(self, head: AnswerHead, stream: httpx.ByteStream | None) -> httpx.Response:
