@@ -81,6 +81,7 @@ def test_links_lead_somewhere() -> None:
     """Every relative link is a file of the repository, and what follows its `#` a heading in there."""
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         name, _, anchor = target.partition("#")
+        name = name or "README.md"
         assert (ROOT / name).exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(), re.MULTILINE)
